@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dstack::shim::docker {
+
+inline constexpr const char* kTaskLabel = "ai.dstack.shim.is-task=true";
+inline constexpr const char* kTaskIdLabel = "ai.dstack.shim.task-id";
+inline constexpr const char* kRunnerFolderInContainer = "/tmp/runner";
+inline constexpr const char* kRunnerBinaryInContainer = "/usr/local/bin/dstack-runner";
+
+enum class NetworkMode { host, bridge };
+
+// `source` on the host, `target` in the container; both byte for byte.
+struct BindMount {
+  std::string source;
+  std::string target;
+  bool read_only = false;
+};
+
+struct DeviceMapping {
+  std::string path_on_host;
+  std::string path_in_container;
+};
+
+// What the GPUs of a task add to its container. The vendor's code fills it in; here it is only written down.
+struct GpuSettings {
+  std::vector<DeviceMapping> devices;       // cgroup permissions rwm
+  std::vector<std::string> nvidia_ids;      // a DeviceRequest by UUID
+  std::vector<std::string> nvidia_capabilities;
+  std::vector<BindMount> mounts;
+  std::vector<std::string> environment;     // "NAME=value"
+  std::vector<std::string> added_capabilities;
+  std::vector<std::string> security_options;
+  std::string runtime;                      // empty: the engine's default
+  bool host_ipc = false;
+};
+
+struct ContainerSpec {
+  std::string task_id;
+  std::string image;                        // ImageReference::name()
+  std::string user;                         // empty: the image's own
+  bool privileged = false;
+  double cpu = 0;                           // cores; 0: no limit
+  std::int64_t memory = 0;                  // bytes; 0: no limit
+  std::int64_t shm_size = 0;                // bytes; 0: the engine's default
+  NetworkMode network = NetworkMode::host;
+  std::filesystem::path runner_folder;      // on the host, → /tmp/runner
+  std::filesystem::path runner_binary;      // on the host, → /usr/local/bin/dstack-runner, read-only
+  std::vector<BindMount> mounts;            // volumes and instance mounts
+  std::vector<std::string> environment;     // "NAME=value"
+  std::vector<std::string> command;         // runner_command()
+  std::vector<int> published_ports;         // of the container; on 127.0.0.1 at ephemeral ports, in bridge mode only
+  bool infiniband = false;                  // the host has /dev/infiniband
+  GpuSettings gpus;
+};
+
+// The body of the engine's POST /containers/create. No shell sees any of it.
+nlohmann::json create_body(const ContainerSpec& spec);
+
+struct RunnerOptions {
+  std::string log_level = "info";
+  int http_port = 10999;
+  int ssh_port = 10022;
+  std::string http_address;                   // empty: every interface
+  std::vector<std::string> authorized_keys;
+  std::string ssh_log_level;                  // empty: the runner's default
+};
+
+// The runner's argument vector, [0] being its path in the container. In host mode the address is "localhost".
+std::vector<std::string> runner_command(const RunnerOptions& options);
+
+}  // namespace dstack::shim::docker

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/os/clock.h"
+#include "shim/docker/engine_client.h"
+
+namespace dstack::shim::docker {
+
+// A watched container runs no longer.
+struct ContainerEnd {
+  std::string container_id;
+  bool gone = false;             // removed behind our back; the engine knows nothing of it any more
+  std::optional<int> exit_code;  // absent for a container that is gone before its end was seen
+  bool out_of_memory = false;
+  std::string error;             // the engine's own words, if it has any
+};
+
+// The single place where the end of a container is found. One thread follows the engine's events; whenever that stream
+// is (re)connected, which is every few minutes at the latest, it lists the task containers and compares. A second
+// thread looks at each container that may have ended and reports. An engine that is away or hangs is waited for, with a
+// growing pause of at most 10 s.
+//
+// All members but the destructor may be called from any thread, at any time, and do not block.
+class ContainerWatcher {
+ public:
+  struct Handlers {
+    // Called once for each watched container that ended, on the watcher's thread, with no lock of the watcher held.
+    // The container is forgotten by then. It must not block: hand work that waits to another thread.
+    std::function<void(const ContainerEnd&)> ended;
+    // Called with every list of all task containers on this engine, other shims' too: for finding what was left behind.
+    // May be empty. On the watcher's other thread.
+    std::function<void(const std::vector<ContainerSummary>&)> listed;
+  };
+
+  ContainerWatcher(EngineClient& engine, Handlers handlers, os::Clock& clock = os::system_clock());
+  ContainerWatcher(const ContainerWatcher&) = delete;
+  ContainerWatcher& operator=(const ContainerWatcher&) = delete;
+  // Ends both threads at once, in the middle of a call to the engine too; waits for a handler that runs.
+  ~ContainerWatcher();
+
+  // Begins to work; watch() may be called before.
+  void start();
+
+  // Reports the end of this container, even if it lies in the past. One that is created and not started has not ended.
+  void watch(const std::string& container_id);
+
+  // No report is begun after this; one that is under way is not waited for.
+  void forget(const std::string& container_id);
+
+ private:
+  void follow(std::stop_token stop);
+  void examine(std::stop_token stop);
+  void look_at(const std::string& container_id, std::optional<int> exit_code);
+  std::optional<ContainerEnd> find_end(const std::string& container_id, std::optional<int> exit_code,
+                                       std::stop_token stop);
+  void compare(const std::vector<ContainerSummary>& containers);
+
+  EngineClient& engine_;
+  const Handlers handlers_;
+  os::Clock& clock_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::string, std::less<>> watched_;
+  // To be looked at, with the exit code of the event that led there.
+  std::map<std::string, std::optional<int>, std::less<>> suspects_;
+
+  // Last, so that they end before what they use.
+  std::jthread follower_;
+  std::jthread examiner_;
+};
+
+}  // namespace dstack::shim::docker

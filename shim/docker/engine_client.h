@@ -1,0 +1,175 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/http/client.h"
+#include "common/os/clock.h"
+#include "common/secret.h"
+#include "shim/docker/engine_address.h"
+#include "shim/docker/image_reference.h"
+
+namespace dstack::shim::docker {
+
+struct EngineInfo {
+  std::string root_directory;  // "/var/lib/docker"
+  std::string version;         // "20.10.24"
+  std::string api_version;     // what is spoken with it
+  int cgroup_version = 0;      // 1 or 2; 0 if the engine does not say
+  bool podman = false;
+};
+
+struct Credentials {
+  std::string username;
+  Secret password;
+
+  bool empty() const { return username.empty() && password.empty(); }
+  friend bool operator==(const Credentials&, const Credentials&) = default;
+};
+
+struct ContainerMount {
+  std::string source;
+  std::string destination;
+};
+
+struct PortMapping {
+  int host = 0;
+  int container = 0;
+
+  friend bool operator==(const PortMapping&, const PortMapping&) = default;
+};
+
+enum class ContainerStatus { created, running, paused, restarting, removing, exited, dead, unknown };
+
+// Whether its processes have ended for good, as far as the engine knows.
+constexpr bool has_ended(ContainerStatus status) {
+  return status == ContainerStatus::exited || status == ContainerStatus::dead;
+}
+
+// One line of the engine's list.
+struct ContainerSummary {
+  std::string id;
+  std::string name;  // without the slash
+  ContainerStatus status = ContainerStatus::unknown;
+  std::map<std::string, std::string, std::less<>> labels;
+  std::vector<ContainerMount> mounts;
+};
+
+struct ContainerDetails {
+  std::string id;
+  std::string name;
+  ContainerStatus status = ContainerStatus::unknown;
+  int exit_code = 0;
+  bool out_of_memory = false;  // OOMKilled
+  std::string error;           // why it could not be started, in the engine's words
+  std::map<std::string, std::string, std::less<>> labels;
+  std::vector<ContainerMount> mounts;
+  std::vector<PortMapping> ports;  // TCP, IPv4, in the order of the container's ports
+  bool host_network = false;
+  bool tty = false;
+  // What the reference's containers tell of their GPUs.
+  std::vector<std::string> environment;
+  std::vector<std::string> devices;             // paths on the host
+  std::vector<std::vector<std::string>> device_requests;  // the ids of each request
+};
+
+// A change in a container's life.
+struct ContainerEvent {
+  std::string container_id;
+  std::string action;  // "die", "destroy"
+  std::optional<int> exit_code;
+};
+
+// How one call may end early. `engine.start(id, {stop})` is the usual form.
+struct Call {
+  std::stop_token stop;
+  // In place of the call's own limit (30 s; more where the engine's work may take long). By the client's clock.
+  std::optional<std::chrono::milliseconds> limit;
+};
+
+// The Docker Engine's API, or Podman's imitation of it. It holds no state but connections and the negotiated version;
+// all members may be called from any thread and block.
+//
+// Errors: a call throws Error with "<what was tried>: <the engine's own message>" and the kind
+//   not_found    no such container, image, or path of the API
+//   conflict     the name is taken, or the container is in a state that forbids this
+//   invalid      the engine refused the request (400, 401, 403 and the other 4xx)
+//   unavailable  the engine does not answer, or answers nonsense or 5xx; the message names its address
+//   timed_out    it did not answer within the limit
+//   cancelled    `stop`
+// After timed_out or cancelled the engine may still carry the work out: whoever gives up a create removes the
+// container by its name afterwards.
+//
+// Wherever an `id` is asked for, the container's name does as well.
+class EngineClient {
+ public:
+  explicit EngineClient(EngineAddress address, os::Clock& clock = os::system_clock());
+  EngineClient(const EngineClient&) = delete;
+  EngineClient& operator=(const EngineClient&) = delete;
+  ~EngineClient();
+
+  // Asks /_ping and agrees on a version: the engine's newest, at most 1.51, at least 1.41. Every other call does this
+  // by itself the first time; call it again after the engine was away, since it may come back as another version.
+  void connect(const Call& call = {});
+
+  EngineInfo info(const Call& call = {});
+
+  bool image_present(const ImageReference& image, const Call& call = {});
+
+  // Starts a pull and calls `take` with the pieces of its progress stream (JSON lines, cut anywhere) until the stream
+  // ends. That it ended says nothing about success: see image_pull.h. No limit of time unless `call` has one.
+  void pull(const ImageReference& image, const Credentials& credentials,
+            const std::function<void(std::string_view)>& take, const Call& call = {});
+
+  // Returns the id. `body` is container_spec.h's. Limit: 2 minutes. Error (conflict): the name is taken.
+  std::string create(const std::string& name, const nlohmann::json& body, const Call& call = {});
+  // Success if it runs already. Limit: 5 minutes.
+  void start(const std::string& id, const Call& call = {});
+  // SIGTERM, and SIGKILL after `grace`; 0 kills at once. Success if it does not run. Limit: grace + 30 s.
+  // Error (not_found) if there is no such container.
+  void stop(const std::string& id, std::chrono::seconds grace, const Call& call = {});
+  // SIGKILL. Success if it does not run. Error (not_found) if there is no such container.
+  void kill(const std::string& id, const Call& call = {});
+  // Kills it if need be and removes it with its anonymous volumes. Success if it is gone already, and if someone
+  // else's removal of it is under way and ends within the limit (2 minutes).
+  void remove(const std::string& id, const Call& call = {});
+
+  // Nothing if there is no such container.
+  std::optional<ContainerDetails> inspect(const std::string& id, const Call& call = {});
+
+  // All containers, running or not, that carry the label ("name=value"). `at`, where given, gets the engine's own time
+  // before the list was made, for events().
+  std::vector<ContainerSummary> list(const std::string& label, const Call& call = {},
+                                     std::chrono::sys_seconds* at = nullptr);
+
+  // The last lines of its output, stdout and stderr together, without line ends; each cut at 4 KiB.
+  std::vector<std::string> last_lines(const std::string& id, int count, const Call& call = {});
+
+  // Calls `take` for each end or removal of a container that carries the label, beginning with those the engine still
+  // remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
+  void follow_ends(const std::string& label, std::chrono::sys_seconds since,
+                   const std::function<void(const ContainerEvent&)>& take, const Call& call = {});
+
+  const std::string& address() const { return address_.name; }
+
+ private:
+  std::string versioned(const Call& call, std::string_view path);
+  http::ClientResponse send(const std::string& attempt, http::ClientRequest request, const Call& call,
+                            std::chrono::milliseconds own_limit);
+
+  EngineAddress address_;
+  http::Client client_;
+  struct Version;
+  std::unique_ptr<Version> version_;
+};
+
+}  // namespace dstack::shim::docker

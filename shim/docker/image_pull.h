@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+
+#include "common/os/clock.h"
+#include "shim/docker/engine_client.h"
+#include "shim/docker/image_reference.h"
+#include "shim/docker/pull_progress.h"
+
+namespace dstack::shim::docker {
+
+struct PullRequest {
+  ImageReference image;
+  Credentials credentials;
+  // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is told in the shim's log and
+  // does not fail the pull. It must lie where no container can write.
+  std::filesystem::path log_file;
+  // Called with every change of the numbers, on the pull's thread: it must be quick and must not call the puller.
+  // Never called after ensure() has returned.
+  std::function<void(const PullProgress&)> on_progress;
+};
+
+struct PullLimits {
+  int attempts = 4;                                      // the first and three more
+  std::chrono::milliseconds first_pause{1000};           // before the second attempt; five times as long each time
+  std::chrono::milliseconds stall = std::chrono::minutes{20};
+};
+
+// Makes images present. One pull serves all who wait for the same image with the same credentials at the same time; it
+// runs on a thread of its own and is cancelled when the last of them has gone.
+class ImagePuller {
+ public:
+  ImagePuller(EngineClient& engine, os::Clock& clock = os::system_clock(), PullLimits limits = {});
+  ImagePuller(const ImagePuller&) = delete;
+  ImagePuller& operator=(const ImagePuller&) = delete;
+  // Everyone must have returned from ensure().
+  ~ImagePuller();
+
+  // Pulls unless the image is present and its tag is not `latest`; returns whether it pulled. Blocks, on any thread.
+  // Throws Error:
+  //   cancelled    `stop`; at once, the others that wait go on
+  //   timed_out    nothing moved for `limits.stall`
+  //   not_found, invalid   the registry knows no such image, or refuses the credentials: not tried again
+  //   unavailable  anything else, after all attempts
+  // The message is "pull <image>: <the engine's own message> (downloaded X of Y bytes)".
+  bool ensure(const PullRequest& request, std::stop_token stop);
+
+ private:
+  class Pull;
+  std::shared_ptr<Pull> join(const PullRequest& request);
+
+  EngineClient& engine_;
+  os::Clock& clock_;
+  const PullLimits limits_;
+  std::mutex mutex_;
+  std::list<std::weak_ptr<Pull>> pulls_;
+};
+
+}  // namespace dstack::shim::docker

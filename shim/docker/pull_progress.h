@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace dstack::shim::docker {
+
+// A task's `image_pull_progress`.
+struct PullProgress {
+  std::uint64_t downloaded_bytes = 0;
+  std::uint64_t extracted_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  bool is_total_bytes_final = false;  // the size of every layer is known
+
+  friend bool operator==(const PullProgress&, const PullProgress&) = default;
+};
+
+// Reads the engine's pull stream: JSON lines, undocumented but stable for ten years. One thread.
+class PullStream {
+ public:
+  // Takes the next piece, cut anywhere. Lines that are no JSON are passed over. Returns whether anything moved: a
+  // layer's state or numbers, or the end; a repeated line does not count.
+  bool take(std::string_view piece);
+
+  // Nothing until the first layer is named.
+  std::optional<PullProgress> progress() const;
+
+  // The engine said "Status: …", its last word after a pull that worked.
+  bool completed() const { return completed_; }
+  // Podman's last word is the image's id.
+  bool completed_by_podman() const { return image_named_; }
+  // The last error in the stream, in the engine's words; empty if none.
+  const std::string& error() const { return error_; }
+
+ private:
+  struct Layer {
+    std::string status;
+    std::uint64_t downloaded = 0;
+    std::uint64_t extracted = 0;
+    std::uint64_t total = 0;
+    std::uint64_t ticks = 0;  // seconds of extraction, as newer engines count
+
+    friend bool operator==(const Layer&, const Layer&) = default;
+  };
+
+  bool take_line(std::string_view line);
+
+  std::map<std::string, Layer, std::less<>> layers_;
+  std::string rest_;
+  std::string error_;
+  bool completed_ = false;
+  bool image_named_ = false;
+};
+
+}  // namespace dstack::shim::docker

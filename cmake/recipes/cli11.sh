@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Precompiled: half the time of every file that includes it.
+set -euo pipefail
+
+cmake_install -DCLI11_PRECOMPILED=ON -DCLI11_BUILD_TESTS=OFF -DCLI11_BUILD_EXAMPLES=OFF -DCLI11_BUILD_DOCS=OFF

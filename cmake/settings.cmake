@@ -1,0 +1,45 @@
+# dstack::settings: what our own code is compiled with. Dependencies never see it, their headers are SYSTEM ones.
+
+add_library(dstack_settings INTERFACE)
+add_library(dstack::settings ALIAS dstack_settings)
+
+target_compile_features(dstack_settings INTERFACE cxx_std_23)
+
+# From the top: #include "common/os/unique_fd.h".
+target_include_directories(dstack_settings INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
+
+target_compile_options(dstack_settings INTERFACE
+  -Wall -Wextra -Wpedantic -Werror
+  -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-qual
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wnull-dereference -Wimplicit-fallthrough -Wformat=2
+  # Tables of defaults and C structs ({.fd = fd, .events = POLLIN}) leave members to their defaults on purpose.
+  -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
+  # No path of the machine that builds gets into a binary.
+  "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/="
+  -fstack-protector-strong)
+
+# std::stop_token and std::jthread are behind this flag in libc++ 19 and part of the library from 20 on.
+if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 20)
+  target_compile_options(dstack_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fexperimental-library>)
+  target_link_options(dstack_settings INTERFACE -fexperimental-library)
+endif()
+
+find_package(Threads REQUIRED)
+target_link_libraries(dstack_settings INTERFACE Threads::Threads)
+
+# libc++ stops at an index out of range or an empty optional instead of going on with garbage. For 1-2 % of the time in a
+# release, and with everything it can check elsewhere. Undefined first: zig has an opinion of its own.
+set(_hardening EXTENSIVE)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(_hardening FAST)
+endif()
+target_compile_options(dstack_settings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-U_LIBCPP_HARDENING_MODE>
+  $<$<COMPILE_LANGUAGE:CXX>:-D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_${_hardening}>)
+
+# A release carries no symbols: 20 MB of them are zig's own libc++.
+target_link_options(dstack_settings INTERFACE $<$<CONFIG:Release>:-s>)
+
+if(DSTACK_FUZZ)
+  target_compile_options(dstack_settings INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,3 @@
+set(DSTACK_ARCH amd64)
+set(DSTACK_LIBC musl)
+include("${CMAKE_CURRENT_LIST_DIR}/zig.cmake")

@@ -1,0 +1,43 @@
+# `just` lists the recipes; each is one command that works without just, too.
+
+_default:
+    @just --list
+
+# Install what this machine lacks
+setup:
+    ./scripts/setup
+
+# Debug build of everything, for daily work
+build:
+    ./scripts/setup build dev
+    ./scripts/build-deps clang
+    cmake --preset dev
+    cmake --build --preset dev
+
+# Release binaries into dist/ (--all for both architectures)
+release *arguments:
+    ./scripts/build {{arguments}}
+
+# All tests (--all for the sanitizers and the long ones)
+test *arguments:
+    ./scripts/test {{arguments}}
+
+# Word for word what CI runs
+check:
+    ./.ci/run
+
+# Format all C++ in place
+fmt:
+    git ls-files '*.h' '*.cpp' | xargs clang-format-19 -i
+
+# Static analysis of all C++, against the dev build
+tidy:
+    git ls-files '*.cpp' | xargs run-clang-tidy-19 -quiet -p build/dev
+
+# A job in a container, from nothing
+quickstart:
+    ./scripts/quickstart
+
+# Put the binaries in dist/ where dstack looks for them
+upload *arguments:
+    ./scripts/upload {{arguments}}

@@ -1,0 +1,355 @@
+#include "common/http/client.h"
+
+#include <curl/curl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <exception>
+#include <format>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "common/error.h"
+
+namespace dstack::http {
+
+namespace {
+
+// More than this of an answer that is collected is nonsense, whoever sends it.
+constexpr std::size_t kBodyLimit = std::size_t{64} << 20;
+
+// Sessions that wait for the next request. A burst makes more of them; they end with it.
+constexpr std::size_t kSpareSessions = 4;
+
+void initialise_once() {
+  static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (code != CURLE_OK) throw Error(ErrorKind::internal, std::format("start libcurl: {}", curl_easy_strerror(code)));
+}
+
+// libcurl's own sockets would be inherited by the programs we start.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+bool is_loopback(std::string_view url) {
+  const std::size_t start = url.find("://");
+  if (start == std::string_view::npos) return false;
+  url.remove_prefix(start + 3);
+  return url.starts_with("127.") || url.starts_with("[::1]") || url.starts_with("localhost:") || url == "localhost" ||
+         url.starts_with("localhost/");
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return text;
+}
+
+struct EasyDeleter {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct MultiDeleter {
+  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+};
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
+
+HeaderList make_headers(const ClientRequest& request) {
+  HeaderList list;
+  const auto add = [&list](const std::string& line) {
+    curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+    if (longer == nullptr) throw std::bad_alloc();
+    (void)list.release();
+    list.reset(longer);
+  };
+  bool has_type = false;
+  for (const std::string& line : request.headers) {
+    std::string name = line.substr(0, line.find(':'));
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    has_type |= name == "content-type";
+    add(line);
+  }
+  // A name without a value takes away what libcurl would send by itself.
+  if (!has_type) add(request.body.empty() ? "Content-Type:" : "Content-Type: application/json");
+  add("Expect:");
+  return list;
+}
+
+// What one transfer collects. The functions are called by libcurl, on the transfer's thread.
+struct Receiver {
+  ClientResponse response;
+  const std::function<bool(std::string_view)>* take = nullptr;
+  bool ended_by_taker = false;
+  bool too_large = false;
+  std::exception_ptr failure;
+
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) {
+    return static_cast<Receiver*>(self)->header({data, size * count});
+  }
+  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) {
+    return static_cast<Receiver*>(self)->body({data, size * count});
+  }
+
+  // An exception must not travel through libcurl: it is kept and thrown again when the transfer has ended.
+  std::size_t header(std::string_view line) {
+    try {
+      if (line.starts_with("HTTP/")) {
+        // The first line of each answer, of which an interim one (1xx) may come first.
+        response.headers.clear();
+        const std::size_t space = line.find(' ');
+        response.status = space == std::string_view::npos ? 0 : std::atoi(std::string(line.substr(space + 1)).c_str());
+      } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
+        std::string name(trimmed(line.substr(0, colon)));
+        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        response.headers.insert_or_assign(std::move(name), std::string(trimmed(line.substr(colon + 1))));
+      }
+      return line.size();
+    } catch (...) {
+      failure = std::current_exception();
+      return line.size() == 0 ? 1 : 0;
+    }
+  }
+
+  std::size_t body(std::string_view piece) {
+    try {
+      if (take != nullptr && response.status >= 200 && response.status < 300) {
+        if ((*take)(piece)) return piece.size();
+        ended_by_taker = true;
+        return CURL_WRITEFUNC_ERROR;
+      }
+      if (response.body.size() + piece.size() > kBodyLimit) {
+        too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+      }
+      response.body += piece;
+      return piece.size();
+    } catch (...) {
+      failure = std::current_exception();
+      return CURL_WRITEFUNC_ERROR;
+    }
+  }
+};
+
+// A multi handle, which holds the connections, and the one easy handle that is used with it.
+struct Session {
+  std::unique_ptr<CURLM, MultiDeleter> multi{curl_multi_init()};
+  std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
+  std::unique_ptr<os::Timer> timer;
+  char reason[CURL_ERROR_SIZE] = "";
+
+  Session() {
+    if (!multi || !easy) throw Error(ErrorKind::internal, "start a transfer: out of memory");
+    curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, 1L);
+  }
+};
+
+// Keeps the easy handle in the multi handle for as long as the transfer lasts.
+class Attached {
+ public:
+  explicit Attached(Session& session) : session_(session) {
+    if (const CURLMcode code = curl_multi_add_handle(session.multi.get(), session.easy.get()); code != CURLM_OK) {
+      throw Error(ErrorKind::internal, std::format("start a transfer: {}", curl_multi_strerror(code)));
+    }
+  }
+  Attached(const Attached&) = delete;
+  Attached& operator=(const Attached&) = delete;
+  ~Attached() { curl_multi_remove_handle(session_.multi.get(), session_.easy.get()); }
+
+ private:
+  Session& session_;
+};
+
+enum class End { finished, cancelled, timed_out };
+
+// Drives the transfer to its end; `result` is set where it finished.
+End drive(Session& session, bool timed, const std::stop_token& stop, CURLcode& result) {
+  CURLM* const multi = session.multi.get();
+  const Attached attached(session);
+  const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
+  while (true) {
+    if (stop.stop_requested()) return End::cancelled;
+    int running = 0;
+    if (const CURLMcode code = curl_multi_perform(multi, &running); code != CURLM_OK) {
+      throw Error(ErrorKind::internal, std::format("transfer: {}", curl_multi_strerror(code)));
+    }
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      result = message->data.result;
+      return End::finished;
+    }
+    curl_waitfd deadline{.fd = timed ? session.timer->fd() : -1, .events = CURL_WAIT_POLLIN, .revents = 0};
+    // libcurl shortens this wait by its own timers; everything else wakes it through a descriptor.
+    constexpr int kLong = 60 * 60 * 1000;
+    if (const CURLMcode code = curl_multi_poll(multi, &deadline, timed ? 1 : 0, kLong, nullptr); code != CURLM_OK) {
+      throw Error(ErrorKind::internal, std::format("wait for a transfer: {}", curl_multi_strerror(code)));
+    }
+    if (timed && deadline.revents != 0) return End::timed_out;
+  }
+}
+
+}  // namespace
+
+class Client::Implementation {
+ public:
+  Implementation(Endpoint endpoint, os::Clock& clock) : endpoint_(std::move(endpoint)), clock_(clock) {
+    initialise_once();
+  }
+
+  ClientResponse perform(const ClientRequest& request, const std::function<bool(std::string_view)>* take,
+                         const std::stop_token& stop) {
+    std::unique_ptr<Session> session = borrow();
+    Receiver receiver;
+    receiver.take = take;
+    const HeaderList headers = make_headers(request);
+    set_up(*session, request, headers.get(), receiver);
+    const bool timed = request.total_limit.count() > 0;
+    if (timed) {
+      if (!session->timer) session->timer = clock_.make_timer();
+      session->timer->arm(clock_.now() + request.total_limit);
+    }
+    CURLcode result = CURLE_OK;
+    // After an exception the session is not used again.
+    const End end = drive(*session, timed, stop, result);
+    if (timed) session->timer->disarm();
+    const std::string reason = describe(*session, result);
+    give_back(std::move(session));
+
+    if (end == End::cancelled) throw failure(ErrorKind::cancelled, request, "cancelled");
+    if (end == End::timed_out) {
+      throw failure(ErrorKind::timed_out, request, std::format("no answer within {}", in_words(request.total_limit)));
+    }
+    if (receiver.failure) std::rethrow_exception(receiver.failure);
+    if (receiver.too_large) throw failure(ErrorKind::unavailable, request, "the answer is too large");
+    if (receiver.ended_by_taker) return std::move(receiver.response);
+    if (result == CURLE_OPERATION_TIMEDOUT) {
+      throw failure(ErrorKind::timed_out, request, std::format("no connection within {}", in_words(request.connect_limit)));
+    }
+    if (result != CURLE_OK) throw failure(ErrorKind::unavailable, request, reason);
+    return std::move(receiver.response);
+  }
+
+ private:
+  static std::string in_words(std::chrono::milliseconds limit) {
+    return limit.count() % 1000 == 0 ? std::format("{} s", limit.count() / 1000) : std::format("{} ms", limit.count());
+  }
+
+  // The query stays out of messages.
+  Error failure(ErrorKind kind, const ClientRequest& request, std::string_view reason) const {
+    const std::string where = endpoint_.unix_socket.empty() ? endpoint_.base_url : "unix://" + endpoint_.unix_socket;
+    const std::string path = request.path.substr(0, request.path.find('?'));
+    return {kind, std::format("{} {} at {}: {}", request.method, path, where, reason)};
+  }
+
+  static std::string describe(const Session& session, CURLcode result) {
+    if (result == CURLE_OK) return {};
+    if (result == CURLE_COULDNT_CONNECT) {
+      long code = 0;
+      curl_easy_getinfo(session.easy.get(), CURLINFO_OS_ERRNO, &code);
+      if (code != 0) return "connect: " + describe_errno(static_cast<int>(code));
+    }
+    return session.reason[0] != '\0' ? session.reason : curl_easy_strerror(result);
+  }
+
+  template <typename Value>
+  static void set(Session& session, CURLoption option, Value value) {
+    if (const CURLcode code = curl_easy_setopt(session.easy.get(), option, value); code != CURLE_OK) {
+      throw Error(ErrorKind::internal, std::format("set up a transfer: {}", curl_easy_strerror(code)));
+    }
+  }
+
+  void set_up(Session& session, const ClientRequest& request, curl_slist* headers, Receiver& receiver) {
+    curl_easy_reset(session.easy.get());  // its connection stays
+    session.reason[0] = '\0';
+    const std::string url = endpoint_.base_url + request.path;
+    set(session, CURLOPT_ERRORBUFFER, &session.reason[0]);
+    set(session, CURLOPT_URL, url.c_str());
+    set(session, CURLOPT_NOSIGNAL, 1L);
+    set(session, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    set(session, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(session, CURLOPT_TCP_KEEPALIVE, 1L);
+    set(session, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_limit.count()));
+    set(session, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+    set(session, CURLOPT_HTTPHEADER, headers);
+    set(session, CURLOPT_HEADERFUNCTION, &Receiver::on_header);
+    set(session, CURLOPT_HEADERDATA, &receiver);
+    set(session, CURLOPT_WRITEFUNCTION, &Receiver::on_body);
+    set(session, CURLOPT_WRITEDATA, &receiver);
+    if (!endpoint_.unix_socket.empty()) set(session, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
+    if (!endpoint_.unix_socket.empty() || is_loopback(endpoint_.base_url)) set(session, CURLOPT_PROXY, "");
+    if (!endpoint_.ca_file.empty()) set(session, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
+    if (!endpoint_.certificate_file.empty()) set(session, CURLOPT_SSLCERT, endpoint_.certificate_file.c_str());
+    if (!endpoint_.key_file.empty()) set(session, CURLOPT_SSLKEY, endpoint_.key_file.c_str());
+    if (!endpoint_.verify_peer) {
+      set(session, CURLOPT_SSL_VERIFYPEER, 0L);
+      set(session, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (request.method == "HEAD") {
+      set(session, CURLOPT_NOBODY, 1L);
+    } else if (request.method != "GET" || !request.body.empty()) {
+      // The body is not copied: `request` outlives the transfer.
+      set(session, CURLOPT_POSTFIELDS, request.body.c_str());
+      set(session, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+      set(session, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    }
+  }
+
+  std::unique_ptr<Session> borrow() {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!spare_.empty()) {
+        std::unique_ptr<Session> session = std::move(spare_.back());
+        spare_.pop_back();
+        return session;
+      }
+    }
+    return std::make_unique<Session>();
+  }
+
+  void give_back(std::unique_ptr<Session> session) {
+    const std::scoped_lock lock(mutex_);
+    if (spare_.size() < kSpareSessions) spare_.push_back(std::move(session));
+  }
+
+  const Endpoint endpoint_;
+  os::Clock& clock_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Session>> spare_;
+};
+
+Client::Client(Endpoint endpoint, os::Clock& clock)
+    : implementation_(std::make_unique<Implementation>(std::move(endpoint), clock)) {}
+
+Client::~Client() = default;
+
+ClientResponse Client::send(const ClientRequest& request, std::stop_token stop) {
+  return implementation_->perform(request, nullptr, stop);
+}
+
+ClientResponse Client::stream(const ClientRequest& request, const std::function<bool(std::string_view)>& take,
+                              std::stop_token stop) {
+  return implementation_->perform(request, &take, stop);
+}
+
+std::string encode_url_component(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += std::format("%{:02X}", byte);
+    }
+  }
+  return out;
+}
+
+}  // namespace dstack::http

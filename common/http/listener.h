@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/os/unique_fd.h"
+
+namespace dstack::http {
+
+// Listening TCP sockets and the loop that accepts from them.
+class Listener {
+ public:
+  Listener();
+
+  // See Server::bind.
+  int bind(const std::string& address, int port);
+
+  // Hands each connection to `take` until stop(); on the caller's thread.
+  void run(const std::function<void(os::UniqueFd)>& take);
+
+  // Ends run(), now or when it is called later. From any thread.
+  void stop();
+
+  // Readable from stop() on, for whoever waits beside a connection.
+  int stopped_fd() const { return stopped_.get(); }
+
+ private:
+  std::vector<os::UniqueFd> sockets_;
+  os::UniqueFd stopped_;
+};
+
+}  // namespace dstack::http

@@ -1,0 +1,30 @@
+#include "common/http/message.h"
+
+#include <nlohmann/json.hpp>
+
+namespace dstack::http {
+
+std::optional<std::string> Request::header(std::string_view lower_case_name) const {
+  const auto found = headers.find(lower_case_name);
+  if (found == headers.end()) return std::nullopt;
+  return found->second;
+}
+
+Response Response::empty() { return {}; }
+
+Response Response::text(int status, std::string body) {
+  Response response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+Response Response::json(const nlohmann::json& value) {
+  Response response;
+  response.content_type = "application/json";
+  // A name or message may hold bytes that are not UTF-8; they must not turn an answer into a failure.
+  response.body = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return response;
+}
+
+}  // namespace dstack::http

@@ -1,0 +1,364 @@
+#include "common/http/server.h"
+
+#include <sys/socket.h>
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <format>
+#include <mutex>
+#include <set>
+#include <spdlog/spdlog.h>
+#include <variant>
+
+#include "common/error.h"
+#include "common/http/connection_threads.h"
+#include "common/http/listener.h"
+#include "common/http/router.h"
+#include "common/http/socket_stream.h"
+
+namespace dstack::http {
+
+namespace {
+
+using std::chrono::seconds;
+
+// Longer than any client of ours keeps an idle connection, so that it is never closed under a request.
+constexpr seconds keep_alive_limit{180};
+// From a request's first byte to the end of its body, uploads excepted.
+constexpr seconds request_limit{30};
+constexpr seconds upload_silence_limit{60};
+constexpr std::size_t spare_threads = 4;
+
+int status_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::invalid: return 400;
+    case ErrorKind::forbidden: return 403;
+    case ErrorKind::not_found: return 404;
+    case ErrorKind::conflict: return 409;
+    case ErrorKind::too_large: return 413;
+    case ErrorKind::unsupported_media: return 415;
+    case ErrorKind::not_implemented: return 501;
+    case ErrorKind::unavailable: return 502;
+    case ErrorKind::cancelled:
+    case ErrorKind::timed_out:
+    case ErrorKind::internal: break;
+  }
+  return 500;
+}
+
+Response error_response(int status, std::string_view message) { return Response::text(status, std::string(message) + "\n"); }
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return text;
+}
+
+bool is_json(const Request& request) {
+  const auto type = request.header("content-type");
+  if (!type) return true;
+  std::string media = lower(type->substr(0, type->find(';')));
+  while (!media.empty() && media.back() == ' ') media.pop_back();
+  return media == "application/json";
+}
+
+// What httplib demands of a WebSocket's opening handshake (RFC 6455, 4.2.1).
+bool asks_for_websocket(const httplib::Request& request) {
+  const std::string key = request.get_header_value("Sec-WebSocket-Key");
+  return request.method == "GET" && lower(request.get_header_value("Upgrade")) == "websocket" &&
+         lower(request.get_header_value("Connection")).contains("upgrade") && key.size() == 24 && key.ends_with("==") &&
+         request.get_header_value("Sec-WebSocket-Version") == "13";
+}
+
+Request convert(const httplib::Request& source) {
+  Request request;
+  request.method = source.method;
+  request.path = source.path;
+  for (const auto& [name, value] : source.params) request.query.emplace(name, value);
+  for (const auto& [name, value] : source.headers) request.headers.emplace(lower(name), value);
+  request.peer_address = source.remote_addr;
+  request.peer_port = source.remote_port;
+  request.local_address = source.local_addr;
+  request.local_port = source.local_port;
+  return request;
+}
+
+void convert(Response response, httplib::Response& target) {
+  target.status = response.status;
+  if (response.stream) {
+    auto write = std::move(response.stream);
+    target.set_chunked_content_provider(response.content_type, [write](std::size_t, httplib::DataSink& sink) {
+      write([&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
+      sink.done();
+      return true;
+    });
+  } else if (!response.body.empty()) {
+    target.set_content(std::move(response.body), response.content_type);
+  } else {
+    target.set_header("Content-Type", response.content_type);
+  }
+}
+
+class UploadBody final : public BodyReader {
+ public:
+  explicit UploadBody(const httplib::ContentReader& reader) : reader_(reader) {}
+
+  void read(const std::function<void(std::string_view)>& take) override {
+    const bool complete = reader_([&take](const char* data, std::size_t size) {
+      take({data, size});
+      return true;
+    });
+    if (!complete) throw Error(ErrorKind::invalid, "the request's body broke off");
+  }
+
+ private:
+  const httplib::ContentReader& reader_;
+};
+
+class HttplibWebSocket final : public WebSocket {
+ public:
+  explicit HttplibWebSocket(httplib::ws::WebSocket& socket) : socket_(socket) {}
+
+  bool send(std::string_view data) override { return socket_.send(data.data(), data.size()); }
+  std::optional<std::string> receive() override {
+    std::string message;
+    if (socket_.read(message) == httplib::ws::Fail) return std::nullopt;
+    return message;
+  }
+  void close(int code, const std::string& reason) override {
+    socket_.close(static_cast<httplib::ws::CloseStatus>(code), reason);
+  }
+
+ private:
+  httplib::ws::WebSocket& socket_;
+};
+
+}  // namespace
+
+// httplib parses requests and writes answers; which route a request belongs to, limits and connections are ours.
+class Server::Implementation : public httplib::Server {
+ public:
+  struct Route {
+    std::string pattern;
+    std::variant<http::Handler, UploadHandler, http::WebSocketHandler> handler;
+    bool json = false;
+  };
+
+  explicit Implementation(ServerLimits limits) : limits_(limits), threads_(spare_threads, limits.connections) {
+    // httplib takes a server without a socket for one that is shutting down; it never touches this one.
+    svr_sock_ = listener.stopped_fd();
+    set_payload_max_length(SIZE_MAX);
+    set_keep_alive_max_count(SIZE_MAX);
+    set_keep_alive_timeout(keep_alive_limit.count());
+    set_websocket_ping_interval(0);
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      return without_body(request, response);
+    });
+    const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
+                                  const httplib::ContentReader& reader) { answer(request, response, &reader); };
+    Post(".*", with_body);
+    Put(".*", with_body);
+    Patch(".*", with_body);
+    Delete(".*", with_body);
+  }
+
+  void add(std::string method, Route route) {
+    if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {
+      WebSocket(route.pattern, [this, handler = std::get<http::WebSocketHandler>(route.handler)](
+                                   const httplib::Request& source, httplib::ws::WebSocket& socket) {
+        http::Request request = convert(source);
+        request.route = source.path;
+        HttplibWebSocket wrapped(socket);
+        handler(request, wrapped);
+        if (observer) observer(request, 101);
+      });
+    }
+    router_.add(std::move(method), route.pattern);
+    routes_.push_back(std::move(route));
+  }
+
+  void serve(os::UniqueFd socket) {
+    const int number = socket.get();
+    {
+      const std::scoped_lock lock(mutex_);
+      open_.insert(number);
+    }
+    auto stream = std::make_shared<SocketStream>(std::move(socket), listener.stopped_fd(), limits_.write_timeout);
+    if (!threads_.run([this, stream, number] {
+          converse(*stream);
+          forget(number);
+        })) {
+      forget(number);
+    }
+  }
+
+  void wait_for_connections() { threads_.finish(); }
+
+  void close_connections() {
+    const std::scoped_lock lock(mutex_);
+    for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
+  }
+
+  Listener listener;
+  std::function<std::optional<http::Response>(const http::Request&)> guard;
+  std::function<void(const http::Request&, int)> observer;
+
+ private:
+  void forget(int socket) {
+    const std::scoped_lock lock(mutex_);
+    open_.erase(socket);
+  }
+
+  void converse(SocketStream& stream) {
+    std::string remote_address;
+    std::string local_address;
+    int remote_port = 0;
+    int local_port = 0;
+    stream.get_remote_ip_and_port(remote_address, remote_port);
+    stream.get_local_ip_and_port(local_address, local_port);
+    current_ = &stream;
+    bool closed = false;
+    while (!closed && stream.wait_for_request(keep_alive_limit)) {
+      stream.expect_request_within(request_limit);
+      try {
+        if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr)) break;
+      } catch (const std::exception& error) {
+        spdlog::warn("A connection from {}:{} ended: {}", remote_address, remote_port, error.what());
+        break;
+      }
+    }
+    ::shutdown(stream.socket(), SHUT_RDWR);
+  }
+
+  // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.
+  HandlerResponse without_body(const httplib::Request& request, httplib::Response& response) {
+    if (asks_for_websocket(request) && is_websocket(request.path)) {
+      const auto refusal = guard ? guard(convert(request)) : std::nullopt;
+      if (!refusal) return HandlerResponse::Unhandled;
+      convert(*refusal, response);
+      return HandlerResponse::Handled;
+    }
+    const bool has_body = request.method == "POST" || request.method == "PUT" || request.method == "PATCH" || request.method == "DELETE";
+    if (has_body) return HandlerResponse::Unhandled;
+    answer(request, response, nullptr);
+    return HandlerResponse::Handled;
+  }
+
+  bool is_websocket(const std::string& path) const {
+    const auto found = router_.find("GET", path);
+    return found.match && std::holds_alternative<http::WebSocketHandler>(routes_[found.match->route].handler);
+  }
+
+  void answer(const httplib::Request& source, httplib::Response& target, const httplib::ContentReader* reader) {
+    http::Request request = convert(source);
+    http::Response response;
+    try {
+      response = respond(request, target, reader);
+    } catch (const Error& error) {
+      response = error_response(status_of(error.kind()), error.what());
+    } catch (const std::exception& error) {
+      spdlog::error("{} {} failed: {}", request.method, printable(request.path), error.what());
+      response = error_response(500, error.what());
+    }
+    if (observer) observer(request, response.status);
+    convert(std::move(response), target);
+  }
+
+  http::Response respond(http::Request& request, httplib::Response& target, const httplib::ContentReader* reader) {
+    if (guard) {
+      if (auto refusal = guard(request)) return *std::move(refusal);
+    }
+    Router::Result found = router_.find(request.method, request.path);
+    if (!found.match) {
+      if (found.miss == Router::Miss::unknown_path) return error_response(404, "404 page not found");
+      target.set_header("Allow", found.allowed);
+      return error_response(405, "Method Not Allowed");
+    }
+    const Route& route = routes_[found.match->route];
+    request.route = route.pattern;
+    request.path_parameters = std::move(found.match->parameters);
+    if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {
+      return error_response(400, "Bad Request: this is a WebSocket, a request for it asks for an upgrade");
+    }
+    if (const auto* upload = std::get_if<UploadHandler>(&route.handler)) {
+      current_->expect_steady_data(upload_silence_limit);
+      UploadBody body(*reader);
+      return (*upload)(request, body);
+    }
+    if (route.json && !is_json(request)) {
+      throw Error(ErrorKind::unsupported_media, "Content-Type header is not application/json");
+    }
+    if (reader != nullptr) read_body(request, *reader);
+    return std::get<http::Handler>(route.handler)(request);
+  }
+
+  void read_body(http::Request& request, const httplib::ContentReader& reader) const {
+    const auto too_large = [this] {
+      return Error(ErrorKind::too_large, std::format("the request's body is larger than {} bytes", limits_.body));
+    };
+    if (const auto announced = request.header("content-length")) {
+      // Longer numbers than this are too large whatever they are; httplib judges malformed ones.
+      if (announced->size() > 18 || std::strtoull(announced->c_str(), nullptr, 10) > limits_.body) throw too_large();
+    }
+    bool over = false;
+    const bool complete = reader([&](const char* data, std::size_t size) {
+      over = request.body.size() + size > limits_.body;
+      if (!over) request.body.append(data, size);
+      return !over;
+    });
+    if (over) throw too_large();
+    if (!complete) throw Error(ErrorKind::invalid, "the request's body broke off");
+  }
+
+  // The connection that this thread serves.
+  static thread_local SocketStream* current_;
+
+  const ServerLimits limits_;
+  Router router_;
+  std::vector<Route> routes_;
+  std::mutex mutex_;
+  std::set<int> open_;
+  ConnectionThreads threads_;
+};
+
+thread_local SocketStream* Server::Implementation::current_ = nullptr;
+
+Server::Server(ServerLimits limits) : implementation_(std::make_unique<Implementation>(limits)) {}
+Server::~Server() = default;
+
+void Server::get(std::string pattern, Handler handler) {
+  implementation_->add("GET", {.pattern = std::move(pattern), .handler = std::move(handler)});
+}
+
+void Server::post(std::string pattern, Handler handler) {
+  implementation_->add("POST", {.pattern = std::move(pattern), .handler = std::move(handler)});
+}
+
+void Server::post_json(std::string pattern, Handler handler) {
+  implementation_->add("POST", {.pattern = std::move(pattern), .handler = std::move(handler), .json = true});
+}
+
+void Server::upload(std::string pattern, UploadHandler handler) {
+  implementation_->add("POST", {.pattern = std::move(pattern), .handler = std::move(handler)});
+}
+
+void Server::websocket(std::string pattern, WebSocketHandler handler) {
+  implementation_->add("GET", {.pattern = std::move(pattern), .handler = std::move(handler)});
+}
+
+void Server::guard(std::function<std::optional<Response>(const Request&)> check) { implementation_->guard = std::move(check); }
+
+void Server::observe(std::function<void(const Request&, int)> observer) { implementation_->observer = std::move(observer); }
+
+int Server::bind(const std::string& address, int port) { return implementation_->listener.bind(address, port); }
+
+void Server::run() {
+  implementation_->listener.run([this](os::UniqueFd socket) { implementation_->serve(std::move(socket)); });
+  implementation_->wait_for_connections();
+}
+
+void Server::stop() { implementation_->listener.stop(); }
+
+void Server::close_connections() { implementation_->close_connections(); }
+
+}  // namespace dstack::http

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/http/message.h"
+
+namespace dstack::http {
+
+// The body of an upload as it arrives. Pieces are valid during the call only.
+class BodyReader {
+ public:
+  virtual ~BodyReader() = default;
+  // Calls `take` for each piece until the body ends. Throws Error if the connection breaks before its end.
+  virtual void read(const std::function<void(std::string_view)>& take) = 0;
+};
+
+// The server's end of a WebSocket. send, ping replies and close may come from different threads.
+class WebSocket {
+ public:
+  virtual ~WebSocket() = default;
+  // One binary message; blocks while the peer does not read. False when the connection is gone.
+  virtual bool send(std::string_view data) = 0;
+  // Waits for the next message and answers pings meanwhile; nothing when the peer closed or vanished.
+  virtual std::optional<std::string> receive() = 0;
+  virtual void close(int code, const std::string& reason) = 0;
+};
+
+using Handler = std::function<Response(const Request&)>;
+using UploadHandler = std::function<Response(const Request&, BodyReader&)>;
+using WebSocketHandler = std::function<void(const Request&, WebSocket&)>;
+
+struct ServerLimits {
+  std::size_t body = std::size_t{1} << 20;  // bytes; 413 beyond it. Upload routes have none.
+  std::size_t connections = 1024;           // each holds a thread while it is open
+  std::chrono::seconds write_timeout{30};   // a client that does not read for this long is dropped
+};
+
+// An HTTP/1.1 server: routing, errors to statuses, limits. Handlers run on the connection's thread, many at a time.
+// An Error that leaves a handler becomes its status and "message\n"; any other exception is a 500.
+// An unknown path is 404, a known one with the wrong method 405.
+class Server {
+ public:
+  explicit Server(ServerLimits limits = {});
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server();
+
+  // Set these up before run(). `pattern` is a path whose segments may be parameters: "/api/tasks/{id}/remove".
+  void get(std::string pattern, Handler handler);
+  void post(std::string pattern, Handler handler);
+  // The same for endpoints whose body is JSON: a Content-Type that is present and not application/json is 415.
+  void post_json(std::string pattern, Handler handler);
+  void upload(std::string pattern, UploadHandler handler);
+  // A GET with an upgrade; without one it is 400.
+  void websocket(std::string pattern, WebSocketHandler handler);
+
+  // Runs before every request, WebSockets and unknown paths too; an answer ends the request.
+  void guard(std::function<std::optional<Response>(const Request&)> check);
+  // Hears of every answered request; the route is the pattern, "" for an unknown path.
+  void observe(std::function<void(const Request&, int status)> observer);
+
+  // Binds before run(), so that a taken port is an Error at once ("listen on 127.0.0.1:10998: Address already in
+  // use"). May be called for several addresses; "" is every interface, port 0 a free one. Without SO_REUSEPORT.
+  // Returns the port.
+  int bind(const std::string& address, int port);
+
+  // Serves until stop(): accepts on this thread, each connection has one of its own.
+  void run();
+  // Stops accepting and lets requests in flight finish; run() returns when they have. From any thread.
+  void stop();
+  // Breaks every open connection off, idle and busy ones. From any thread.
+  void close_connections();
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace dstack::http

@@ -1,0 +1,137 @@
+#include "common/http/socket_stream.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace dstack::http {
+
+namespace {
+
+constexpr std::size_t buffer_size = 16384;
+
+// poll(2) on one descriptor, again after a signal. A negative limit waits for ever.
+bool wait(int fd, short events, std::chrono::milliseconds limit) {
+  pollfd waiting{.fd = fd, .events = events, .revents = 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&waiting, 1, limit.count() < 0 ? -1 : static_cast<int>(limit.count()));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+// The address of one end of a connection in numbers; an IPv4 peer of an IPv6 socket by its IPv4 address.
+void name_end(int socket, int (*ask)(int, sockaddr*, socklen_t*), std::string& ip, int& port) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (ask(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage.ss_family == AF_INET) {
+    const auto* address = reinterpret_cast<const sockaddr_in*>(&storage);
+    ::inet_ntop(AF_INET, &address->sin_addr, text, sizeof text);
+    port = ntohs(address->sin_port);
+  } else if (storage.ss_family == AF_INET6) {
+    const auto* address = reinterpret_cast<const sockaddr_in6*>(&storage);
+    const bool mapped = IN6_IS_ADDR_V4MAPPED(&address->sin6_addr);
+    if (mapped) {
+      ::inet_ntop(AF_INET, &address->sin6_addr.s6_addr[12], text, sizeof text);
+    } else {
+      ::inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text);
+    }
+    port = ntohs(address->sin6_port);
+  }
+  ip = text;
+}
+
+}  // namespace
+
+SocketStream::SocketStream(os::UniqueFd socket, int stopped_fd, std::chrono::milliseconds write_timeout)
+    : socket_(std::move(socket)), stopped_fd_(stopped_fd), write_timeout_(write_timeout) {}
+
+bool SocketStream::wait_for_request(std::chrono::milliseconds limit) {
+  if (start_ < end_) return true;
+  // An idle connection keeps no buffer: hundreds of them cost their threads' stacks and no more.
+  buffer_ = {};
+  pollfd waiting[2] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = stopped_fd_, .events = POLLIN, .revents = 0}};
+  int ready = 0;
+  do {
+    ready = ::poll(waiting, 2, static_cast<int>(limit.count()));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0 && waiting[1].revents == 0;
+}
+
+void SocketStream::expect_request_within(std::chrono::milliseconds limit) {
+  request_deadline_ = std::chrono::steady_clock::now() + limit;
+}
+
+void SocketStream::expect_steady_data(std::chrono::milliseconds silence) {
+  request_deadline_ = Time::max();
+  silence_ = silence;
+}
+
+std::chrono::milliseconds SocketStream::read_limit() const {
+  if (request_deadline_ == Time::max()) return silence_;
+  const auto left = request_deadline_ - std::chrono::steady_clock::now();
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+}
+
+bool SocketStream::wait_readable() const { return is_readable() || wait(socket_.get(), POLLIN, read_limit()); }
+
+bool SocketStream::wait_writable() const { return wait(socket_.get(), POLLOUT, write_timeout_); }
+
+bool SocketStream::is_peer_alive() const {
+  char byte = 0;
+  const ssize_t count = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+ssize_t SocketStream::read(char* data, size_t size) {
+  while (start_ == end_) {
+    buffer_.resize(buffer_size);
+    const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (count == 0) return 0;
+    if (count > 0) {
+      start_ = 0;
+      end_ = static_cast<std::size_t>(count);
+    } else if (errno == EAGAIN) {
+      if (!wait(socket_.get(), POLLIN, read_limit())) return -1;
+    } else if (errno != EINTR) {
+      return -1;
+    }
+  }
+  const std::size_t count = std::min(size, end_ - start_);
+  std::memcpy(data, buffer_.data() + start_, count);
+  start_ += count;
+  return static_cast<ssize_t>(count);
+}
+
+ssize_t SocketStream::write(const char* data, size_t size) {
+  std::size_t sent = 0;
+  while (sent < size) {
+    const ssize_t count = ::send(socket_.get(), data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count >= 0) {
+      sent += static_cast<std::size_t>(count);
+    } else if (errno == EAGAIN) {
+      if (!wait(socket_.get(), POLLOUT, write_timeout_)) return -1;
+    } else if (errno != EINTR) {
+      return -1;
+    }
+  }
+  return static_cast<ssize_t>(size);
+}
+
+void SocketStream::get_remote_ip_and_port(std::string& ip, int& port) const { name_end(socket_.get(), ::getpeername, ip, port); }
+
+void SocketStream::get_local_ip_and_port(std::string& ip, int& port) const { name_end(socket_.get(), ::getsockname, ip, port); }
+
+void SocketStream::set_read_timeout(time_t seconds, time_t) {
+  const bool closing = seconds <= CPPHTTPLIB_WEBSOCKET_CLOSE_TIMEOUT_SECOND;
+  expect_steady_data(closing ? std::chrono::seconds(seconds) : std::chrono::milliseconds(-1));
+}
+
+}  // namespace dstack::http

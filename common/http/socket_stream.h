@@ -1,0 +1,56 @@
+#pragma once
+
+#include <httplib.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "common/os/unique_fd.h"
+
+namespace dstack::http {
+
+// A connection as httplib reads and writes it. In place of the library's own stream, whose write may stop half-way
+// through a WebSocket frame and whose wait for the next request wakes a hundred times a second.
+class SocketStream final : public httplib::Stream {
+ public:
+  // `stopped_fd` ends the wait for the next request when it becomes readable.
+  SocketStream(os::UniqueFd socket, int stopped_fd, std::chrono::milliseconds write_timeout);
+
+  // Waits for the first byte of the next request; false when there will be none.
+  bool wait_for_request(std::chrono::milliseconds limit);
+
+  // Bounds how long all reads together may take from now on: a request that trickles in holds a thread.
+  void expect_request_within(std::chrono::milliseconds limit);
+  // From here on only silence counts: at most `silence` between two pieces.
+  void expect_steady_data(std::chrono::milliseconds silence);
+
+  bool is_readable() const override { return start_ < end_; }
+  bool wait_readable() const override;
+  bool wait_writable() const override;
+  bool is_peer_alive() const override;
+  ssize_t read(char* data, size_t size) override;
+  // All of it, or an error.
+  ssize_t write(const char* data, size_t size) override;
+  void get_remote_ip_and_port(std::string& ip, int& port) const override;
+  void get_local_ip_and_port(std::string& ip, int& port) const override;
+  socket_t socket() const override { return socket_.get(); }
+  time_t duration() const override { return 0; }
+  // httplib calls this for a WebSocket only: the peer may then be silent for ever, but for the wait for its last word.
+  void set_read_timeout(time_t seconds, time_t microseconds) override;
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  std::chrono::milliseconds read_limit() const;
+
+  os::UniqueFd socket_;
+  int stopped_fd_;
+  std::chrono::milliseconds write_timeout_;
+  Time request_deadline_ = Time::max();
+  std::chrono::milliseconds silence_{-1};
+  std::vector<char> buffer_;
+  std::size_t start_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace dstack::http

@@ -1,0 +1,72 @@
+#include "common/log/log.h"
+
+#include <spdlog/sinks/dist_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <algorithm>
+#include <cctype>
+#include <memory>
+#include <string>
+
+#include "common/error.h"
+
+namespace dstack::log {
+
+namespace {
+
+constexpr std::size_t file_limit = 10 << 20;
+constexpr std::size_t rotated_files = 2;  // beside the current one
+
+// All sinks hang under this one, so that they can be changed while other threads log.
+std::shared_ptr<spdlog::sinks::dist_sink_mt>& sinks() {
+  static auto instance = std::make_shared<spdlog::sinks::dist_sink_mt>();
+  return instance;
+}
+
+}  // namespace
+
+std::optional<spdlog::level::level_enum> parse_level(std::string_view name) {
+  std::string lower(name);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  using enum spdlog::level::level_enum;
+  if (lower == "fatal" || lower == "1") return critical;
+  if (lower == "error" || lower == "2") return err;
+  if (lower == "warn" || lower == "warning" || lower == "3") return warn;
+  if (lower == "info" || lower == "4") return info;
+  if (lower == "debug" || lower == "5") return debug;
+  if (lower == "trace" || lower == "6") return trace;
+  return std::nullopt;
+}
+
+void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<std::filesystem::path>& file) {
+  std::vector<spdlog::sink_ptr> all;
+  if (stream == Stream::standard_error) {
+    all.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  } else {
+    all.push_back(std::make_shared<spdlog::sinks::stdout_sink_mt>());
+  }
+  if (file) {
+    try {
+      all.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file->string(), file_limit, rotated_files));
+    } catch (const spdlog::spdlog_ex& error) {
+      throw Error(ErrorKind::internal, error.what());
+    }
+  }
+  sinks()->set_sinks(std::move(all));
+  auto logger = std::make_shared<spdlog::logger>("dstack", sinks());
+  logger->set_level(level);
+  // Local time with its offset from UTC: a log is read beside other logs of the host.
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->flush_on(spdlog::level::trace);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void add_sink(spdlog::sink_ptr sink) {
+  sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  sinks()->add_sink(std::move(sink));
+}
+
+void remove_sink(const spdlog::sink_ptr& sink) { sinks()->remove_sink(sink); }
+
+}  // namespace dstack::log

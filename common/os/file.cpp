@@ -1,0 +1,112 @@
+#include "common/os/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <format>
+
+#include "common/error.h"
+
+namespace dstack::os {
+
+namespace {
+
+// A file beside its later name, removed unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::filesystem::path& target)
+      : path_(target.string() + ".XXXXXX"), fd_(::mkostemp(path_.data(), O_CLOEXEC)) {
+    if (!fd_) throw os_error("create a temporary file beside", target.string());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (!kept_) ::unlink(path_.c_str());
+  }
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+
+  void rename_over(const std::filesystem::path& target) {
+    if (::rename(path_.c_str(), target.c_str()) != 0) throw os_error("replace", target.string());
+    kept_ = true;
+  }
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+  bool kept_ = false;
+};
+
+}  // namespace
+
+UniqueFd open_file(const std::filesystem::path& path, int flags, mode_t mode) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd) throw os_error("open", path.string());
+  return fd;
+}
+
+std::string read_file(const std::filesystem::path& path, std::size_t limit) {
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  std::string text;
+  char buffer[16384];
+  while (true) {
+    const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
+    if (count == 0) return text;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw os_error("read", path.string());
+    }
+    text.append(buffer, static_cast<std::size_t>(count));
+    if (text.size() > limit) {
+      throw Error(ErrorKind::too_large, std::format("read {}: larger than {} bytes", path.string(), limit));
+    }
+  }
+}
+
+std::optional<std::string> try_read_file(const std::filesystem::path& path) {
+  try {
+    return read_file(path);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+void write_all(int fd, std::string_view data, std::string_view what) {
+  while (!data.empty()) {
+    const ssize_t count = ::write(fd, data.data(), data.size());
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw os_error("write", what);
+    }
+    data.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view data, mode_t mode) {
+  TemporaryFile file(path);
+  if (::fchmod(file.fd(), mode) != 0) throw os_error("set the mode of", file.path());
+  write_all(file.fd(), data, file.path());
+  if (::fsync(file.fd()) != 0) throw os_error("flush", file.path());
+  file.rename_over(path);
+  sync_directory(path.parent_path().empty() ? "." : path.parent_path());
+}
+
+void sync_directory(const std::filesystem::path& path) {
+  const UniqueFd folder = open_file(path, O_RDONLY | O_DIRECTORY);
+  if (::fsync(folder.get()) != 0) throw os_error("flush", path.string());
+}
+
+void make_directories(const std::filesystem::path& path, mode_t mode) {
+  if (path.empty() || std::filesystem::is_directory(path)) return;
+  make_directories(path.parent_path(), mode);
+  if (::mkdir(path.c_str(), mode) != 0) {
+    if (errno == EEXIST && std::filesystem::is_directory(path)) return;
+    throw os_error("create folder", path.string());
+  }
+  if (::chmod(path.c_str(), mode) != 0) throw os_error("set the mode of", path.string());
+}
+
+}  // namespace dstack::os

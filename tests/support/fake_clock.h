@@ -1,0 +1,45 @@
+#pragma once
+
+#include <set>
+
+#include "common/os/clock.h"
+
+namespace dstack::test {
+
+// A clock that stands still until a test turns it. Waits on it end when their condition becomes true or when
+// advance() reaches their deadline, never by the passing of real time.
+class FakeClock final : public os::Clock {
+ public:
+  os::SteadyTime now() const override;
+  os::WallTime wall() const override;
+  bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, os::SteadyTime deadline,
+                  const std::function<bool()>& done) override;
+  std::unique_ptr<os::Timer> make_timer() override;
+
+  // Moves both clocks. May be called with any lock held.
+  void advance(std::chrono::nanoseconds by);
+  // Sets only the wall clock, as an administrator would.
+  void set_wall(os::WallTime to);
+
+  // Blocks until `count` or more waits and armed timers have a deadline: so a test knows that the code under test
+  // has got as far as waiting. Real time passes only while that thread still works.
+  void await_waiters(std::size_t count = 1);
+  // Blocks until something waits for a moment at or before now() + `within`.
+  void await_deadline_within(std::chrono::nanoseconds within);
+
+ private:
+  class FakeTimer;
+  std::multiset<os::SteadyTime>::iterator add_waiter(os::SteadyTime deadline);
+  void remove_waiter(std::multiset<os::SteadyTime>::iterator waiter);
+  std::size_t deadlines() const;
+  bool deadline_before(os::SteadyTime moment) const;
+
+  mutable std::mutex mutex_;
+  std::condition_variable waiters_changed_;
+  os::SteadyTime now_{std::chrono::hours(1000)};
+  os::WallTime wall_{std::chrono::seconds(1'800'000'000)};
+  std::multiset<os::SteadyTime> waiters_;  // deadlines
+  std::set<FakeTimer*> timers_;
+};
+
+}  // namespace dstack::test

@@ -1,0 +1,111 @@
+#include "common/os/child_process.h"
+
+#include <csignal>
+
+#include <catch2/catch_test_macros.hpp>
+#include <thread>
+
+#include "common/error.h"
+#include "common/os/signals.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace dstack;
+using namespace std::chrono_literals;
+using End = os::CommandResult::End;
+
+namespace {
+
+os::Command shell(std::string script) { return {.arguments = {"/bin/sh", "-c", std::move(script)}}; }
+
+}  // namespace
+
+TEST_CASE("a command's streams and exit status are kept apart") {
+  const auto result = os::run_command(shell("echo out; echo err >&2; exit 3"));
+  CHECK(result.end == End::exited);
+  CHECK(result.exit_status == 3);
+  CHECK(result.output == "out\n");
+  CHECK(result.errors == "err\n");
+  CHECK(result.describe() == "exited with status 3: \"err\"");
+  CHECK_FALSE(result.succeeded());
+}
+
+TEST_CASE("a command killed by a signal says by which") {
+  const auto result = os::run_command(shell("kill -TERM $$"));
+  CHECK(result.end == End::signalled);
+  CHECK(result.signal == SIGTERM);
+}
+
+TEST_CASE("a command gets its input whole, however long") {
+  os::Command command{.arguments = {"cat"}};
+  command.input = std::string(1 << 20, 'x');
+  const auto result = os::run_command(command);
+  CHECK(result.output == command.input);
+}
+
+TEST_CASE("a command that does not read its input is no failure") {
+  os::ignore_broken_pipes();
+  os::Command command{.arguments = {"true"}};
+  command.input = std::string(1 << 20, 'x');
+  CHECK(os::run_command(command).succeeded());
+}
+
+TEST_CASE("output beyond the limit is dropped and said so") {
+  os::Command command = shell("head -c 100000 /dev/zero");
+  command.output_limit = 1000;
+  const auto result = os::run_command(command);
+  CHECK(result.output.size() == 1000);
+  CHECK(result.truncated);
+  CHECK(result.succeeded());
+}
+
+TEST_CASE("a command that outlives its limit is killed with its children") {
+  test::FakeClock clock;
+  const test::TemporaryDirectory folder;
+  const std::string fifo = folder / "fifo";
+  // The child opens the fifo for reading and hangs there: whoever writes to it finds no reader once both are dead.
+  os::Command command = shell("mkfifo " + fifo + "; (cat " + fifo + ") & wait");
+  command.limit = 10s;
+  os::CommandResult result;
+  std::thread runner([&] { result = os::run_command(command, {}, clock); });
+  clock.await_waiters();
+  clock.advance(10s);
+  runner.join();
+  CHECK(result.end == End::timed_out);
+}
+
+TEST_CASE("a command is killed at once when it is cancelled") {
+  std::stop_source stop;
+  os::CommandResult result;
+  std::thread runner([&] { result = os::run_command(shell("exec tail -f /dev/null"), stop.get_token()); });
+  stop.request_stop();
+  runner.join();
+  CHECK(result.end == End::cancelled);
+}
+
+TEST_CASE("a program that does not exist is an error that names it") {
+  try {
+    os::run_command({.arguments = {"no-such-program-here"}});
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::not_found);
+    CHECK(std::string(error.what()) == "run no-such-program-here: No such file or directory");
+  }
+}
+
+TEST_CASE("a command's environment is what it is given, and tools answer untranslated") {
+  os::Command command{.arguments = {"/usr/bin/env"}, .environment = std::vector<std::string>{"A=1", "LC_ALL=de_DE"}};
+  CHECK(os::run_command(command).output == "A=1\nLC_ALL=C\n");
+}
+
+TEST_CASE("a background process that keeps the output open does not delay the end") {
+  const auto result = os::run_command(shell("echo done; tail -f /dev/null & exit 0"));
+  CHECK(result.succeeded());
+  CHECK(result.output == "done\n");
+}
+
+TEST_CASE("programs are found through PATH") {
+  CHECK(os::find_program("sh").has_value());
+  CHECK(os::find_program("/bin/sh") == "/bin/sh");
+  CHECK_FALSE(os::find_program("no-such-program-here"));
+}

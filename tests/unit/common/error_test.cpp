@@ -1,0 +1,26 @@
+#include "common/error.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace dstack;
+
+TEST_CASE("an error of the system names what was tried, on what, and the reason") {
+  const Error error = os_error("open", "/a/b", EACCES);
+  CHECK(std::string(error.what()) == "open /a/b: Permission denied");
+  CHECK(error.kind() == ErrorKind::internal);
+  CHECK(os_error("open", "/a/b", ENOENT).kind() == ErrorKind::not_found);
+  CHECK(std::string(os_error("fork", "", EAGAIN).what()) == "fork: Resource temporarily unavailable");
+}
+
+TEST_CASE("printable text keeps what can be read") {
+  CHECK(printable("plain") == "\"plain\"");
+  CHECK(printable("naïve 日本") == "\"naïve 日本\"");
+}
+
+TEST_CASE("printable text shows control characters, quotes and stray bytes as escapes") {
+  CHECK(printable("a\"b\\c") == R"("a\"b\\c")");
+  CHECK(printable("a\nb\x1b[31m") == R"("a\nb\x1b[31m")");
+  CHECK(printable("\xff\xc3") == R"("\xff\xc3")");
+}
+
+TEST_CASE("printable text is cut at its limit") { CHECK(printable("abcdef", 3) == "\"abc…\""); }

@@ -1,0 +1,283 @@
+#include "common/http/server.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <latch>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "common/error.h"
+#include "common/json/object_reader.h"
+#include "tests/support/raw_http.h"
+
+using namespace dstack;
+using test::body_of;
+using test::RawConnection;
+using test::status_of;
+
+namespace {
+
+// A server on a free port of the loopback interface for the length of a test.
+class Running {
+ public:
+  explicit Running(http::Server& server) : server_(server), port_(server.bind("127.0.0.1", 0)), thread_([this] { server_.run(); }) {}
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    server_.stop();
+    thread_.join();
+  }
+
+  int port() const { return port_; }
+  std::string ask(const std::string& request) const {
+    RawConnection connection(port_);
+    connection.send(request);
+    return connection.read_answer();
+  }
+
+ private:
+  http::Server& server_;
+  int port_;
+  std::thread thread_;
+};
+
+std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }
+
+std::string post(const std::string& path, const std::string& body, const std::string& type = "application/json") {
+  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+void add_echo(http::Server& server) {
+  server.post_json("/echo/{id}", [](const http::Request& request) {
+    return http::Response::json({{"id", request.path_parameters.at("id")}, {"body", request.body}});
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a route answers with its handler's JSON") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  const std::string answer = running.ask(post("/echo/7", "{}"));
+  CHECK(status_of(answer) == 200);
+  CHECK(answer.contains("Content-Type: application/json"));
+  CHECK(body_of(answer) == R"({"body":"{}","id":"7"})");
+}
+
+TEST_CASE("an unknown path is 404 and a wrong method 405 with what is allowed") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  CHECK(status_of(running.ask(get("/nothing"))) == 404);
+  CHECK(status_of(running.ask(post("/nothing", "{}"))) == 404);
+  const std::string answer = running.ask(get("/echo/7"));
+  CHECK(status_of(answer) == 405);
+  CHECK(answer.contains("Allow: POST"));
+}
+
+TEST_CASE("an Error in a handler becomes its status and its message on a line") {
+  http::Server server;
+  server.get("/{kind}", [](const http::Request& request) -> http::Response {
+    const std::string& kind = request.path_parameters.at("kind");
+    if (kind == "invalid") throw Error(ErrorKind::invalid, "empty id");
+    if (kind == "not_found") throw Error(ErrorKind::not_found, "no such task");
+    if (kind == "conflict") throw Error(ErrorKind::conflict, "known already");
+    throw std::runtime_error("it broke");
+  });
+  const Running running(server);
+  CHECK(status_of(running.ask(get("/invalid"))) == 400);
+  CHECK(body_of(running.ask(get("/invalid"))) == "empty id\n");
+  CHECK(status_of(running.ask(get("/not_found"))) == 404);
+  CHECK(status_of(running.ask(get("/conflict"))) == 409);
+  CHECK(status_of(running.ask(get("/other"))) == 500);
+}
+
+TEST_CASE("a body beyond the limit is 413, announced or not") {
+  http::Server server({.body = 100});
+  add_echo(server);
+  const Running running(server);
+  CHECK(status_of(running.ask(post("/echo/1", std::string(100, 'x')))) == 200);
+  CHECK(status_of(running.ask(post("/echo/1", std::string(101, 'x')))) == 413);
+  CHECK(status_of(running.ask("POST /echo/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" +
+                              std::string(101, 'x') + "\r\n0\r\n\r\n")) == 413);
+}
+
+TEST_CASE("a content type that is present and is not JSON is 415") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  CHECK(status_of(running.ask(post("/echo/1", "{}", "text/plain"))) == 415);
+  CHECK(status_of(running.ask(post("/echo/1", "{}", "Application/JSON; charset=utf-8"))) == 200);
+  CHECK(status_of(running.ask("POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")) == 200);
+}
+
+TEST_CASE("one connection carries many requests") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  RawConnection connection(running.port());
+  for (int i = 0; i < 300; ++i) {
+    connection.send(post("/echo/" + std::to_string(i), ""));
+    REQUIRE(body_of(connection.read_answer()) == R"({"body":"","id":")" + std::to_string(i) + "\"}");
+  }
+}
+
+TEST_CASE("requests sent one behind the other are answered in order") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  RawConnection connection(running.port());
+  connection.send(post("/echo/1", "a") + post("/echo/2", "b"));
+  CHECK(body_of(connection.read_answer()).contains("\"1\""));
+  CHECK(body_of(connection.read_answer()).contains("\"2\""));
+}
+
+TEST_CASE("idle and half-sent connections do not keep others waiting") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  std::vector<std::unique_ptr<RawConnection>> open;
+  for (int i = 0; i < 200; ++i) {
+    open.push_back(std::make_unique<RawConnection>(running.port()));
+    if (i % 2 == 0) open.back()->send("POST /echo/1 HTTP/1.1\r\nContent-Le");
+  }
+  CHECK(status_of(running.ask(post("/echo/1", "{}"))) == 200);
+  for (auto& connection : open) connection->end_of_input();
+}
+
+TEST_CASE("garbage is 400 or an end, and the server lives on") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  for (const std::string& garbage : {std::string("\r\n\r\n"), std::string(100, '\0') + "\r\n\r\n",
+                                    std::string("POST /echo/1 HTTP/1.1\r\nContent-Length: -5\r\n\r\n"),
+                                    std::string("GET / HTTP/9.9\r\n\r\n")}) {
+    RawConnection connection(running.port());
+    connection.send(garbage);
+    connection.end_of_input();
+    const int status = status_of(connection.read_all());
+    CHECK((status == 0 || status >= 400));
+  }
+  CHECK(status_of(running.ask(post("/echo/1", "{}"))) == 200);
+}
+
+TEST_CASE("a streamed answer arrives whole and in chunks") {
+  http::Server server;
+  server.get("/stream", [](const http::Request&) {
+    http::Response response;
+    response.stream = [](const http::BodySink& sink) {
+      for (int i = 0; i < 3; ++i) sink(std::string(4, static_cast<char>('a' + i)));
+    };
+    return response;
+  });
+  const Running running(server);
+  RawConnection connection(running.port());
+  connection.send("GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  CHECK(body_of(connection.read_all()) == "4\r\naaaa\r\n4\r\nbbbb\r\n4\r\ncccc\r\n0\r\n\r\n");
+}
+
+TEST_CASE("an upload is handed on as it arrives, without a limit") {
+  http::Server server({.body = 100});
+  std::size_t size = 0;
+  server.upload("/upload", [&](const http::Request&, http::BodyReader& body) {
+    body.read([&](std::string_view piece) { size += piece.size(); });
+    return http::Response::empty();
+  });
+  const Running running(server);
+  CHECK(status_of(running.ask(post("/upload", std::string(1 << 20, 'x'), "application/x-tar"))) == 200);
+  CHECK(size == 1 << 20);
+}
+
+TEST_CASE("an upload that breaks off is an error for its handler") {
+  http::Server server;
+  std::latch failed(1);
+  server.upload("/upload", [&](const http::Request&, http::BodyReader& body) {
+    try {
+      body.read([](std::string_view) {});
+    } catch (const Error&) {
+      failed.count_down();
+      throw;
+    }
+    return http::Response::empty();
+  });
+  const Running running(server);
+  RawConnection connection(running.port());
+  connection.send("POST /upload HTTP/1.1\r\nContent-Length: 1000\r\n\r\nhalf");
+  connection.end_of_input();
+  failed.wait();
+}
+
+TEST_CASE("the guard comes before every route, unknown paths and WebSockets too") {
+  http::Server server;
+  server.get("/open", [](const http::Request&) { return http::Response::empty(); });
+  server.websocket("/socket", [](const http::Request&, http::WebSocket&) {});
+  server.guard([](const http::Request& request) -> std::optional<http::Response> {
+    if (request.header("origin")) return http::Response::text(403, "no\n");
+    return std::nullopt;
+  });
+  const Running running(server);
+  CHECK(status_of(running.ask("GET /open HTTP/1.1\r\nOrigin: x\r\n\r\n")) == 403);
+  CHECK(status_of(running.ask("GET /nothing HTTP/1.1\r\nOrigin: x\r\n\r\n")) == 403);
+  const std::string upgrade =
+      "GET /socket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+  CHECK(status_of(running.ask(upgrade + "Origin: x\r\n\r\n")) == 403);
+  CHECK(status_of(running.ask(upgrade + "\r\n")) == 101);
+}
+
+TEST_CASE("a WebSocket's path without an upgrade is 400") {
+  http::Server server;
+  server.websocket("/socket", [](const http::Request&, http::WebSocket&) {});
+  const Running running(server);
+  CHECK(status_of(running.ask(get("/socket"))) == 400);
+  CHECK(status_of(running.ask("GET /socket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")) == 400);
+}
+
+TEST_CASE("a port that is taken is an error at once that names it") {
+  http::Server first;
+  const int port = first.bind("127.0.0.1", 0);
+  http::Server second;
+  try {
+    second.bind("127.0.0.1", port);
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()) == "listen on 127.0.0.1:" + std::to_string(port) + ": Address already in use");
+  }
+}
+
+TEST_CASE("a stop lets the request in flight finish and closes idle connections") {
+  http::Server server;
+  std::latch arrived(1);
+  std::latch release(1);
+  server.get("/slow", [&](const http::Request&) {
+    arrived.count_down();
+    release.wait();
+    return http::Response::text(200, "finished");
+  });
+  const int port = server.bind("127.0.0.1", 0);
+  std::thread serving([&] { server.run(); });
+  RawConnection idle(port);
+  RawConnection busy(port);
+  busy.send(get("/slow"));
+  arrived.wait();
+  server.stop();
+  release.count_down();
+  CHECK(body_of(busy.read_answer()) == "finished");
+  CHECK(idle.read_all().empty());
+  serving.join();
+}
+
+TEST_CASE("the observer hears of every answer with its route") {
+  http::Server server;
+  add_echo(server);
+  std::vector<std::pair<std::string, int>> heard;
+  server.observe([&](const http::Request& request, int status) { heard.emplace_back(request.route, status); });
+  {
+    const Running running(server);
+    running.ask(post("/echo/1", "{}"));
+    running.ask(get("/nothing"));
+  }
+  CHECK(heard == std::vector<std::pair<std::string, int>>{{"/echo/{id}", 200}, {"", 404}});
+}

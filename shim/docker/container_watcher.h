@@ -2,8 +2,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -52,19 +52,28 @@ class ContainerWatcher {
   // Begins to work; watch() may be called before.
   void start();
 
-  // Reports the end of this container, even if it lies in the past. One that is created and not started has not ended.
+  // Reports the end of this container (its full id), even if it lies in the past. One that is created and not started
+  // has not ended.
   void watch(const std::string& container_id);
 
   // No report is begun after this; one that is under way is not waited for.
   void forget(const std::string& container_id);
 
  private:
-  void follow(std::stop_token stop);
-  void examine(std::stop_token stop);
-  void look_at(const std::string& container_id, std::optional<int> exit_code);
-  std::optional<ContainerEnd> find_end(const std::string& container_id, std::optional<int> exit_code,
-                                       std::stop_token stop);
+  struct Suspect {
+    std::string container_id;
+    std::optional<int> exit_code;  // of the event that led here
+  };
+
+  void follow(const std::stop_token& stop);
+  void examine(const std::stop_token& stop);
   void compare(const std::vector<ContainerSummary>& containers);
+  // With the lock held.
+  void suspect(const std::string& container_id, std::optional<int> exit_code);
+  std::optional<ContainerEnd> find_end(const Suspect& suspect, const std::stop_token& stop);
+  void report(const ContainerEnd& end);
+  // False when it was ended by `stop`.
+  bool pause(std::chrono::milliseconds length, const std::stop_token& stop);
 
   EngineClient& engine_;
   const Handlers handlers_;
@@ -73,8 +82,7 @@ class ContainerWatcher {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::string, std::less<>> watched_;
-  // To be looked at, with the exit code of the event that led there.
-  std::map<std::string, std::optional<int>, std::less<>> suspects_;
+  std::deque<Suspect> suspects_;  // to be looked at, watched ones only, each once
 
   // Last, so that they end before what they use.
   std::jthread follower_;

@@ -3,8 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
-#include <memory>
+#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
@@ -14,80 +15,11 @@
 
 #include "common/http/client.h"
 #include "common/os/clock.h"
-#include "common/secret.h"
 #include "shim/docker/engine_address.h"
+#include "shim/docker/engine_types.h"
 #include "shim/docker/image_reference.h"
 
 namespace dstack::shim::docker {
-
-struct EngineInfo {
-  std::string root_directory;  // "/var/lib/docker"
-  std::string version;         // "20.10.24"
-  std::string api_version;     // what is spoken with it
-  int cgroup_version = 0;      // 1 or 2; 0 if the engine does not say
-  bool podman = false;
-};
-
-struct Credentials {
-  std::string username;
-  Secret password;
-
-  bool empty() const { return username.empty() && password.empty(); }
-  friend bool operator==(const Credentials&, const Credentials&) = default;
-};
-
-struct ContainerMount {
-  std::string source;
-  std::string destination;
-};
-
-struct PortMapping {
-  int host = 0;
-  int container = 0;
-
-  friend bool operator==(const PortMapping&, const PortMapping&) = default;
-};
-
-enum class ContainerStatus { created, running, paused, restarting, removing, exited, dead, unknown };
-
-// Whether its processes have ended for good, as far as the engine knows.
-constexpr bool has_ended(ContainerStatus status) {
-  return status == ContainerStatus::exited || status == ContainerStatus::dead;
-}
-
-// One line of the engine's list.
-struct ContainerSummary {
-  std::string id;
-  std::string name;  // without the slash
-  ContainerStatus status = ContainerStatus::unknown;
-  std::map<std::string, std::string, std::less<>> labels;
-  std::vector<ContainerMount> mounts;
-};
-
-struct ContainerDetails {
-  std::string id;
-  std::string name;
-  ContainerStatus status = ContainerStatus::unknown;
-  int exit_code = 0;
-  bool out_of_memory = false;  // OOMKilled
-  std::string error;           // why it could not be started, in the engine's words
-  std::map<std::string, std::string, std::less<>> labels;
-  std::vector<ContainerMount> mounts;
-  std::vector<PortMapping> ports;  // TCP, IPv4, in the order of the container's ports
-  bool host_network = false;
-  bool tty = false;
-  // What the reference's containers tell of their GPUs.
-  std::vector<std::string> environment;
-  std::vector<std::string> devices;             // paths on the host
-  std::vector<std::vector<std::string>> device_requests;  // the ids of each request
-};
-
-// A change in a container's life.
-struct ContainerEvent {
-  std::string container_id;
-  std::string action;  // "die", "destroy"
-  std::optional<int> exit_code;
-};
 
 // How one call may end early. `engine.start(id, {stop})` is the usual form.
 struct Call {
@@ -103,7 +35,8 @@ struct Call {
 //   not_found    no such container, image, or path of the API
 //   conflict     the name is taken, or the container is in a state that forbids this
 //   invalid      the engine refused the request (400, 401, 403 and the other 4xx)
-//   unavailable  the engine does not answer, or answers nonsense or 5xx; the message names its address
+//   internal     the engine tried and failed (5xx)
+//   unavailable  the engine does not answer, answers nonsense, or is busy (429); the message names its address
 //   timed_out    it did not answer within the limit
 //   cancelled    `stop`
 // After timed_out or cancelled the engine may still carry the work out: whoever gives up a create removes the
@@ -115,10 +48,10 @@ class EngineClient {
   explicit EngineClient(EngineAddress address, os::Clock& clock = os::system_clock());
   EngineClient(const EngineClient&) = delete;
   EngineClient& operator=(const EngineClient&) = delete;
-  ~EngineClient();
 
-  // Asks /_ping and agrees on a version: the engine's newest, at most 1.51, at least 1.41. Every other call does this
-  // by itself the first time; call it again after the engine was away, since it may come back as another version.
+  // Asks /_ping and agrees on a version: the engine's newest, at most 1.51, at least 1.41 (Error, unavailable). Every
+  // other call does this by itself the first time; call it again after the engine was away, since it may come back as
+  // another version.
   void connect(const Call& call = {});
 
   EngineInfo info(const Call& call = {});
@@ -159,17 +92,29 @@ class EngineClient {
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,
                    const std::function<void(const ContainerEvent&)>& take, const Call& call = {});
 
+  // Whether it is Podman that answers; asks once.
+  bool is_podman(const Call& call = {});
+
   const std::string& address() const { return address_.name; }
 
  private:
-  std::string versioned(const Call& call, std::string_view path);
-  http::ClientResponse send(const std::string& attempt, http::ClientRequest request, const Call& call,
-                            std::chrono::milliseconds own_limit);
+  struct Agreement {
+    std::string version;
+    bool podman = false;
+  };
+  using Taker = std::function<bool(std::string_view)>;
 
-  EngineAddress address_;
+  Agreement agreement(const Call& call);
+  // `request.path` without the version. Throws for every status that is neither 2xx nor in `accepted`.
+  http::ClientResponse send(const std::string& attempt, http::ClientRequest request, const Call& call,
+                            std::chrono::milliseconds own_limit, std::initializer_list<int> accepted = {},
+                            const Taker& take = nullptr);
+
+  const EngineAddress address_;
+  os::Clock& clock_;
   http::Client client_;
-  struct Version;
-  std::unique_ptr<Version> version_;
+  std::mutex mutex_;
+  std::optional<Agreement> agreement_;  // guarded by mutex_
 };
 
 }  // namespace dstack::shim::docker

@@ -21,8 +21,8 @@ struct PullRequest {
   // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is told in the shim's log and
   // does not fail the pull. It must lie where no container can write.
   std::filesystem::path log_file;
-  // Called with every change of the numbers, on the pull's thread: it must be quick and must not call the puller.
-  // Never called after ensure() has returned.
+  // Called with every change of the numbers, on the pull's thread or the caller's: it must be quick and must not call
+  // the puller. It may take a lock under which someone requests a stop. Never called after ensure() has returned.
   std::function<void(const PullProgress&)> on_progress;
 };
 
@@ -53,7 +53,6 @@ class ImagePuller {
 
  private:
   class Pull;
-  std::shared_ptr<Pull> join(const PullRequest& request);
 
   EngineClient& engine_;
   os::Clock& clock_;

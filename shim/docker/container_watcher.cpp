@@ -1,0 +1,181 @@
+#include "shim/docker/container_watcher.h"
+
+#include <algorithm>
+#include <spdlog/spdlog.h>
+
+#include "common/error.h"
+#include "shim/docker/container_spec.h"
+
+namespace dstack::shim::docker {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// The engine drops events for a listener that it finds slow, so the stream is renewed now and then, with a list before
+// it: an event that was lost costs minutes.
+constexpr std::chrono::milliseconds kRenewal = 5min;
+constexpr std::chrono::milliseconds kLookLimit = 10s;
+constexpr std::chrono::milliseconds kFirstPause = 100ms;
+constexpr std::chrono::milliseconds kLongestPause = 10s;
+
+std::chrono::milliseconds pause_after(int failures) {
+  return std::min(kLongestPause, kFirstPause * (1 << std::min(failures - 1, 10)));
+}
+
+}  // namespace
+
+ContainerWatcher::ContainerWatcher(EngineClient& engine, Handlers handlers, os::Clock& clock)
+    : engine_(engine), handlers_(std::move(handlers)), clock_(clock) {}
+
+ContainerWatcher::~ContainerWatcher() {
+  follower_.request_stop();
+  examiner_.request_stop();
+}
+
+void ContainerWatcher::start() {
+  follower_ = std::jthread([this](const std::stop_token& stop) { follow(stop); });
+  examiner_ = std::jthread([this](const std::stop_token& stop) { examine(stop); });
+}
+
+void ContainerWatcher::watch(const std::string& container_id) {
+  const std::scoped_lock lock(mutex_);
+  watched_.insert(container_id);
+  suspect(container_id, std::nullopt);
+}
+
+void ContainerWatcher::forget(const std::string& container_id) {
+  const std::scoped_lock lock(mutex_);
+  watched_.erase(container_id);
+}
+
+void ContainerWatcher::suspect(const std::string& container_id, std::optional<int> exit_code) {
+  if (!watched_.contains(container_id)) return;
+  const auto known = std::ranges::find(suspects_, container_id, &Suspect::container_id);
+  if (known == suspects_.end()) {
+    suspects_.push_back({container_id, exit_code});
+  } else if (exit_code) {
+    known->exit_code = exit_code;
+  }
+  changed_.notify_all();
+}
+
+void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers) {
+  std::set<std::string_view> alive;
+  for (const ContainerSummary& container : containers) {
+    if (!has_ended(container.status)) alive.insert(container.id);
+  }
+  const std::scoped_lock lock(mutex_);
+  for (const std::string& id : watched_) {
+    if (!alive.contains(id)) suspect(id, std::nullopt);
+  }
+}
+
+bool ContainerWatcher::pause(std::chrono::milliseconds length, const std::stop_token& stop) {
+  const std::stop_callback wake(stop, [this] {
+    const std::scoped_lock lock(mutex_);
+    changed_.notify_all();
+  });
+  std::unique_lock lock(mutex_);
+  return !clock_.wait_until(lock, changed_, clock_.now() + length, [&stop] { return stop.stop_requested(); });
+}
+
+void ContainerWatcher::follow(const std::stop_token& stop) {
+  int failures = 0;
+  while (!stop.stop_requested()) {
+    std::string reason = "the stream of events has ended";
+    os::SteadyTime connected = os::SteadyTime::max();
+    try {
+      if (failures > 0) engine_.connect({.stop = stop});
+      std::chrono::sys_seconds at;
+      const std::vector<ContainerSummary> containers = engine_.list(kTaskLabel, {.stop = stop}, &at);
+      compare(containers);
+      if (handlers_.listed) handlers_.listed(containers);
+      if (failures > 0) spdlog::info("Docker is back after {} attempts", failures);
+      connected = clock_.now();
+      // Whatever happened since the list was made comes with the stream, and what came before does no harm.
+      engine_.follow_ends(
+          kTaskLabel, at,
+          [this](const ContainerEvent& event) {
+            const std::scoped_lock lock(mutex_);
+            suspect(event.container_id, event.exit_code);
+          },
+          {.stop = stop, .limit = kRenewal});
+    } catch (const Error& error) {
+      if (stop.stop_requested()) return;
+      if (error.kind() == ErrorKind::timed_out && connected != os::SteadyTime::max()) {
+        failures = 0;
+        continue;
+      }
+      reason = error.what();
+    } catch (const std::exception& error) {
+      reason = error.what();
+    }
+    if (connected != os::SteadyTime::max() && clock_.now() - connected > kLongestPause) failures = 0;
+    ++failures;
+    const std::chrono::milliseconds length = pause_after(failures);
+    spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug,
+                "Docker's events are lost, trying again in {} ms: {}", length.count(), reason);
+    if (!pause(length, stop)) return;
+  }
+}
+
+void ContainerWatcher::examine(const std::stop_token& stop) {
+  const std::stop_callback wake(stop, [this] {
+    const std::scoped_lock lock(mutex_);
+    changed_.notify_all();
+  });
+  int failures = 0;
+  while (true) {
+    Suspect next;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return stop.stop_requested() || !suspects_.empty(); });
+      if (stop.stop_requested()) return;
+      next = std::move(suspects_.front());
+      suspects_.pop_front();
+      if (!watched_.contains(next.container_id)) continue;
+    }
+    try {
+      const std::optional<ContainerEnd> end = find_end(next, stop);
+      failures = 0;
+      if (end) report(*end);
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) return;
+      {
+        const std::scoped_lock lock(mutex_);
+        suspect(next.container_id, next.exit_code);
+      }
+      ++failures;
+      spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug, "{}; trying again", error.what());
+      if (!pause(pause_after(failures), stop)) return;
+    }
+  }
+}
+
+std::optional<ContainerEnd> ContainerWatcher::find_end(const Suspect& suspect, const std::stop_token& stop) {
+  const std::optional<ContainerDetails> container =
+      engine_.inspect(suspect.container_id, {.stop = stop, .limit = kLookLimit});
+  if (!container) {
+    return ContainerEnd{.container_id = suspect.container_id, .gone = true, .exit_code = suspect.exit_code};
+  }
+  if (!has_ended(container->status)) return std::nullopt;
+  return ContainerEnd{.container_id = suspect.container_id,
+                      .exit_code = container->exit_code,
+                      .out_of_memory = container->out_of_memory,
+                      .error = container->error};
+}
+
+void ContainerWatcher::report(const ContainerEnd& end) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (watched_.erase(end.container_id) == 0) return;
+  }
+  try {
+    handlers_.ended(end);
+  } catch (const std::exception& error) {
+    spdlog::error("the end of container {} could not be dealt with: {}", end.container_id, error.what());
+  }
+}
+
+}  // namespace dstack::shim::docker

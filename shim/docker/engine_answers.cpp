@@ -1,0 +1,214 @@
+#include "shim/docker/engine_answers.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+
+namespace dstack::shim::docker {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMessageLimit = 2000;
+
+const json& field(const json& object, std::string_view name) {
+  static const json nothing;
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(name);
+  return found == object.end() ? nothing : *found;
+}
+
+std::string text(const json& object, std::string_view name) {
+  const json& value = field(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+bool boolean(const json& object, std::string_view name) {
+  const json& value = field(object, name);
+  return value.is_boolean() && value.get<bool>();
+}
+
+std::optional<int> number(std::string_view digits) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+std::string without_slash(std::string name) {
+  if (name.starts_with('/')) name.erase(0, 1);
+  return name;
+}
+
+ContainerStatus parse_status(std::string_view status) {
+  if (status == "created" || status == "configured" || status == "initialized") return ContainerStatus::created;
+  if (status == "running" || status == "stopping") return ContainerStatus::running;
+  if (status == "paused") return ContainerStatus::paused;
+  if (status == "restarting") return ContainerStatus::restarting;
+  if (status == "removing") return ContainerStatus::removing;
+  if (status == "exited" || status == "stopped") return ContainerStatus::exited;
+  if (status == "dead") return ContainerStatus::dead;
+  return ContainerStatus::unknown;
+}
+
+std::map<std::string, std::string, std::less<>> parse_labels(const json& labels) {
+  std::map<std::string, std::string, std::less<>> out;
+  if (!labels.is_object()) return out;
+  for (const auto& [name, value] : labels.items()) {
+    if (value.is_string()) out.emplace(name, value.get<std::string>());
+  }
+  return out;
+}
+
+std::vector<ContainerMount> parse_mounts(const json& mounts) {
+  std::vector<ContainerMount> out;
+  if (!mounts.is_array()) return out;
+  for (const json& mount : mounts) out.push_back({text(mount, "Source"), text(mount, "Destination")});
+  return out;
+}
+
+std::vector<std::string> parse_strings(const json& list) {
+  std::vector<std::string> out;
+  if (!list.is_array()) return out;
+  for (const json& entry : list) {
+    if (entry.is_string()) out.push_back(entry.get<std::string>());
+  }
+  return out;
+}
+
+// {"10999/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "10022/tcp": null}
+std::vector<PortMapping> parse_ports(const json& ports) {
+  std::vector<PortMapping> out;
+  if (!ports.is_object()) return out;
+  for (const auto& [name, bindings] : ports.items()) {
+    if (!name.ends_with("/tcp") || !bindings.is_array()) continue;
+    const std::optional<int> container = number(std::string_view(name).substr(0, name.size() - 4));
+    if (!container) continue;
+    for (const json& binding : bindings) {
+      if (text(binding, "HostIp").contains(':')) continue;
+      if (const std::optional<int> host = number(text(binding, "HostPort"))) out.push_back({*host, *container});
+    }
+  }
+  std::ranges::sort(out, {}, &PortMapping::container);
+  return out;
+}
+
+}  // namespace
+
+json parse_answer(const std::string& attempt, std::string_view body) {
+  json answer = json::parse(body, nullptr, false);
+  if (answer.is_discarded()) {
+    throw Error(ErrorKind::unavailable, std::format("{}: the answer is no JSON: {}", attempt, printable(body)));
+  }
+  return answer;
+}
+
+std::string engine_message(std::string_view body) {
+  const json answer = json::parse(body, nullptr, false);
+  std::string message = text(answer, "message");
+  if (message.empty()) {
+    while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
+    return body.empty() ? "no reason given" : printable(body, kMessageLimit);
+  }
+  // A message is to be one line of a log and of an answer.
+  std::ranges::replace_if(message, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  if (message.size() > kMessageLimit) message.resize(kMessageLimit);
+  while (message.ends_with(' ')) message.pop_back();
+  return message;
+}
+
+EngineInfo parse_info(const json& answer) {
+  EngineInfo info;
+  info.root_directory = text(answer, "DockerRootDir");
+  info.version = text(answer, "ServerVersion");
+  // "2", and "v2" from Podman.
+  std::string cgroup = text(answer, "CgroupVersion");
+  if (cgroup.starts_with('v')) cgroup.erase(0, 1);
+  info.cgroup_version = number(cgroup).value_or(0);
+  return info;
+}
+
+ContainerDetails parse_details(const json& answer) {
+  ContainerDetails out;
+  out.id = text(answer, "Id");
+  out.name = without_slash(text(answer, "Name"));
+  const json& state = field(answer, "State");
+  out.status = parse_status(text(state, "Status"));
+  if (const json& code = field(state, "ExitCode"); code.is_number_integer()) out.exit_code = code.get<int>();
+  out.out_of_memory = boolean(state, "OOMKilled");
+  out.error = text(state, "Error");
+  const json& config = field(answer, "Config");
+  out.labels = parse_labels(field(config, "Labels"));
+  out.tty = boolean(config, "Tty");
+  out.environment = parse_strings(field(config, "Env"));
+  out.mounts = parse_mounts(field(answer, "Mounts"));
+  out.ports = parse_ports(field(field(answer, "NetworkSettings"), "Ports"));
+  const json& host = field(answer, "HostConfig");
+  out.host_network = text(host, "NetworkMode") == "host";
+  if (const json& devices = field(host, "Devices"); devices.is_array()) {
+    for (const json& device : devices) out.devices.push_back(text(device, "PathOnHost"));
+  }
+  if (const json& requests = field(host, "DeviceRequests"); requests.is_array()) {
+    for (const json& request : requests) out.device_requests.push_back(parse_strings(field(request, "DeviceIDs")));
+  }
+  return out;
+}
+
+std::vector<ContainerSummary> parse_list(const json& answer) {
+  std::vector<ContainerSummary> out;
+  if (!answer.is_array()) return out;
+  for (const json& entry : answer) {
+    ContainerSummary container;
+    container.id = text(entry, "Id");
+    if (container.id.empty()) continue;
+    const std::vector<std::string> names = parse_strings(field(entry, "Names"));
+    if (!names.empty()) container.name = without_slash(names.front());
+    container.status = parse_status(text(entry, "State"));
+    container.labels = parse_labels(field(entry, "Labels"));
+    container.mounts = parse_mounts(field(entry, "Mounts"));
+    out.push_back(std::move(container));
+  }
+  return out;
+}
+
+std::optional<ContainerEvent> parse_event(std::string_view line) {
+  const json event = json::parse(line, nullptr, false);
+  if (text(event, "Type") != "container") return std::nullopt;
+  ContainerEvent out;
+  out.action = text(event, "Action");
+  // Podman calls them "died" and "remove".
+  if (out.action == "died") out.action = "die";
+  if (out.action == "remove") out.action = "destroy";
+  if (out.action != "die" && out.action != "destroy") return std::nullopt;
+  const json& actor = field(event, "Actor");
+  out.container_id = text(actor, "ID");
+  if (out.container_id.empty()) return std::nullopt;
+  const json& attributes = field(actor, "Attributes");
+  if (out.action == "die") {
+    out.exit_code = number(text(attributes, "exitCode"));
+    if (!out.exit_code) out.exit_code = number(text(attributes, "containerExitCode"));
+  }
+  return out;
+}
+
+std::string join_output(std::string_view raw, bool tty) {
+  if (tty) return std::string(raw);
+  std::string out;
+  constexpr std::size_t kHeader = 8;
+  while (raw.size() >= kHeader) {
+    std::uint32_t length = 0;
+    for (std::size_t i = 4; i < kHeader; ++i) length = length << 8 | static_cast<unsigned char>(raw[i]);
+    raw.remove_prefix(kHeader);
+    const std::string_view piece = raw.substr(0, length);
+    out += piece;
+    raw.remove_prefix(piece.size());
+  }
+  return out;
+}
+
+}  // namespace dstack::shim::docker

@@ -1,0 +1,305 @@
+#include "shim/docker/engine_client.h"
+
+#include <ctime>
+
+#include <algorithm>
+#include <charconv>
+#include <format>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "common/error.h"
+#include "shim/docker/engine_answers.h"
+
+namespace dstack::shim::docker {
+
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr std::chrono::milliseconds kQuick = 30s;
+constexpr std::chrono::milliseconds kUnbounded = 0ms;
+
+constexpr std::size_t kLineLimit = std::size_t{1} << 20;    // of the event stream
+constexpr std::size_t kOutputLimit = std::size_t{1} << 20;  // bytes of a container's last lines
+constexpr std::size_t kOutputLineLimit = 4096;
+
+struct Version {
+  int major = 0;
+  int minor = 0;
+
+  auto operator<=>(const Version&) const = default;
+};
+
+constexpr Version kOldest{1, 41};  // Engine 20.10
+constexpr Version kNewest{1, 51};  // changes up to here were read and do not concern us
+
+std::optional<Version> parse_version(std::string_view text) {
+  Version version;
+  const char* const end = text.data() + text.size();
+  const auto [dot, error] = std::from_chars(text.data(), end, version.major);
+  if (error != std::errc() || dot == end || *dot != '.') return std::nullopt;
+  const auto [last, minor_error] = std::from_chars(dot + 1, end, version.minor);
+  if (minor_error != std::errc() || last != end) return std::nullopt;
+  return version;
+}
+
+std::string container_path(std::string_view id, std::string_view rest) {
+  return std::format("/containers/{}{}", http::encode_url_component(id), rest);
+}
+
+std::string label_filter(const std::string& label) {
+  return http::encode_url_component(json{{"label", {label}}}.dump());
+}
+
+// URL-safe base64 with padding (RFC 4648, 5).
+std::string base64_url(std::string_view data) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string out;
+  for (std::size_t i = 0; i < data.size(); i += 3) {
+    const std::string_view group = data.substr(i, 3);
+    unsigned bits = 0;
+    for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
+    for (std::size_t k = 0; k < 4; ++k) out += k <= group.size() ? kDigits[bits >> (18 - 6 * k) & 63] : '=';
+  }
+  return out;
+}
+
+ErrorKind kind_of(int status) {
+  if (status == 404) return ErrorKind::not_found;
+  if (status == 409) return ErrorKind::conflict;
+  if (status == 429) return ErrorKind::unavailable;
+  if (status >= 400 && status < 500) return ErrorKind::invalid;
+  return ErrorKind::internal;
+}
+
+// "Mon, 02 Jan 2006 15:04:05 GMT"
+std::optional<std::chrono::sys_seconds> parse_date(const std::string& text) {
+  std::tm parts{};
+  if (::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts) == nullptr) return std::nullopt;
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
+}
+
+std::vector<std::string> split_lines(std::string_view text, std::size_t count) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    lines.emplace_back(line.substr(0, kOutputLineLimit));
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
+  return lines;
+}
+
+}  // namespace
+
+EngineClient::EngineClient(EngineAddress address, os::Clock& clock)
+    : address_(std::move(address)), clock_(clock), client_(address_.endpoint, clock) {}
+
+void EngineClient::connect(const Call& call) {
+  const std::string attempt = "reach Docker";
+  const http::ClientResponse response = [&] {
+    try {
+      return client_.send({.path = "/_ping", .total_limit = call.limit.value_or(kQuick)}, call.stop);
+    } catch (const Error& error) {
+      throw Error(error.kind(), std::format("{}: {}", attempt, error.what()));
+    }
+  }();
+  if (response.status != 200) {
+    throw Error(ErrorKind::unavailable, std::format("{} at {}: /_ping answered {}: {}", attempt, address_.name,
+                                                    response.status, engine_message(response.body)));
+  }
+  Agreement agreement{.version = address_.api_version, .podman = response.headers.contains("libpod-api-version")};
+  if (agreement.version.empty()) {
+    const auto header = response.headers.find("api-version");
+    const std::optional<Version> newest =
+        header == response.headers.end() ? std::nullopt : parse_version(header->second);
+    if (!newest) {
+      throw Error(ErrorKind::unavailable,
+                  std::format("{} at {}: what answers there is not a Docker engine", attempt, address_.name));
+    }
+    if (*newest < kOldest) {
+      throw Error(ErrorKind::unavailable,
+                  std::format("{} at {}: its API version is {}, at least {}.{} is needed (Docker Engine 20.10)", attempt,
+                              address_.name, header->second, kOldest.major, kOldest.minor));
+    }
+    const Version agreed = std::min(*newest, kNewest);
+    agreement.version = std::format("{}.{}", agreed.major, agreed.minor);
+  }
+  const std::scoped_lock lock(mutex_);
+  agreement_ = std::move(agreement);
+}
+
+EngineClient::Agreement EngineClient::agreement(const Call& call) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (agreement_) return *agreement_;
+  }
+  // Two threads may do this at once; they find the same.
+  connect({.stop = call.stop, .limit = call.limit});
+  const std::scoped_lock lock(mutex_);
+  return *agreement_;
+}
+
+bool EngineClient::is_podman(const Call& call) { return agreement(call).podman; }
+
+http::ClientResponse EngineClient::send(const std::string& attempt, http::ClientRequest request, const Call& call,
+                                        std::chrono::milliseconds own_limit, std::initializer_list<int> accepted,
+                                        const Taker& take) {
+  request.path = std::format("/v{}{}", agreement(call).version, request.path);
+  request.total_limit = call.limit.value_or(own_limit);
+  http::ClientResponse response;
+  try {
+    response = take ? client_.stream(request, take, call.stop) : client_.send(request, call.stop);
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::format("{}: {}", attempt, error.what()));
+  }
+  const bool good = response.status >= 200 && response.status < 300;
+  if (!good && !std::ranges::contains(accepted, response.status)) {
+    throw Error(kind_of(response.status), std::format("{}: {}", attempt, engine_message(response.body)));
+  }
+  return response;
+}
+
+EngineInfo EngineClient::info(const Call& call) {
+  const std::string attempt = "ask Docker for its settings";
+  EngineInfo info = parse_info(parse_answer(attempt, send(attempt, {.path = "/info"}, call, kQuick).body));
+  const Agreement agreed = agreement(call);
+  info.api_version = agreed.version;
+  info.podman = agreed.podman;
+  return info;
+}
+
+bool EngineClient::image_present(const ImageReference& image, const Call& call) {
+  // A name that was parsed has no byte that means something in a URL.
+  return send("look for image " + image.name(), {.path = std::format("/images/{}/json", image.name())}, call, kQuick,
+              {404})
+             .status == 200;
+}
+
+void EngineClient::pull(const ImageReference& image, const Credentials& credentials,
+                        const std::function<void(std::string_view)>& take, const Call& call) {
+  http::ClientRequest request{.method = "POST"};
+  // A digest goes where the tag would, and wins over it.
+  request.path =
+      std::format("/images/create?fromImage={}&tag={}", http::encode_url_component(image.repository),
+                  http::encode_url_component(image.digest.empty() ? image.tag : image.digest));
+  if (!credentials.empty()) {
+    const json auth{{"username", credentials.username}, {"password", credentials.password.reveal()}};
+    request.headers.push_back("X-Registry-Auth: " +
+                              base64_url(auth.dump(-1, ' ', false, json::error_handler_t::replace)));
+  }
+  send("pull " + image.name(), std::move(request), call, kUnbounded, {}, [&take](std::string_view piece) {
+    take(piece);
+    return true;
+  });
+}
+
+std::string EngineClient::create(const std::string& name, const json& body, const Call& call) {
+  const std::string attempt = "create container " + name;
+  http::ClientRequest request{.method = "POST", .path = "/containers/create?name=" + http::encode_url_component(name)};
+  request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  const json answer = parse_answer(attempt, send(attempt, std::move(request), call, 2min).body);
+  if (!answer.is_object() || !answer.contains("Id") || !answer["Id"].is_string()) {
+    throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
+  }
+  return answer["Id"].get<std::string>();
+}
+
+void EngineClient::start(const std::string& id, const Call& call) {
+  send("start container " + id, {.method = "POST", .path = container_path(id, "/start")}, call, 5min, {304});
+}
+
+void EngineClient::stop(const std::string& id, std::chrono::seconds grace, const Call& call) {
+  send("stop container " + id,
+       {.method = "POST", .path = container_path(id, std::format("/stop?t={}", grace.count()))}, call, grace + kQuick,
+       {304});
+}
+
+void EngineClient::kill(const std::string& id, const Call& call) {
+  try {
+    send("kill container " + id, {.method = "POST", .path = container_path(id, "/kill")}, call, kQuick);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::conflict) throw;
+    // That is how the engine says that it does not run, among other things.
+    const std::optional<ContainerDetails> container = inspect(id, call);
+    if (container && !has_ended(container->status) && container->status != ContainerStatus::created) throw;
+  }
+}
+
+void EngineClient::remove(const std::string& id, const Call& call) {
+  const std::string attempt = "remove container " + id;
+  const http::ClientResponse response =
+      send(attempt, {.method = "DELETE", .path = container_path(id, "?force=1&v=1")}, call, 2min, {404, 409});
+  if (response.status != 409) return;
+  // "removal … is already in progress": done when that one is.
+  if (!engine_message(response.body).contains("already in progress")) {
+    throw Error(ErrorKind::conflict, std::format("{}: {}", attempt, engine_message(response.body)));
+  }
+  send(attempt, {.method = "POST", .path = container_path(id, "/wait?condition=removed")}, call, 2min, {404});
+}
+
+std::optional<ContainerDetails> EngineClient::inspect(const std::string& id, const Call& call) {
+  const std::string attempt = "look at container " + id;
+  const http::ClientResponse response = send(attempt, {.path = container_path(id, "/json")}, call, kQuick, {404});
+  if (response.status == 404) return std::nullopt;
+  ContainerDetails details = parse_details(parse_answer(attempt, response.body));
+  if (details.id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
+  return details;
+}
+
+std::vector<ContainerSummary> EngineClient::list(const std::string& label, const Call& call,
+                                                 std::chrono::sys_seconds* at) {
+  const std::string attempt = "list the containers";
+  const os::SteadyTime begin = clock_.now();
+  const http::ClientResponse response =
+      send(attempt, {.path = "/containers/json?all=1&filters=" + label_filter(label)}, call, kQuick);
+  const json answer = parse_answer(attempt, response.body);
+  if (!answer.is_array()) throw Error(ErrorKind::unavailable, attempt + ": the answer is no list");
+  if (at != nullptr) {
+    const auto date = response.headers.find("date");
+    const auto told = date == response.headers.end() ? std::nullopt : parse_date(date->second);
+    // The date is that of the end of the engine's work, in whole seconds.
+    const auto took = std::chrono::ceil<std::chrono::seconds>(clock_.now() - begin);
+    *at = told.value_or(std::chrono::floor<std::chrono::seconds>(clock_.wall())) - took - 1s;
+  }
+  return parse_list(answer);
+}
+
+std::vector<std::string> EngineClient::last_lines(const std::string& id, int count, const Call& call) {
+  const std::string attempt = "read the output of container " + id;
+  const std::optional<ContainerDetails> container = inspect(id, call);
+  if (!container) throw Error(ErrorKind::not_found, attempt + ": no such container");
+  std::string raw;
+  const std::string query = std::format("/logs?stdout=1&stderr=1&tail={}", count);
+  send(attempt, {.path = container_path(id, query)}, call, kQuick, {}, [&raw](std::string_view piece) {
+    raw += piece;
+    return raw.size() < kOutputLimit;
+  });
+  return split_lines(join_output(raw, container->tty), static_cast<std::size_t>(std::max(count, 0)));
+}
+
+void EngineClient::follow_ends(const std::string& label, std::chrono::sys_seconds since,
+                               const std::function<void(const ContainerEvent&)>& take, const Call& call) {
+  // No filter by event: engines name them differently.
+  const json filters{{"type", {"container"}}, {"label", {label}}};
+  const std::string path = std::format("/events?since={}&filters={}", since.time_since_epoch().count(),
+                                       http::encode_url_component(filters.dump()));
+  std::string rest;
+  send("follow the events", {.path = path}, call, kUnbounded, {}, [&](std::string_view piece) {
+    rest += piece;
+    std::size_t start = 0;
+    for (std::size_t end = 0; (end = rest.find('\n', start)) != std::string::npos; start = end + 1) {
+      if (const auto event = parse_event(std::string_view(rest).substr(start, end - start))) take(*event);
+    }
+    rest.erase(0, start);
+    if (rest.size() > kLineLimit) throw Error(ErrorKind::unavailable, "follow the events: the engine sends nonsense");
+    return true;
+  });
+}
+
+}  // namespace dstack::shim::docker

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/secret.h"
+
+namespace dstack::shim::docker {
+
+// What the engine is told and what it tells, without the JSON around it.
+
+struct EngineInfo {
+  std::string root_directory;  // "/var/lib/docker"
+  std::string version;         // "20.10.24"
+  std::string api_version;     // what is spoken with it
+  int cgroup_version = 0;      // 1 or 2; 0 if the engine does not say
+  bool podman = false;
+};
+
+struct Credentials {
+  std::string username;
+  Secret password;
+
+  bool empty() const { return username.empty() && password.empty(); }
+  friend bool operator==(const Credentials&, const Credentials&) = default;
+};
+
+struct ContainerMount {
+  std::string source;
+  std::string destination;
+};
+
+struct PortMapping {
+  int host = 0;
+  int container = 0;
+
+  friend bool operator==(const PortMapping&, const PortMapping&) = default;
+};
+
+enum class ContainerStatus { created, running, paused, restarting, removing, exited, dead, unknown };
+
+// Whether its processes have ended for good, as far as the engine knows.
+constexpr bool has_ended(ContainerStatus status) {
+  return status == ContainerStatus::exited || status == ContainerStatus::dead;
+}
+
+// One line of the engine's list.
+struct ContainerSummary {
+  std::string id;
+  std::string name;  // without the slash
+  ContainerStatus status = ContainerStatus::unknown;
+  std::map<std::string, std::string, std::less<>> labels;
+  std::vector<ContainerMount> mounts;
+};
+
+struct ContainerDetails {
+  std::string id;
+  std::string name;
+  ContainerStatus status = ContainerStatus::unknown;
+  int exit_code = 0;
+  bool out_of_memory = false;  // OOMKilled
+  std::string error;           // why it could not be started, in the engine's words
+  std::map<std::string, std::string, std::less<>> labels;
+  std::vector<ContainerMount> mounts;
+  std::vector<PortMapping> ports;  // TCP, IPv4, in the order of the container's ports
+  bool host_network = false;
+  bool tty = false;
+  // What the reference's containers tell of their GPUs.
+  std::vector<std::string> environment;
+  std::vector<std::string> devices;             // paths on the host
+  std::vector<std::vector<std::string>> device_requests;  // the ids of each request
+};
+
+// A change in a container's life.
+struct ContainerEvent {
+  std::string container_id;
+  std::string action;  // "die", "destroy"
+  std::optional<int> exit_code;
+};
+
+}  // namespace dstack::shim::docker

@@ -1,0 +1,319 @@
+#include "shim/docker/image_pull.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <format>
+#include <optional>
+#include <spdlog/spdlog.h>
+#include <thread>
+#include <vector>
+
+#include "common/error.h"
+#include "common/os/file.h"
+
+namespace dstack::shim::docker {
+
+namespace {
+
+// What no second attempt will change. The engine hands most of a registry's refusals on as a plain 500 or a line of the
+// stream, so that only the words tell.
+constexpr std::array<std::string_view, 16> kRefusals{
+    "unauthorized", "authentication required", "no basic auth credentials", "denied", "forbidden",
+    "invalid reference", "unsupported", "no matching manifest", "no space left", "x509:",
+    "HTTP response to HTTPS client", "failed to register layer", "incorrect username or password",
+    "failed to extract layer", "cannot overwrite digest", "invalid tag"};
+constexpr std::array<std::string_view, 5> kAbsences{"manifest unknown", "name unknown", "not found", "does not exist",
+                                                    "repository name not known"};
+
+bool contains_any(std::string_view text, const auto& words) {
+  return std::ranges::any_of(words, [text](std::string_view word) { return text.contains(word); });
+}
+
+ErrorKind kind_of(std::string_view message) {
+  // "toomanyrequests: You have reached your unauthenticated pull rate limit" has words of the others.
+  if (message.contains("toomanyrequests") || message.contains("Too Many Requests")) return ErrorKind::unavailable;
+  if (contains_any(message, kAbsences)) return ErrorKind::not_found;
+  if (contains_any(message, kRefusals)) return ErrorKind::invalid;
+  return ErrorKind::unavailable;
+}
+
+bool may_pass(ErrorKind kind) { return kind == ErrorKind::unavailable || kind == ErrorKind::timed_out; }
+
+std::string how_far(const std::optional<PullProgress>& progress) {
+  if (!progress) return "nothing downloaded";
+  return std::format("downloaded {} of {} bytes", progress->downloaded_bytes, progress->total_bytes);
+}
+
+// A task's pull.log.
+os::UniqueFd open_log(const std::filesystem::path& path) {
+  if (path.empty()) return {};
+  try {
+    return os::open_file(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+  } catch (const Error& error) {
+    spdlog::warn("{}; the pull goes on without", error.what());
+    return {};
+  }
+}
+
+// Gives the file up at the first error, such as a full disk.
+void append(os::UniqueFd& log, std::string_view data) {
+  if (!log) return;
+  try {
+    os::write_all(log.get(), data, "pull.log");
+  } catch (const Error& error) {
+    spdlog::warn("{}; the pull goes on without", error.what());
+    log.reset();
+  }
+}
+
+void copy_log(const os::UniqueFd& from, os::UniqueFd& to) {
+  std::array<char, 1 << 16> buffer{};
+  off_t at = 0;
+  while (from && to) {
+    const ssize_t size = ::pread(from.get(), buffer.data(), buffer.size(), at);
+    if (size <= 0) return;
+    append(to, {buffer.data(), static_cast<std::size_t>(size)});
+    at += size;
+  }
+}
+
+}  // namespace
+
+// One pull and those who wait for it. The thread is joined by the last of them.
+//
+// Two locks, so that a waiter's on_progress may take the lock under which someone else cancels that very waiter:
+// callbacks run with audience_ held, cancelling needs only state_. Order: the puller's, audience_, state_.
+class ImagePuller::Pull {
+ public:
+  struct Waiter {
+    std::function<void(const PullProgress&)> on_progress;
+    os::UniqueFd log;
+  };
+
+  Pull(ImagePuller& puller, const PullRequest& request)
+      : puller_(puller), image_(request.image), credentials_(request.credentials), last_move_(puller.clock_.now()) {}
+
+  bool serves(const PullRequest& request) const {
+    return image_ == request.image && credentials_ == request.credentials;
+  }
+
+  // Nothing if this pull is over or being cancelled.
+  std::shared_ptr<Waiter> enter(const PullRequest& request) {
+    const std::scoped_lock lock(audience_);
+    if (abandoned_) return nullptr;
+    {
+      const std::scoped_lock state(state_);
+      if (done_) return nullptr;
+    }
+    auto waiter = std::make_shared<Waiter>(Waiter{request.on_progress, open_log(request.log_file)});
+    for (const auto& other : waiters_) {
+      if (!other->log) continue;
+      copy_log(other->log, waiter->log);
+      break;
+    }
+    waiters_.push_back(waiter);
+    if (const auto progress = stream_.progress(); progress && waiter->on_progress) waiter->on_progress(*progress);
+    if (!thread_.joinable()) thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+    return waiter;
+  }
+
+  // Ends with the pull, the waiter's own stop, or the stall.
+  void wait(const std::shared_ptr<Waiter>& waiter, const std::stop_token& stop) {
+    {
+      const std::stop_callback wake(stop, [this] {
+        const std::scoped_lock lock(state_);
+        changed_.notify_all();
+      });
+      std::unique_lock lock(state_);
+      const auto over = [&] { return done_ || stop.stop_requested(); };
+      while (!over()) {
+        const os::SteadyTime deadline = last_move_ + puller_.limits_.stall;
+        if (stalled_) {
+          changed_.wait(lock, over);
+        } else if (!puller_.clock_.wait_until(lock, changed_, deadline, over) &&
+                   puller_.clock_.now() >= last_move_ + puller_.limits_.stall) {
+          stalled_ = true;
+          lock.unlock();
+          thread_.request_stop();
+          lock.lock();
+        }
+      }
+    }
+    leave(waiter);
+    if (stop.stop_requested()) throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", image_.name()));
+    const std::scoped_lock lock(state_);
+    if (failure_) throw Error(*failure_);
+  }
+
+ private:
+  void leave(const std::shared_ptr<Waiter>& waiter) {
+    {
+      const std::scoped_lock lock(audience_);
+      std::erase(waiters_, waiter);
+      if (!waiters_.empty()) return;
+      abandoned_ = true;
+    }
+    thread_.request_stop();
+  }
+
+  void run(const std::stop_token& stop) {
+    std::optional<Error> failure;
+    for (int attempt = 1;; ++attempt) {
+      failure.reset();
+      try {
+        try_once(attempt, stop);
+        break;
+      } catch (const Error& error) {
+        failure = error;
+      } catch (const std::exception& error) {
+        failure = Error(ErrorKind::internal, error.what());
+      }
+      if (stop.stop_requested() || attempt >= puller_.limits_.attempts || !may_pass(failure->kind())) break;
+      const auto pause = pause_after(attempt);
+      spdlog::warn("{}; attempt {} of {} in {} ms", failure->what(), attempt + 1, puller_.limits_.attempts, pause.count());
+      if (!rest(pause, stop)) break;
+    }
+    finish(failure);
+  }
+
+  void try_once(int attempt, const std::stop_token& stop) {
+    {
+      const std::scoped_lock lock(audience_);
+      stream_ = PullStream();
+    }
+    note_move();
+    // The engine may have gone on by itself after the connection broke.
+    if (attempt > 1 && !image_.is_latest() && puller_.engine_.image_present(image_, {.stop = stop})) return;
+    try {
+      puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::internal) throw;
+      throw Error(kind_of(error.what()), error.what());
+    }
+    std::string error;
+    bool podman_done = false;
+    {
+      const std::scoped_lock lock(audience_);
+      if (stream_.completed()) return;
+      error = stream_.error();
+      podman_done = stream_.may_be_completed_by_podman();
+    }
+    if (!error.empty()) throw Error(kind_of(error), std::format("pull {}: {}", image_.name(), error));
+    if (podman_done && puller_.engine_.is_podman({.stop = stop}) &&
+        puller_.engine_.image_present(image_, {.stop = stop})) {
+      return;
+    }
+    throw Error(ErrorKind::unavailable,
+                std::format("pull {}: Docker's stream ended before the pull was complete", image_.name()));
+  }
+
+  void take(std::string_view piece) {
+    const std::scoped_lock lock(audience_);
+    for (const auto& waiter : waiters_) append(waiter->log, piece);
+    const std::optional<PullProgress> before = stream_.progress();
+    if (!stream_.take(piece)) return;
+    note_move();
+    const std::optional<PullProgress> progress = stream_.progress();
+    if (!progress || progress == before) return;
+    for (const auto& waiter : waiters_) {
+      if (waiter->on_progress) waiter->on_progress(*progress);
+    }
+  }
+
+  void note_move() {
+    const std::scoped_lock lock(state_);
+    last_move_ = puller_.clock_.now();
+  }
+
+  std::chrono::milliseconds pause_after(int attempt) const {
+    std::chrono::milliseconds pause = puller_.limits_.first_pause;
+    for (int i = 1; i < attempt; ++i) pause *= 5;
+    return pause;
+  }
+
+  bool rest(std::chrono::milliseconds length, const std::stop_token& stop) {
+    const std::stop_callback wake(stop, [this] {
+      const std::scoped_lock lock(state_);
+      changed_.notify_all();
+    });
+    std::unique_lock lock(state_);
+    return !puller_.clock_.wait_until(lock, changed_, puller_.clock_.now() + length,
+                                      [&stop] { return stop.stop_requested(); });
+  }
+
+  void finish(const std::optional<Error>& failure) {
+    std::optional<PullProgress> progress;
+    {
+      const std::scoped_lock lock(audience_);
+      progress = stream_.progress();
+    }
+    const std::scoped_lock lock(state_);
+    if (failure && stalled_) {
+      const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(puller_.limits_.stall);
+      failure_ = Error(ErrorKind::timed_out, std::format("pull {}: no progress for {} minutes ({})", image_.name(),
+                                                         minutes.count(), how_far(progress)));
+    } else if (failure) {
+      failure_ = Error(failure->kind(), std::format("{} ({})", failure->what(), how_far(progress)));
+    }
+    done_ = true;
+    changed_.notify_all();
+  }
+
+  ImagePuller& puller_;
+  const ImageReference image_;
+  const Credentials credentials_;
+
+  std::mutex audience_;
+  std::vector<std::shared_ptr<Waiter>> waiters_;
+  PullStream stream_;
+  bool abandoned_ = false;
+
+  std::mutex state_;
+  std::condition_variable changed_;
+  os::SteadyTime last_move_;
+  std::optional<Error> failure_;
+  bool stalled_ = false;
+  bool done_ = false;
+
+  std::jthread thread_;  // last: it is joined before the rest goes
+};
+
+ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limits)
+    : engine_(engine), clock_(clock), limits_(limits) {}
+
+ImagePuller::~ImagePuller() = default;
+
+bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
+  if (!request.image.is_latest()) {
+    try {
+      if (engine_.image_present(request.image, {.stop = stop})) return false;
+    } catch (const Error& error) {
+      // The pull will meet the same trouble, and has patience.
+      if (!may_pass(error.kind())) throw;
+    }
+  }
+  std::shared_ptr<Pull> pull;
+  std::shared_ptr<Pull::Waiter> waiter;
+  {
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(pulls_, [](const std::weak_ptr<Pull>& known) { return known.expired(); });
+    for (const std::weak_ptr<Pull>& known : pulls_) {
+      pull = known.lock();
+      if (pull && pull->serves(request)) waiter = pull->enter(request);
+      if (waiter) break;
+    }
+    if (!waiter) {
+      pull = std::make_shared<Pull>(*this, request);
+      waiter = pull->enter(request);
+      pulls_.push_back(pull);
+    }
+  }
+  pull->wait(waiter, stop);
+  return true;
+}
+
+}  // namespace dstack::shim::docker

@@ -52,7 +52,12 @@ if(_missing)
 endif()
 
 find_package(httplib REQUIRED CONFIG)
-find_package(nlohmann_json REQUIRED CONFIG)
+find_path(NLOHMANN_JSON_INCLUDE_DIR nlohmann/json.hpp REQUIRED)
+add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED)
+target_include_directories(nlohmann_json::nlohmann_json SYSTEM INTERFACE "${NLOHMANN_JSON_INCLUDE_DIR}")
+# A conversion is written out, j.get<std::string>(): the silent ones throw where nobody looks.
+target_compile_definitions(nlohmann_json::nlohmann_json INTERFACE JSON_USE_IMPLICIT_CONVERSIONS=0)
+
 find_package(CLI11 REQUIRED CONFIG)
 find_package(spdlog REQUIRED CONFIG)
 

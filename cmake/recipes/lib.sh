@@ -7,9 +7,15 @@
 #   CC, CXX, AR, RANLIB, CFLAGS  for what is not built by CMake
 set -euo pipefail
 
-# No path of the machine that builds gets into a binary.
+# No path of the machine that builds gets into a binary, nor the time.
 no_paths="-ffile-prefix-map=$SOURCE=. -ffile-prefix-map=$WORK=."
 export CFLAGS="-O2 -fPIE -ffunction-sections -fdata-sections $no_paths"
+export SOURCE_DATE_EPOCH=0
+
+# What is installed on the machine that builds is no use to another libc.
+if [[ $TOOLCHAIN == zig-* ]]; then
+    export PKG_CONFIG_LIBDIR=${ROOTS:+${ROOTS//;//lib/pkgconfig:}/lib/pkgconfig}
+fi
 
 # cmake_install [-DOPTION=VALUE...]
 cmake_install() {

@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# Headers only, and only they are in each of its archives.
 set -euo pipefail
 
-cmake_install -DJSON_BuildTests=OFF -DJSON_ImplicitConversions=OFF
+mkdir -p "$IMAGE$PREFIX"
+cp -r "$SOURCE/include" "$IMAGE$PREFIX/"

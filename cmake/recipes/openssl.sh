@@ -23,6 +23,8 @@ left_out=(
 )
 
 cd "$SOURCE"
-./Configure "$target" --prefix="$PREFIX" --libdir=lib --openssldir=/etc/ssl --release "${left_out[@]/#/no-}"
+# It remembers its prefix and the compiler's command line in the library, so it is told neutral ones.
+./Configure "$target" --prefix=/usr --libdir=lib --openssldir=/etc/ssl --release "${left_out[@]/#/no-}"
+perl util/mkbuildinf.pl clang "$target" >crypto/buildinf.h
 make -j"$(nproc)" build_libs
-make DESTDIR="$IMAGE" install_dev
+make INSTALLTOP="$PREFIX" DESTDIR="$IMAGE" install_dev

@@ -21,8 +21,8 @@ def progress(text: str) -> None:
 
 @dataclass(frozen=True)
 class Archive:
-    file: str
     sha256: str
+    file: str = ""
     url: str = ""
     debian: str = ""
     pypi: str = ""

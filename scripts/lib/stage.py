@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,12 +64,14 @@ class Staged:
 
     @property
     def origin(self) -> str:
-        return f"source, sha256 {self.dependency.archives[0].sha256[:12]}"
+        return "pinned source"
 
     @functools.cached_property
     def key(self) -> str:
-        parts = [repr(self.dependency), compiler_identity(self.toolchain), *(need.key for need in self.needs)]
-        parts += [file.read_text() for file in [RECIPES / "lib.sh", self.recipe, *toolchain_files(self.toolchain)]]
+        parts = [self.version, *(archive.sha256 for archive in self.dependency.archives)]
+        parts += [compiler_identity(self.toolchain), *(need.key for need in self.needs)]
+        files = [RECIPES / "lib.sh", self.recipe, *sorted((RECIPES / self.name).glob("*")), *toolchain_files(self.toolchain)]
+        parts += [file.read_text() for file in files]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
     @property
@@ -98,9 +101,7 @@ class Staged:
         start = time.monotonic()
         shutil.rmtree(work, ignore_errors=True)
         source = work / "source"
-        with tarfile.open(path) as tar:
-            tar.extractall(source, filter="tar")
-        [top] = source.iterdir()
+        top = unpack(path, source)
 
         log = work.with_suffix(".log")
         with open(log, "w") as output:
@@ -149,6 +150,18 @@ class Staged:
         return variables
 
 
+def unpack(archive: Path, target: Path) -> Path:
+    """The folder that the source lies in: most archives hold one folder, a wheel several."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(target)
+    else:
+        with tarfile.open(archive) as tar:
+            tar.extractall(target, filter="tar")
+    entries = list(target.iterdir())
+    return entries[0] if len(entries) == 1 else target
+
+
 def toolchain_files(toolchain: str) -> list[Path]:
     """The file itself and the one of its family, which it includes."""
     family = TOOLCHAINS / f"{toolchain.split('-')[0]}.cmake"
@@ -172,8 +185,8 @@ def installed(dependency: Dependency) -> Installed | None:
     return Installed(dependency.name, found.stdout.strip())
 
 
-def plan(toolchain: str, users: set[str]) -> list[Installed | Staged]:
-    """All that the users link, each after what it needs itself."""
+def plan(toolchain: str, wanted: set[str]) -> list[Installed | Staged]:
+    """All that is wanted by its own name or linked by a user that is wanted, each after what it needs itself."""
     dependencies = lock.read()
     done: dict[str, Installed | Staged] = {}
 
@@ -189,7 +202,8 @@ def plan(toolchain: str, users: set[str]) -> list[Installed | Staged]:
         done[name] = item or Staged(dependency, toolchain, [need for need in needs if isinstance(need, Staged)])
 
     for dependency in dependencies.values():
-        if dependency.used_by and (not users or users & set(dependency.used_by)):
+        names = {dependency.name, *dependency.used_by}
+        if wanted & names or (not wanted and dependency.used_by):
             add(dependency.name)
     return list(done.values())
 

@@ -115,24 +115,6 @@ class UploadBody final : public BodyReader {
   const httplib::ContentReader& reader_;
 };
 
-class HttplibWebSocket final : public WebSocket {
- public:
-  explicit HttplibWebSocket(httplib::ws::WebSocket& socket) : socket_(socket) {}
-
-  bool send(std::string_view data) override { return socket_.send(data.data(), data.size()); }
-  std::optional<std::string> receive() override {
-    std::string message;
-    if (socket_.read(message) == httplib::ws::Fail) return std::nullopt;
-    return message;
-  }
-  void close(int code, const std::string& reason) override {
-    socket_.close(static_cast<httplib::ws::CloseStatus>(code), reason);
-  }
-
- private:
-  httplib::ws::WebSocket& socket_;
-};
-
 }  // namespace
 
 // httplib parses requests and writes answers; which route a request belongs to, limits and connections are ours.
@@ -165,11 +147,11 @@ class Server::Implementation : public httplib::Server {
   void add(std::string method, Route route) {
     if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {
       WebSocket(route.pattern, [this, handler = std::get<http::WebSocketHandler>(route.handler)](
-                                   const httplib::Request& source, httplib::ws::WebSocket& socket) {
+                                   const httplib::Request& source, httplib::ws::WebSocket&) {
         http::Request request = convert(source);
         request.route = source.path;
-        HttplibWebSocket wrapped(socket);
-        handler(request, wrapped);
+        forget(current_->socket());
+        handler(request, current_->release());
         if (observer) observer(request, 101);
       });
     }
@@ -186,7 +168,8 @@ class Server::Implementation : public httplib::Server {
     auto stream = std::make_shared<SocketStream>(std::move(socket), listener.stopped_fd(), limits_.write_timeout);
     if (!threads_.run([this, stream, number] {
           converse(*stream);
-          forget(number);
+          // Released to a WebSocket's owner: the number may be another connection's by now.
+          if (stream->socket() >= 0) forget(number);
         })) {
       forget(number);
     }
@@ -227,7 +210,7 @@ class Server::Implementation : public httplib::Server {
         break;
       }
     }
-    ::shutdown(stream.socket(), SHUT_RDWR);
+    if (stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
   }
 
   // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.

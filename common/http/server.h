@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/http/message.h"
+#include "common/os/unique_fd.h"
 
 namespace dstack::http {
 
@@ -21,20 +22,16 @@ class BodyReader {
   virtual void read(const std::function<void(std::string_view)>& take) = 0;
 };
 
-// The server's end of a WebSocket. send, ping replies and close may come from different threads.
-class WebSocket {
- public:
-  virtual ~WebSocket() = default;
-  // One binary message; blocks while the peer does not read. False when the connection is gone.
-  virtual bool send(std::string_view data) = 0;
-  // Waits for the next message and answers pings meanwhile; nothing when the peer closed or vanished.
-  virtual std::optional<std::string> receive() = 0;
-  virtual void close(int code, const std::string& reason) = 0;
+// A connection that has become a WebSocket: the handshake is done, the rest is its owner's, on whatever thread it
+// likes. The socket does not block; `received` is what the peer sent behind its request.
+struct WebSocketConnection {
+  os::UniqueFd socket;
+  std::string received;
 };
 
 using Handler = std::function<Response(const Request&)>;
 using UploadHandler = std::function<Response(const Request&, BodyReader&)>;
-using WebSocketHandler = std::function<void(const Request&, WebSocket&)>;
+using WebSocketHandler = std::function<void(const Request&, WebSocketConnection)>;
 
 struct ServerLimits {
   std::size_t body = std::size_t{1} << 20;  // bytes; 413 beyond it. Upload routes have none.
@@ -58,7 +55,8 @@ class Server {
   // The same for endpoints whose body is JSON: a Content-Type that is present and not application/json is 415.
   void post_json(std::string pattern, Handler handler);
   void upload(std::string pattern, UploadHandler handler);
-  // A GET with an upgrade; without one it is 400.
+  // A GET with an upgrade; without one it is 400. The handler takes the connection over, so that an open WebSocket holds
+  // no thread of this server; neither stop() nor close_connections() touches it any more.
   void websocket(std::string pattern, WebSocketHandler handler);
 
   // Runs before every request, WebSockets and unknown paths too; an answer ends the request.

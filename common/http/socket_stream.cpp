@@ -80,6 +80,13 @@ std::chrono::milliseconds SocketStream::read_limit() const {
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
 }
 
+WebSocketConnection SocketStream::release() {
+  WebSocketConnection connection{.socket = std::move(socket_), .received = std::string(buffer_.data() + start_, end_ - start_)};
+  buffer_ = {};
+  start_ = end_ = 0;
+  return connection;
+}
+
 bool SocketStream::wait_readable() const { return is_readable() || wait(socket_.get(), POLLIN, read_limit()); }
 
 bool SocketStream::wait_writable() const { return wait(socket_.get(), POLLOUT, write_timeout_); }
@@ -91,6 +98,7 @@ bool SocketStream::is_peer_alive() const {
 }
 
 ssize_t SocketStream::read(char* data, size_t size) {
+  if (!socket_) return 0;
   while (start_ == end_) {
     buffer_.resize(buffer_size);
     const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
@@ -111,6 +119,7 @@ ssize_t SocketStream::read(char* data, size_t size) {
 }
 
 ssize_t SocketStream::write(const char* data, size_t size) {
+  if (!socket_) return static_cast<ssize_t>(size);
   std::size_t sent = 0;
   while (sent < size) {
     const ssize_t count = ::send(socket_.get(), data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);

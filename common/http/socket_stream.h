@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/http/server.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::http {
@@ -24,6 +25,10 @@ class SocketStream final : public httplib::Stream {
   void expect_request_within(std::chrono::milliseconds limit);
   // From here on only silence counts: at most `silence` between two pieces.
   void expect_steady_data(std::chrono::milliseconds silence);
+
+  // Gives the socket away, with what was read from it and not asked for. From here on reads find the end and writes go
+  // nowhere, since httplib says its last words on a WebSocket that is no longer its own.
+  WebSocketConnection release();
 
   bool is_readable() const override { return start_ < end_; }
   bool wait_readable() const override;

@@ -1,5 +1,7 @@
 #include "common/http/server.h"
 
+#include <unistd.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <latch>
 #include <memory>
@@ -212,7 +214,7 @@ TEST_CASE("an upload that breaks off is an error for its handler") {
 TEST_CASE("the guard comes before every route, unknown paths and WebSockets too") {
   http::Server server;
   server.get("/open", [](const http::Request&) { return http::Response::empty(); });
-  server.websocket("/socket", [](const http::Request&, http::WebSocket&) {});
+  server.websocket("/socket", [](const http::Request&, http::WebSocketConnection) {});
   server.guard([](const http::Request& request) -> std::optional<http::Response> {
     if (request.header("origin")) return http::Response::text(403, "no\n");
     return std::nullopt;
@@ -227,9 +229,32 @@ TEST_CASE("the guard comes before every route, unknown paths and WebSockets too"
   CHECK(status_of(running.ask(upgrade + "\r\n")) == 101);
 }
 
+TEST_CASE("a WebSocket outlives its request and the server in its owner's hands") {
+  std::optional<http::WebSocketConnection> taken;
+  std::latch arrived(1);
+  std::unique_ptr<RawConnection> client;
+  {
+    http::Server server;
+    server.websocket("/socket", [&](const http::Request&, http::WebSocketConnection upgraded) {
+      taken = std::move(upgraded);
+      arrived.count_down();
+    });
+    const Running running(server);
+    client = std::make_unique<RawConnection>(running.port());
+    client->send(
+        "GET /socket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\nearly");
+    arrived.wait();
+  }
+  CHECK(taken->received == "early");
+  CHECK(::write(taken->socket.get(), "late", 4) == 4);
+  taken->socket.reset();
+  CHECK(client->read_all().ends_with("\r\n\r\nlate"));
+}
+
 TEST_CASE("a WebSocket's path without an upgrade is 400") {
   http::Server server;
-  server.websocket("/socket", [](const http::Request&, http::WebSocket&) {});
+  server.websocket("/socket", [](const http::Request&, http::WebSocketConnection) {});
   const Running running(server);
   CHECK(status_of(running.ask(get("/socket"))) == 400);
   CHECK(status_of(running.ask("GET /socket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")) == 400);

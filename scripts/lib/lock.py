@@ -40,6 +40,7 @@ class Dependency:
     archives: list[Archive]
     needs: list[str] = field(default_factory=list)
     system: str = ""
+    static: bool = False
 
 
 def read() -> dict[str, Dependency]:

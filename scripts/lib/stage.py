@@ -8,6 +8,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,9 @@ class Installed:
     version: str
     origin: str = "installed package"
     prefix: str = "/usr"
+
+    def is_for(self, toolchain: str) -> bool:
+        return True
 
     def is_built(self) -> bool:
         return True
@@ -82,6 +86,10 @@ class Staged:
     def prefix(self) -> Path:
         return cache_dir() / "stage" / self.toolchain / f"{self.name}-{self.version}-{self.key}"
 
+    def is_for(self, toolchain: str) -> bool:
+        """Not so for what only a static program of another toolchain needs."""
+        return self.dependency.static or self.toolchain == toolchain
+
     def is_built(self) -> bool:
         return self.prefix.is_dir()
 
@@ -125,6 +133,7 @@ class Staged:
     def environment(self, work: Path, source: Path) -> dict[str, str]:
         """What cmake/recipes/lib.sh promises to a recipe."""
         variables = {
+            "RECIPES": str(RECIPES),
             "SOURCE": str(source),
             "WORK": str(work),
             "PREFIX": str(self.prefix),
@@ -142,6 +151,7 @@ class Staged:
             variables |= {
                 "CC": f"{wrappers}/{target}-cc",
                 "CXX": f"{wrappers}/{target}-c++",
+                "LD": f"{wrappers}/ld",
                 "AR": f"{wrappers}/ar",
                 "RANLIB": f"{wrappers}/ranlib",
             }
@@ -188,29 +198,35 @@ def installed(dependency: Dependency) -> Installed | None:
 def plan(toolchain: str, wanted: set[str]) -> list[Installed | Staged]:
     """All that is wanted by its own name or linked by a user that is wanted, each after what it needs itself."""
     dependencies = lock.read()
-    done: dict[str, Installed | Staged] = {}
+    done: dict[tuple[str, str], Installed | Staged] = {}
 
-    def add(name: str) -> None:
-        if name in done:
-            return
+    def add(name: str, toolchain: str) -> Installed | Staged:
         dependency = dependencies[name]
-        for need in dependency.needs:
-            add(need)
-        # The distribution's libraries are for its own libc: no use to the release binaries.
-        item = None if toolchain.startswith("zig-") else installed(dependency)
-        needs = [done[need] for need in dependency.needs]
-        done[name] = item or Staged(dependency, toolchain, [need for need in needs if isinstance(need, Staged)])
+        if dependency.static:
+            toolchain = static_toolchain(toolchain)
+        if (name, toolchain) not in done:
+            needs = [add(need, toolchain) for need in dependency.needs]
+            # The distribution's libraries are for its own libc: no use to the release binaries.
+            item = None if toolchain.startswith("zig-") else installed(dependency)
+            done[name, toolchain] = item or Staged(dependency, toolchain, [need for need in needs if isinstance(need, Staged)])
+        return done[name, toolchain]
 
     for dependency in dependencies.values():
         names = {dependency.name, *dependency.used_by}
         if wanted & names or (not wanted and dependency.used_by):
-            add(dependency.name)
+            add(dependency.name, toolchain)
     return list(done.values())
 
 
-def prepare(toolchain: str) -> None:
-    """Sees to it that the compiler is there."""
+def static_toolchain(toolchain: str) -> str:
     if toolchain.startswith("zig-"):
+        return toolchain.replace("-gnu", "-musl")
+    return {"x86_64": "zig-amd64-musl", "aarch64": "zig-arm64-musl"}[platform.machine()]
+
+
+def prepare(toolchains: set[str]) -> None:
+    """Sees to it that the compilers are there."""
+    if any(toolchain.startswith("zig-") for toolchain in toolchains):
         zig.install(lock.read()["zig"])
-    elif not shutil.which("clang++-19"):
+    if any(toolchain.startswith("clang") for toolchain in toolchains) and not shutil.which("clang++-19"):
         sys.exit("clang++-19 is not installed: run scripts/setup")

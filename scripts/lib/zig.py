@@ -52,7 +52,7 @@ def unpack(zig: Dependency, target: Path) -> None:
 
 def write_wrappers(target: Path) -> None:
     """CMake and configure scripts want one program without arguments."""
-    commands = {"ar": "ar", "ranlib": "ranlib"}
+    commands = {"ar": "ar", "ranlib": "ranlib", "ld": "ld.lld"}
     for name, triple in TARGETS.items():
         commands[f"{name}-cc"] = f"cc -target {triple} {FLAGS}"
         commands[f"{name}-c++"] = f"c++ -target {triple} {FLAGS}"

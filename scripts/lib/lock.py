@@ -38,6 +38,7 @@ class Dependency:
     licence: str
     used_by: list[str]
     archives: list[Archive]
+    notices: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
     system: str = ""
     static: bool = False

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <mutex>
+#include <string>
+
+#include "common/http/server.h"
+#include "shim/task/task_manager.h"
+
+namespace dstack::shim::api {
+
+// The generation of the API before tasks: one implicit task at a time, which a v2 client sees under legacy_task_id.
+inline constexpr const char* legacy_task_id = "00000000-0000-0000-0000-000000000000";
+
+class LegacyApi {
+ public:
+  explicit LegacyApi(task::TaskManager& tasks) : tasks_(tasks) {}
+
+  // Adds /api/submit, /api/pull and /api/stop. The server must not outlive this.
+  void add_routes(http::Server& server);
+
+ private:
+  http::Response submit(const http::Request& request);
+  http::Response pull() const;
+  http::Response stop(const http::Request& request);
+
+  task::TaskManager& tasks_;
+  // Between looking at the predecessor and taking its place.
+  std::mutex submitting_;
+};
+
+}  // namespace dstack::shim::api

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+
+#include "common/http/server.h"
+#include "shim/api/legacy.h"
+#include "shim/component/components.h"
+#include "shim/task/task_manager.h"
+
+namespace dstack::shim::api {
+
+struct Parts {
+  task::TaskManager& tasks;
+  LegacyApi& legacy;
+  component::Components& components;
+  // Asks the process to leave; with `force` it does not wait for requests in flight. Returns at once.
+  std::function<void(bool force)> shut_down;
+};
+
+// Everything the server answers. The parts must outlive it.
+void add_routes(http::Server& server, Parts parts);
+
+}  // namespace dstack::shim::api

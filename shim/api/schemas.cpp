@@ -1,0 +1,176 @@
+#include "shim/api/schemas.h"
+
+#include <algorithm>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/json/object_reader.h"
+
+namespace dstack::shim::api {
+
+using dstack::json::ObjectReader;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t id_limit = 128;
+constexpr std::size_t name_limit = 128;  // with the suffix it is a folder's name
+constexpr std::size_t key_limit = 16384;
+constexpr std::int64_t grace_limit = 24 * 60 * 60;
+
+[[noreturn]] void refuse(std::string_view field, std::string_view problem) {
+  throw Error(ErrorKind::invalid, std::format("{}: {}", field, problem));
+}
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+void refuse_nul(std::string_view field, std::string_view text) {
+  if (text.contains('\0')) refuse(field, "contains a NUL byte");
+}
+
+bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+}
+
+// Part of a container's and a folder's name: what the engine takes.
+void check_name(std::string_view field, std::string_view name, std::size_t limit) {
+  if (name.size() > limit) refuse(field, std::format("longer than {} characters", limit));
+  if (!std::ranges::all_of(name, is_word)) refuse(field, "may hold letters, digits, \"_\", \".\" and \"-\" only");
+  if (name.starts_with('.') || name.starts_with('-') || name.starts_with('_')) {
+    refuse(field, "must begin with a letter or a digit");
+  }
+}
+
+// One segment of a URL's path.
+void check_id(std::string_view id) {
+  if (id.size() > id_limit) refuse("id", std::format("longer than {} characters", id_limit));
+  if (id == "." || id == ".." || !std::ranges::all_of(id, [](char c) { return is_word(c) || c == ':'; })) {
+    refuse("id", "may hold letters, digits, \"_\", \".\", \":\" and \"-\" only");
+  }
+}
+
+void check_host_path(std::string_view field, std::string_view path) {
+  refuse_nul(field, path);
+  if (!path.starts_with('/')) refuse(field, "not an absolute path");
+}
+
+// A key's line end at its end is a slip, one inside would be a second line of somebody's authorized_keys.
+void trim_key(const char* field, std::string& key) {
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!key.empty() && is_blank(key.back())) key.pop_back();
+  key.erase(key.begin(), std::ranges::find_if_not(key, is_blank));
+  if (key.empty()) refuse(field, "an empty key");
+  if (key.size() > key_limit) refuse(field, "a key is too long");
+  if (std::ranges::any_of(key, [](char c) { return is_control(c) && c != '\t'; })) {
+    refuse(field, "a key contains a line break or another control character");
+  }
+}
+
+std::int64_t read_grace(const ObjectReader& reader) { return reader.integer("timeout", 0, 0, grace_limit); }
+
+}  // namespace
+
+void check_config(task::TaskConfig& config) {
+  check_id(config.id);
+  check_name("name", config.name, name_limit);
+  if (std::ranges::any_of(config.image_name, is_control)) refuse("image_name", "contains a control character");
+  refuse_nul("container_user", config.container_user);
+  refuse_nul("registry_username", config.registry_username);
+  refuse_nul("host_ssh_user", config.host_ssh_user);
+  if (!(config.cpu >= 0 && config.cpu <= 1e6)) refuse("cpu", "not a number of processors");
+  for (const auto& mount : config.volume_mounts) {
+    refuse_nul("volume_mounts.path", mount.path);
+    check_name("volume_mounts.name", mount.name, name_limit);
+  }
+  for (const auto& volume : config.volumes) check_name("volumes.name", volume.name, name_limit);
+  for (const auto& mount : config.instance_mounts) {
+    check_host_path("instance_mounts.instance_path", mount.instance_path);
+    refuse_nul("instance_mounts.path", mount.path);
+  }
+  for (const auto& device : config.gpu_devices) {
+    check_host_path("gpu_devices.path_on_host", device.path_on_host);
+    refuse_nul("gpu_devices.path_in_container", device.path_in_container);
+  }
+  for (std::string& key : config.host_ssh_keys) trim_key("host_ssh_keys", key);
+  for (std::string& key : config.container_ssh_keys) trim_key("container_ssh_keys", key);
+}
+
+SubmitRequest read_submit(const std::string& body) {
+  const json object = dstack::json::parse_object(body);
+  const ObjectReader reader(object);
+  SubmitRequest request;
+  request.config = task::read_config(reader);
+  request.registry_password = Secret(reader.string("registry_password"));
+  for (const char* field : {"id", "name", "image_name"}) {
+    if (reader.string(field).empty()) throw Error(ErrorKind::invalid, std::format("empty {}", field));
+  }
+  check_config(request.config);
+  return request;
+}
+
+TerminateRequest read_terminate(const std::string& body) {
+  const json object = dstack::json::parse_object(body);
+  const ObjectReader reader(object);
+  TerminateRequest request;
+  request.ending = {.reason = reader.string("termination_reason"), .message = reader.string("termination_message")};
+  request.grace = std::chrono::seconds(read_grace(reader));
+  if (request.ending.reason.empty()) request.ending.reason = task::reason::terminated_by_server;
+  // One of the server's own words, which may be one that this version has not heard of.
+  const auto is_reason = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
+  if (request.ending.reason.size() > 64 || !std::ranges::all_of(request.ending.reason, is_reason)) {
+    refuse("termination_reason", "not a word that a server knows: " + printable(request.ending.reason));
+  }
+  return request;
+}
+
+InstallRequest read_install(const std::string& body) {
+  const json object = dstack::json::parse_object(body);
+  const ObjectReader reader(object);
+  return {.name = reader.string("name"), .url = reader.string("url")};
+}
+
+bool read_force(const std::string& body) {
+  const json object = dstack::json::parse_object(body);
+  return ObjectReader(object).boolean("force");
+}
+
+json to_json(const task::TaskInfo& info) {
+  json ports;
+  if (info.ports) {
+    ports = json::array();
+    for (const auto& port : *info.ports) ports.push_back({{"host", port.host}, {"container", port.container}});
+  }
+  json progress;
+  if (info.pull_progress) {
+    progress = {{"downloaded_bytes", info.pull_progress->downloaded_bytes},
+                {"extracted_bytes", info.pull_progress->extracted_bytes},
+                {"total_bytes", info.pull_progress->total_bytes},
+                {"is_total_bytes_final", info.pull_progress->is_total_bytes_final}};
+  }
+  return {{"id", info.id},
+          {"status", task::name_of(info.status)},
+          {"termination_reason", info.termination_reason},
+          {"termination_message", info.termination_message},
+          {"ports", std::move(ports)},
+          {"image_pull_progress", std::move(progress)},
+          {"container_name", info.container_name},
+          {"container_id", info.container_id},
+          {"gpus_ids", info.gpu_ids ? json(*info.gpu_ids) : json()}};
+}
+
+json to_json(const std::vector<task::TaskListItem>& items) {
+  json tasks = json::array();
+  for (const auto& item : items) tasks.push_back({{"id", item.id}, {"status", task::name_of(item.status)}});
+  return {{"tasks", std::move(tasks)}};
+}
+
+json to_json(const std::vector<component::ComponentInfo>& components) {
+  json list = json::array();
+  for (const auto& component : components) {
+    list.push_back({{"name", component.name}, {"version", component.version}, {"status", component::name_of(component.status)}});
+  }
+  return {{"components", std::move(list)}};
+}
+
+}  // namespace dstack::shim::api

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+
+#include "shim/client/shim_api.h"
+
+namespace dstack::shim::client {
+
+// Shows on stderr how far a task has come until its container runs: a bar on a terminal, lines elsewhere.
+class PullDisplay {
+ public:
+  PullDisplay();
+
+  void show(const TaskView& task);
+  // Ends the bar's line.
+  void finish();
+
+ private:
+  void show_bar(const TaskView& task);
+  void show_line(const TaskView& task);
+
+  bool terminal_;
+  bool bar_open_ = false;
+  std::string last_status_;
+  std::int64_t last_tenth_ = -1;
+};
+
+}  // namespace dstack::shim::client

@@ -1,0 +1,250 @@
+#include "shim/client/run.h"
+
+#include <poll.h>
+
+#include <chrono>
+#include <csignal>
+#include <format>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "common/error.h"
+#include "common/os/signals.h"
+#include "shim/client/pull_display.h"
+#include "shim/client/runner_api.h"
+#include "shim/client/shim_api.h"
+
+namespace dstack::shim::client {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::chrono::milliseconds look_interval{100};
+constexpr std::chrono::seconds runner_start_limit{60};
+constexpr int interrupted = 128 + SIGINT;
+
+std::string random_uuid() {
+  std::random_device random;
+  const std::uint32_t a = random();
+  const std::uint32_t b = random();
+  const std::uint32_t c = random();
+  const std::uint32_t d = random();
+  return std::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xfff, 0x8000 | (c >> 18), c & 0xffff, d);
+}
+
+json task_of(const RunOptions& options, const std::string& id, const std::string& name) {
+  json mounts = json::array();
+  for (const std::string& volume : options.volumes) {
+    const std::size_t colon = volume.find(':');
+    mounts.push_back({{"instance_path", volume.substr(0, colon)}, {"path", volume.substr(colon + 1)}});
+  }
+  return {{"id", id},
+          {"name", name},
+          {"image_name", options.image},
+          {"gpu", options.gpus == "all" ? -1 : std::stoi(options.gpus)},
+          {"cpu", options.cpus},
+          {"memory", options.memory},
+          {"shm_size", options.shm_size},
+          {"network_mode", "bridge"},
+          {"instance_mounts", std::move(mounts)},
+          {"local", true}};
+}
+
+// "1000:100" or "name:group".
+json user_of(const std::string& text) {
+  const auto is_number = [](const std::string& word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+  };
+  const std::size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const std::string group = colon == std::string::npos ? "" : text.substr(colon + 1);
+  json object = json::object();
+  if (is_number(user)) {
+    object["uid"] = std::stoull(user);
+  } else {
+    object["username"] = user;
+  }
+  if (is_number(group)) {
+    object["gid"] = std::stoull(group);
+  } else if (!group.empty()) {
+    object["groupname"] = group;
+  }
+  return object;
+}
+
+json job_of(const RunOptions& options, const std::string& id, const std::string& name) {
+  json environment = json::object();
+  for (const std::string& variable : options.environment) {
+    const std::size_t equals = variable.find('=');
+    environment[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  return {{"run", {{"id", id}, {"run_spec", {{"run_name", name}, {"configuration", {{"type", "task"}}}}}}},
+          {"job_spec",
+           {{"replica_num", 0},
+            {"job_num", 0},
+            {"jobs_per_replica", 1},
+            {"commands", options.command},
+            {"env", std::move(environment)},
+            {"user", options.user.empty() ? json() : user_of(options.user)},
+            {"working_dir", options.working_dir.empty() ? json() : json(options.working_dir)}}},
+          {"job_submission", {{"id", id}}},
+          {"cluster_info", {{"job_ips", {""}}, {"master_job_ip", ""}, {"gpus_per_job", 0}, {"gpus_per_node", {0}}}},
+          {"secrets", json::object()}};
+}
+
+int signal_number(const std::string& message) {
+  static const std::map<std::string, int> numbers{
+      {"SIGHUP", SIGHUP},   {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},   {"SIGTRAP", SIGTRAP},
+      {"SIGABRT", SIGABRT}, {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},   {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
+      {"SIGSEGV", SIGSEGV}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
+      {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGSYS", SIGSYS}};
+  for (const auto& [name, number] : numbers) {
+    if (message.contains(name)) return number;
+  }
+  return SIGKILL;
+}
+
+int exit_code_of(const JobEnd& end) {
+  if (end.state == "done") return 0;
+  if (end.state == "terminated") return interrupted;
+  if (!end.exit_status) return 1;
+  return *end.exit_status >= 0 ? static_cast<int>(*end.exit_status) : 128 + signal_number(end.message);
+}
+
+// One run of the command. What a step throws ends it; the task is then cleaned up like after any other end.
+class Run {
+ public:
+  Run(const RunOptions& options, const os::UniqueFd& signals)
+      : options_(options),
+        signals_(signals),
+        shim_(options.shim_port, options.runner_http_port),
+        id_(random_uuid()),
+        name_(options.name.empty() ? "run-" + id_.substr(0, 8) : options.name) {}
+
+  int execute() {
+    shim_.submit(task_of(options_, id_, name_));
+    std::cerr << std::format("task {} ({})\n", name_, id_);
+    if (options_.gpus != "0") std::cerr << "note: a dstack server does not know of GPUs that are taken this way\n";
+    int code = 1;
+    try {
+      code = attend();
+    } catch (const Error& error) {
+      std::cerr << error.what() << "\n";
+    }
+    if (!(options_.detach && code == 0)) clean_up();
+    return code;
+  }
+
+ private:
+  int attend() {
+    const std::optional<int> port = wait_for_container();
+    if (!port) return interrupted_ ? interrupted : 1;
+    RunnerApi runner(*port);
+    if (!wait_for_runner(runner)) return interrupted_ ? interrupted : 1;
+    runner.submit(job_of(options_, id_, name_));
+    runner.run();
+    if (options_.detach) {
+      std::cout << id_ << "\n";
+      return 0;
+    }
+    return follow(runner);
+  }
+
+  std::optional<int> wait_for_container() {
+    PullDisplay display;
+    while (!interrupted_) {
+      const TaskView task = shim_.task(id_);
+      display.show(task);
+      if (task.status == "terminated") {
+        display.finish();
+        std::cerr << std::format("{}: {}\n", task.termination_reason, task.termination_message);
+        return std::nullopt;
+      }
+      if (task.status == "running") {
+        display.finish();
+        if (task.runner_port) return task.runner_port;
+        throw Error(ErrorKind::unavailable, std::format("the container has no port {} of a runner", options_.runner_http_port));
+      }
+      pause();
+    }
+    display.finish();
+    return std::nullopt;
+  }
+
+  bool wait_for_runner(RunnerApi& runner) {
+    const auto deadline = std::chrono::steady_clock::now() + runner_start_limit;
+    while (!runner.answers()) {
+      const TaskView task = shim_.task(id_);
+      if (task.status == "terminated") {
+        std::cerr << std::format("{}: {}\n", task.termination_reason, task.termination_message);
+        return false;
+      }
+      if (std::chrono::steady_clock::now() > deadline) throw Error(ErrorKind::timed_out, "the runner does not answer");
+      pause();
+      if (interrupted_) return false;
+    }
+    return true;
+  }
+
+  int follow(RunnerApi& runner) {
+    std::optional<JobEnd> end;
+    bool stopped = false;
+    bool more = true;
+    while (more) {
+      std::string output;
+      more = runner.pull(output, end);
+      std::cout << output << std::flush;
+      if (!more) break;
+      // What a busy job prints is fetched without a pause.
+      pause(output.empty() ? look_interval : std::chrono::milliseconds{0});
+      if (interrupted_ && !stopped) {
+        std::cerr << "stopping the command; once more to kill it\n";
+        runner.stop();
+        stopped = true;
+      }
+      if (interruptions_ > 1) return interrupted;
+    }
+    if (!end) throw Error(ErrorKind::unavailable, "the command's end is not known");
+    if (end->state == "failed" && !end->message.empty()) std::cerr << end->message << "\n";
+    return exit_code_of(*end);
+  }
+
+  // The next look, or the person's wish to leave.
+  void pause(std::chrono::milliseconds limit = look_interval) {
+    pollfd waiting{.fd = signals_.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&waiting, 1, static_cast<int>(limit.count())) <= 0) return;
+    os::next_signal(signals_);
+    interrupted_ = true;
+    ++interruptions_;
+  }
+
+  void clean_up() {
+    try {
+      shim_.terminate(id_, interrupted_ ? "terminated_by_user" : "done_by_runner", 0);
+      if (options_.remove) shim_.remove(id_);
+    } catch (const Error& error) {
+      std::cerr << error.what() << "\n";
+    }
+  }
+
+  const RunOptions& options_;
+  const os::UniqueFd& signals_;
+  ShimApi shim_;
+  const std::string id_;
+  const std::string name_;
+  bool interrupted_ = false;
+  int interruptions_ = 0;
+};
+
+}  // namespace
+
+int run(const RunOptions& options) {
+  const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
+  os::ignore_broken_pipes();
+  return Run(options, signals).execute();
+}
+
+}  // namespace dstack::shim::client

@@ -1,0 +1,127 @@
+#include "shim/component/download.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <format>
+#include <sstream>
+#include <vector>
+
+#include "common/error.h"
+#include "common/http/client.h"
+#include "common/os/child_process.h"
+#include "common/os/file.h"
+#include "common/os/unique_fd.h"
+
+namespace dstack::shim::component {
+
+namespace {
+
+constexpr int redirect_limit = 10;
+constexpr std::chrono::minutes download_limit{10};
+constexpr std::chrono::seconds version_limit{10};
+
+struct Url {
+  std::string scheme;
+  std::string base;  // with the host
+  std::string path;  // with the query
+};
+
+Url parse_url(const std::string& text) {
+  const std::size_t colon = text.find("://");
+  Url url{.scheme = text.substr(0, colon == std::string::npos ? 0 : colon), .base = text, .path = "/"};
+  if (url.scheme != "http" && url.scheme != "https") {
+    throw Error(ErrorKind::invalid, std::format("download {}: neither an http nor an https URL", printable(text)));
+  }
+  const std::size_t slash = text.find('/', colon + 3);
+  if (slash == std::string::npos) return url;
+  url.base = text.substr(0, slash);
+  url.path = text.substr(slash, text.find('#', slash) - slash);
+  return url;
+}
+
+std::string resolve(const Url& from, const std::string& location) {
+  if (location.starts_with("//")) return from.scheme + ":" + location;
+  if (location.starts_with('/')) return from.base + location;
+  return location;
+}
+
+// Writes what the URL answers to `fd`, which is empty.
+void fetch(std::string address, int fd, const std::filesystem::path& file, std::stop_token stop) {
+  const auto deadline = std::chrono::steady_clock::now() + download_limit;
+  for (int redirects = 0; redirects <= redirect_limit; ++redirects) {
+    const Url url = parse_url(address);
+    http::Client client({.base_url = url.base});
+    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (rest.count() <= 0) throw Error(ErrorKind::timed_out, "download " + printable(address) + ": not done within 10 min");
+    const http::ClientResponse response = client.stream({.path = url.path, .total_limit = rest},
+                                                        [&](std::string_view piece) {
+                                                          os::write_all(fd, piece, file.string());
+                                                          return true;
+                                                        },
+                                                        stop);
+    if (response.status == 200) return;
+    const auto location = response.headers.find("location");
+    if (response.status < 300 || response.status >= 400 || location == response.headers.end()) {
+      throw Error(ErrorKind::unavailable, std::format("download {}: status {}", printable(address), response.status));
+    }
+    const std::string next = resolve(url, location->second);
+    if (url.scheme == "https" && !next.starts_with("https://")) {
+      throw Error(ErrorKind::unavailable, std::format("download {}: redirected to {}", printable(address), printable(next)));
+    }
+    address = next;
+  }
+  throw Error(ErrorKind::unavailable, std::format("download {}: too many redirects", printable(address)));
+}
+
+}  // namespace
+
+std::string ask_version(const std::filesystem::path& file, const std::string& name) {
+  const auto result = os::run_command({.arguments = {file.string(), "--version"},
+                                       .environment = std::vector<std::string>{},
+                                       .limit = version_limit});
+  if (!result.succeeded()) {
+    throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it {}", file.string(), result.describe()));
+  }
+  std::istringstream words(result.output);
+  std::string program;
+  std::string word;
+  std::string version;
+  std::string more;
+  words >> program >> word >> version;
+  if (program != name || version.empty() || words >> more) {
+    throw Error(ErrorKind::unavailable,
+                std::format("ask {} for its version: it says {}, which is not {}", file.string(), printable(result.output), name));
+  }
+  return version;
+}
+
+Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop) : target_(std::move(target)) {
+  std::string name = target_.string() + ".XXXXXX";
+  os::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) throw os_error("create a temporary file beside", target_.string());
+  file_ = name;
+  try {
+    fetch(url, fd.get(), file_, stop);
+    if (::fchmod(fd.get(), 0755) != 0) throw os_error("set the mode of", name);
+    if (::fsync(fd.get()) != 0) throw os_error("flush", name);
+  } catch (...) {
+    ::unlink(name.c_str());
+    throw;
+  }
+}
+
+Download::~Download() {
+  if (!file_.empty()) ::unlink(file_.c_str());
+}
+
+void Download::install() {
+  if (::rename(file_.c_str(), target_.c_str()) != 0) throw os_error("replace", target_.string());
+  file_.clear();
+  os::sync_directory(target_.parent_path());
+}
+
+}  // namespace dstack::shim::component

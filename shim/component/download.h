@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <stop_token>
+#include <string>
+
+namespace dstack::shim::component {
+
+// What a component's file says for --version: "<name> version <VERSION>", nothing else. It is asked with an empty
+// environment and has 10 s. Throws Error.
+std::string ask_version(const std::filesystem::path& file, const std::string& name);
+
+// A component fetched beside its target, executable; gone with this unless it was installed. http and https only.
+// Not thread-safe.
+class Download {
+ public:
+  // Fetches, for 10 minutes at most. Throws Error: whatever kept it from coming, a status other than 200 too.
+  Download(const std::string& url, std::filesystem::path target, std::stop_token stop);
+  Download(const Download&) = delete;
+  Download& operator=(const Download&) = delete;
+  ~Download();
+
+  // Its version; throws Error if it is something else than `name`.
+  std::string check(const std::string& name) const { return ask_version(file_, name); }
+
+  // Puts it over the target, as one step.
+  void install();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path file_;
+};
+
+}  // namespace dstack::shim::component

@@ -1,0 +1,99 @@
+#include "shim/host/key_ring.h"
+
+#include <pwd.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <set>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "shim/host/authorized_keys.h"
+#include "shim/host/user_identity.h"
+
+namespace dstack::shim::host {
+
+namespace {
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+// The users of /etc/passwd; those of a directory service may be any number and are asked for by name only.
+std::vector<User> local_users() {
+  std::vector<User> users;
+  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen("/etc/passwd", "re"));
+  while (const passwd* entry = file ? ::fgetpwent(file.get()) : nullptr) {
+    users.push_back({.name = entry->pw_name, .uid = entry->pw_uid, .gid = entry->pw_gid, .home = entry->pw_dir});
+  }
+  return users;
+}
+
+bool another_shim_runs() {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
+    const std::string name = entry.path().filename().string();
+    if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid())) continue;
+    if (os::try_read_file(entry.path() / "comm") == "dstack-shim\n") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void KeyRing::hold(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
+  const std::scoped_lock lock(mutex_);
+  holdings_[holder] = {.user = user, .keys = keys};
+  change_our_keys(find_user(user), {.add = keys});
+}
+
+void KeyRing::restore(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
+  const std::scoped_lock lock(mutex_);
+  holdings_[holder] = {.user = user, .keys = keys};
+}
+
+void KeyRing::release(const std::string& holder) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = holdings_.find(holder);
+  if (found == holdings_.end()) return;
+  const Holding holding = found->second;
+  holdings_.erase(found);
+  try {
+    change_our_keys(find_user(holding.user), {.remove = holding.keys, .keep = keys_of(holding.user)});
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::not_found) {
+      spdlog::warn("keys of a task are not removed: {}", error.what());
+      return;
+    }
+    holdings_[holder] = holding;
+    throw;
+  }
+}
+
+void KeyRing::remove_leftovers() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<User> affected;
+  std::ranges::copy_if(local_users(), std::back_inserter(affected), [](const User& user) { return has_our_keys(user); });
+  if (affected.empty() || another_shim_runs()) return;
+  for (const User& user : affected) {
+    try {
+      change_our_keys(user, {.keep = keys_of(user.name), .remove_others = true});
+    } catch (const Error& error) {
+      spdlog::error("remove left-over keys of user {}: {}", printable(user.name), error.what());
+    }
+  }
+}
+
+std::vector<std::string> KeyRing::keys_of(const std::string& user) const {
+  std::vector<std::string> keys;
+  for (const auto& [holder, holding] : holdings_) {
+    if (holding.user == user) keys.insert(keys.end(), holding.keys.begin(), holding.keys.end());
+  }
+  return keys;
+}
+
+}  // namespace dstack::shim::host

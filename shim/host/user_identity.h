@@ -1,0 +1,28 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+
+namespace dstack::shim::host {
+
+struct User {
+  std::string name;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string home;
+};
+
+// Looks a user of this host up; throws Error (not_found).
+User find_user(const std::string& name);
+
+// Runs `work` on a thread of its own whose file accesses are this user's, not root's, and waits for it: whatever links
+// lie in the user's folders lead no further than the user gets alone. An exception comes out as it is. Where the
+// process is not root it runs with the process's own ids.
+void with_file_access_of(const User& user, const std::function<void()>& work);
+
+// For use inside of `work`: calls `act` with root's file access, for a change of owner that the user may not do alone.
+void as_root(const User& user, const std::function<void()>& act);
+
+}  // namespace dstack::shim::host

@@ -1,0 +1,62 @@
+#include <csignal>
+#include <iostream>
+
+#include "common/log/log.h"
+#include "common/os/file.h"
+#include "common/os/signals.h"
+#include "shim/api/routes.h"
+#include "shim/home_lock.h"
+#include "shim/host/host_info.h"
+#include "shim/options.h"
+#include "shim/settings.h"
+#include "shim/shutdown.h"
+
+using namespace dstack;
+using namespace dstack::shim;
+
+namespace {
+
+int serve(const Options& options) {
+  const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
+  os::ignore_broken_pipes();
+  os::make_directories(options.home, 0755);
+  log::set_up(options.log_level, log::Stream::standard_error, options.home / "shim.log");
+  const HomeLock lock(options.home);
+
+  component::Components components(options.runner_binary_path, options.binary_path);
+  components.ensure_runner(options.runner_download_url);
+
+  docker::EngineClient engine(docker::engine_address());
+  engine.connect();
+  docker::ImagePuller puller(engine);
+  host::KeyRing keys;
+  volume::NoVolumes volumes;
+  gpu::NoGpus gpus;
+  task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
+  tasks.restore();
+
+  http::Server server;
+  api::LegacyApi legacy(tasks);
+  Shutdown shutdown(server, signals, [&tasks] { tasks.shut_down(); });
+  api::add_routes(server, {tasks, legacy, components, [&shutdown](bool force) { shutdown.request(force); }});
+  const int port = server.bind("127.0.0.1", options.http_port);
+  spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
+  if (options.service) host::write_host_info(options.home, host::detect_resources(engine.info().root_directory), {});
+  server.run();
+  shutdown.served();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const auto command = parse_command_line(argc, argv);
+    if (const auto* daemon = std::get_if<Options>(&command)) return serve(*daemon);
+    if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);
+    return std::get<int>(command);
+  } catch (const std::exception& error) {
+    std::cerr << "dstack-shim: " << error.what() << "\n";
+    return 1;
+  }
+}

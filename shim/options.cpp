@@ -1,0 +1,138 @@
+#include "shim/options.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <format>
+#include <iostream>
+
+#include "common/error.h"
+#include "common/log/log.h"
+#include "common/version.h"
+
+namespace dstack::shim {
+
+namespace {
+
+// As they stand on the command line, before defaults that need the machine are worked out.
+struct RawOptions {
+  std::string home = "~/.dstack";
+  std::string binary_path;
+  std::string log_level = "info";
+  std::string runner_binary_path = "/usr/local/bin/dstack-runner";
+  std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
+};
+
+std::filesystem::path user_home() {
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return home;
+  if (const passwd* entry = ::getpwuid(::getuid())) return entry->pw_dir;
+  return "/root";
+}
+
+std::filesystem::path expand(const std::string& path) {
+  std::filesystem::path expanded = path;
+  if (path == "~") expanded = user_home();
+  if (path.starts_with("~/")) expanded = user_home() / path.substr(2);
+  return std::filesystem::absolute(expanded).lexically_normal();
+}
+
+std::filesystem::path running_executable() {
+  std::error_code failure;
+  auto path = std::filesystem::read_symlink("/proc/self/exe", failure);
+  return failure ? std::filesystem::path("dstack-shim") : path;
+}
+
+std::vector<std::string> split_names(std::string_view list) {
+  std::vector<std::string> names;
+  while (!list.empty()) {
+    const std::size_t comma = std::min(list.find(','), list.size());
+    std::string_view name = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    if (!name.empty()) names.emplace_back(name);
+  }
+  return names;
+}
+
+// The check of a level, for CLI11: the text of what is wrong, empty if nothing is.
+std::string check_level(const std::string& name) {
+  if (log::parse_level(name)) return {};
+  return std::format("unknown log level {}: use fatal, error, warn, info, debug, trace or 1 to 6", printable(name));
+}
+
+template <typename Value>
+CLI::Option* add(CLI::App& app, const std::string& flag, const std::string& variable, Value& value,
+                 const std::string& description) {
+  return app.add_option(flag, value, description)->envname(variable)->capture_default_str();
+}
+
+void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
+  const CLI::Range port(0, 65535);
+  add(app, "--shim-home", "DSTACK_SHIM_HOME", raw.home, "Folder of tasks, journals and logs; made if it is missing");
+  add(app, "--shim-binary-path", "DSTACK_SHIM_BINARY_PATH", raw.binary_path, "This program's file (default: what runs)");
+  add(app, "--shim-http-port", "DSTACK_SHIM_HTTP_PORT", options.http_port, "Port of the API on 127.0.0.1")->check(port);
+  add(app, "--shim-log-level", "DSTACK_SHIM_LOG_LEVEL", raw.log_level, "fatal, error, warn, info, debug, trace or 1 to 6")
+      ->check(CLI::Validator(check_level, ""));
+  add(app, "--runner-download-url", "DSTACK_RUNNER_DOWNLOAD_URL", options.runner_download_url,
+      "Where the runner comes from if its file is absent");
+  add(app, "--runner-binary-path", "DSTACK_RUNNER_BINARY_PATH", raw.runner_binary_path, "The runner's file on this host");
+  add(app, "--runner-http-port", "DSTACK_RUNNER_HTTP_PORT", options.runner_http_port, "The runner's API port")->check(port);
+  add(app, "--runner-ssh-port", "DSTACK_RUNNER_SSH_PORT", options.runner_ssh_port, "The runner's SSH port")->check(port);
+  add(app, "--runner-ssh-log-level", "DSTACK_RUNNER_SSH_LOG_LEVEL", options.runner_ssh_log_level, "Passed on to the runner");
+  add(app, "--runner-log-level", "DSTACK_RUNNER_LOG_LEVEL", options.runner_log_level, "Passed on to the runner")
+      ->check(CLI::Validator(check_level, ""));
+  add(app, "--dcgm-exporter-http-port", "DSTACK_DCGM_EXPORTER_HTTP_PORT", options.dcgm_exporter_http_port,
+      "Port of dcgm-exporter on 127.0.0.1")->check(port);
+  add(app, "--dcgm-exporter-interval", "DSTACK_DCGM_EXPORTER_INTERVAL", options.dcgm_exporter_interval_ms,
+      "Milliseconds between two samples of dcgm-exporter")->check(CLI::PositiveNumber);
+  add(app, "--dcgm-address", "DSTACK_DCGM_ADDRESS", options.dcgm_address, "A DCGM host engine (default: an embedded one)");
+  add(app, "--pass-env", "DSTACK_DOCKER_PASS_ENV", raw.pass_env, "Variables that containers get, separated by commas");
+  app.add_flag("--privileged", options.privileged, "Make every container privileged")->envname("DSTACK_DOCKER_PRIVILEGED");
+  add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
+  app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
+}
+
+void finish(Options& options, const RawOptions& raw) {
+  options.home = expand(raw.home);
+  options.binary_path = raw.binary_path.empty() ? running_executable() : expand(raw.binary_path);
+  options.runner_binary_path = expand(raw.runner_binary_path);
+  options.log_level = log::parse_level(raw.log_level).value();
+  options.pass_env = split_names(raw.pass_env);
+}
+
+}  // namespace
+
+Command parse_command_line(int argc, const char* const* argv) {
+  Options options;
+  RawOptions raw;
+  client::RunOptions run_options;
+
+  CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
+  app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  add_daemon_flags(app, options, raw);
+  app.add_subcommand("serve", "Run the daemon (what happens without a subcommand)");
+  const CLI::App* run = client::add_run_command(app, run_options);
+
+  try {
+    app.parse(argc, argv);
+    finish(options, raw);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, std::cout, std::cerr);
+  } catch (const std::exception& error) {
+    std::cerr << "dstack-shim: " << error.what() << "\n";
+    return 1;
+  }
+  if (run->parsed()) {
+    run_options.shim_port = options.http_port;
+    run_options.runner_http_port = options.runner_http_port;
+    return run_options;
+  }
+  return options;
+}
+
+}  // namespace dstack::shim

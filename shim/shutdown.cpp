@@ -1,0 +1,83 @@
+#include "shim/shutdown.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+#include "common/error.h"
+#include "common/os/signals.h"
+
+namespace dstack::shim {
+
+namespace {
+
+constexpr std::chrono::milliseconds ordinary_grace{5000};
+// For the answer to the request itself.
+constexpr std::chrono::milliseconds forced_grace{200};
+constexpr std::chrono::milliseconds last_grace{2000};
+
+}  // namespace
+
+Shutdown::Shutdown(http::Server& server, const os::UniqueFd& signals, std::function<void()> break_off)
+    : server_(server),
+      signals_(signals),
+      break_off_(std::move(break_off)),
+      requested_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      watcher_([this] { watch(); }) {
+  if (!requested_) throw os_error("make an eventfd", "");
+}
+
+Shutdown::~Shutdown() {
+  request(false);
+  {
+    const std::scoped_lock lock(mutex_);
+    gone_ = true;
+    changed_.notify_all();
+  }
+  watcher_.join();
+}
+
+void Shutdown::request(bool force) {
+  {
+    const std::scoped_lock lock(mutex_);
+    force_ = force_ || force;
+  }
+  const std::uint64_t one = 1;
+  if (::write(requested_.get(), &one, sizeof one) < 0) spdlog::error("ask for the end: {}", describe_errno(errno));
+}
+
+void Shutdown::served() {
+  const std::scoped_lock lock(mutex_);
+  served_ = true;
+  changed_.notify_all();
+}
+
+void Shutdown::wait_for_signal() {
+  std::array<pollfd, 2> waiting{{{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                                 {.fd = requested_.get(), .events = POLLIN, .revents = 0}}};
+  while (::poll(waiting.data(), waiting.size(), -1) < 0) {
+  }
+  if (waiting[0].revents != 0) spdlog::info("signal {}: leaving; containers go on", os::next_signal(signals_));
+}
+
+void Shutdown::watch() {
+  wait_for_signal();
+  server_.stop();
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, force_ ? forced_grace : ordinary_grace, [this] { return served_ || gone_; })) {
+    lock.unlock();
+    break_off_();
+    server_.close_connections();
+    lock.lock();
+  }
+  if (changed_.wait_for(lock, last_grace, [this] { return gone_; })) return;
+  spdlog::warn("leaving while something hangs");
+  ::_exit(0);
+}
+
+}  // namespace dstack::shim

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "common/http/server.h"
+#include "common/os/unique_fd.h"
+
+namespace dstack::shim {
+
+// Ends the daemon, on SIGINT, SIGTERM or a request: the server accepts no more, requests in flight have 5 s (200 ms with
+// force), then their waits and connections are broken off. The process is gone 2 s after that, whatever hangs: the
+// journals stand a hard end at any instant.
+class Shutdown {
+ public:
+  // `signals` is a descriptor of os::block_and_watch. `break_off` ends what requests in flight wait for.
+  Shutdown(http::Server& server, const os::UniqueFd& signals, std::function<void()> break_off);
+  Shutdown(const Shutdown&) = delete;
+  Shutdown& operator=(const Shutdown&) = delete;
+  // server.run() has returned.
+  ~Shutdown();
+
+  // From any thread; returns at once.
+  void request(bool force);
+
+  // To be called when server.run() has returned: nothing needs to be broken off any more.
+  void served();
+
+ private:
+  void watch();
+  void wait_for_signal();
+
+  http::Server& server_;
+  const os::UniqueFd& signals_;
+  const std::function<void()> break_off_;
+  os::UniqueFd requested_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool force_ = false;
+  bool served_ = false;
+  bool gone_ = false;
+
+  std::thread watcher_;
+};
+
+}  // namespace dstack::shim

@@ -1,0 +1,71 @@
+#include "shim/task/finisher.h"
+
+#include <spdlog/spdlog.h>
+
+#include <format>
+
+#include "common/error.h"
+
+namespace dstack::shim::task {
+
+namespace {
+
+using std::chrono::seconds;
+
+constexpr int last_line_count = 5;
+constexpr seconds last_lines_limit{5};
+// A server waits 9 s for the answer to a terminate.
+constexpr seconds kill_limit{8};
+
+}  // namespace
+
+Ending Finisher::ending_of(const docker::ContainerEnd& end, std::stop_token stop) const {
+  if (end.exit_code == 0 && !end.out_of_memory) return {.reason = reason::done_by_runner, .message = ""};
+  std::string message;
+  const auto add_line = [&message](std::string_view line) {
+    if (!message.empty()) message += '\n';
+    message += line;
+  };
+  if (end.out_of_memory) add_line("The container ran out of memory and was killed");
+  if (!end.error.empty()) add_line(end.error);
+  if (end.gone) add_line("The container was removed by somebody else");
+  try {
+    if (!end.gone) {
+      const docker::Call call{.stop = stop, .limit = last_lines_limit};
+      for (const std::string& line : parts_.engine.last_lines(end.container_id, last_line_count, call)) add_line(line);
+    }
+  } catch (const Error& error) {
+    spdlog::warn("the last lines of container {} are not known: {}", end.container_id, error.what());
+  }
+  if (message.empty() && end.exit_code) add_line(std::format("The container exited with status {}", *end.exit_code));
+  return {.reason = reason::container_exited_with_error, .message = std::move(message)};
+}
+
+void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_token stop) const {
+  if (state.status != TaskStatus::running) return remove_container(state, stop);
+  try {
+    parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kill_limit});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+  }
+}
+
+void Finisher::give_back(const TaskState& state, std::stop_token stop) const {
+  if (state.holds_volumes) parts_.volumes.unmount(state.config.id, state.config.volumes, stop);
+  if (state.holds_keys) parts_.keys.release(state.config.id);
+  if (state.gpu_ids) parts_.gpus.give_back(*state.gpu_ids);
+}
+
+void Finisher::remove(const TaskState& state, std::stop_token stop) const {
+  remove_container(state, stop);
+  store_.remove(state.container_name);
+}
+
+void Finisher::remove_container(const TaskState& state, std::stop_token stop) const {
+  // By its name, since the id may not have come to be known.
+  const auto container = parts_.engine.inspect(state.container_name, {.stop = stop, .limit = kill_limit});
+  if (!container || !belongs_to(*container, state.config.id, store_)) return;
+  parts_.engine.remove(container->id, {.stop = stop});
+}
+
+}  // namespace dstack::shim::task

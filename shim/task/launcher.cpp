@@ -1,0 +1,176 @@
+#include "shim/task/launcher.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "shim/docker/container_spec.h"
+#include "shim/docker/image_reference.h"
+
+namespace dstack::shim::task {
+
+namespace {
+
+// Runs a step; what goes wrong in it ends the task for this reason.
+template <typename Step>
+void end_with(const char* reason, Step step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::cancelled) throw;
+    throw LaunchFailure{{.reason = reason, .message = error.what()}};
+  } catch (const std::exception& error) {
+    throw LaunchFailure{{.reason = reason, .message = error.what()}};
+  }
+}
+
+void throw_if_stopped(const std::stop_token& stop) {
+  if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the task is being terminated");
+}
+
+void require_runner(const std::filesystem::path& binary) {
+  if (::access(binary.c_str(), X_OK) != 0) throw os_error("find the runner", binary.string());
+  if (!std::filesystem::is_regular_file(binary)) {
+    throw Error(ErrorKind::invalid, std::format("the runner {} is not a file", binary.string()));
+  }
+}
+
+// A missing folder is made, its parents as usual and itself writable for whatever user the job runs as.
+void make_instance_folder(const std::filesystem::path& path) {
+  if (std::filesystem::exists(path)) return;
+  os::make_directories(path.parent_path(), 0755);
+  os::make_directories(path, 0777);
+}
+
+}  // namespace
+
+std::string runner_folder_of(const std::vector<docker::ContainerMount>& mounts) {
+  const auto found = std::ranges::find(mounts, docker::kRunnerFolderInContainer, &docker::ContainerMount::destination);
+  return found == mounts.end() ? "" : found->source;
+}
+
+bool belongs_to(const docker::ContainerDetails& container, const std::string& task_id, const TaskStore& store) {
+  const auto label = container.labels.find(docker::kTaskIdLabel);
+  return label != container.labels.end() && label->second == task_id && store.owns(runner_folder_of(container.mounts));
+}
+
+void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
+                      const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const {
+  end_with(reason::executor_error, [&] { prepare(state, publish, stops.terminate); });
+  end_with(reason::creating_container_error, [&] { pull(state, registry_password, publish, on_progress, stops.terminate); });
+  throw_if_stopped(stops.terminate);
+  end_with(reason::creating_container_error, [&] { create(state, publish, stops.exit); });
+  throw_if_stopped(stops.terminate);
+  end_with(reason::container_exited_with_error, [&] { start(state, publish, stops.exit); });
+}
+
+void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token stop) const {
+  throw_if_stopped(stop);
+  const TaskConfig& config = state.config;
+  state.become(TaskStatus::preparing);
+  require_runner(settings_.runner_binary);
+  const bool whole_devices = !config.gpu_devices.empty() && config.gpu == -1;
+  state.gpu_ids = config.gpu == 0 || whole_devices ? std::vector<std::string>{} : parts_.gpus.take(config.gpu);
+  state.holds_keys = !config.host_ssh_keys.empty();
+  state.holds_volumes = !config.volumes.empty();
+  try {
+    publish(state);
+  } catch (const Error&) {
+    // Nobody will find them in the journal.
+    parts_.gpus.give_back(*state.gpu_ids);
+    state.gpu_ids->clear();
+    throw;
+  }
+
+  store_.make_runner_folder(state.container_name);
+  if (state.holds_keys) parts_.keys.hold(config.id, config.host_ssh_user, config.host_ssh_keys);
+  throw_if_stopped(stop);
+  if (state.holds_volumes) parts_.volumes.mount(config.id, config.volumes, stop);
+  for (const InstanceMount& mount : config.instance_mounts) make_instance_folder(mount.instance_path);
+}
+
+void Launcher::pull(TaskState& state, const Secret& registry_password, const Publish& publish,
+                    const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
+  throw_if_stopped(stop);
+  state.become(TaskStatus::pulling);
+  publish(state);
+  parts_.puller.ensure({.image = docker::parse_image_reference(state.config.image_name),
+                        .credentials = {.username = state.config.registry_username, .password = registry_password},
+                        .log_file = store_.pull_log(state.container_name),
+                        .on_progress = on_progress},
+                       stop);
+}
+
+void Launcher::create(TaskState& state, const Publish& publish, std::stop_token exit) const {
+  state.become(TaskStatus::creating);
+  publish(state);
+  const nlohmann::json body = docker::create_body(container_spec(state));
+  try {
+    state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
+    return;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::conflict) throw;
+    // Left from a task of the same id whose end was interrupted; anybody else's stays.
+    const auto existing = parts_.engine.inspect(state.container_name, {.stop = exit});
+    if (existing && !belongs_to(*existing, state.config.id, store_)) throw;
+    spdlog::warn("task {}: container {} is there already; removed", printable(state.config.id), state.container_name);
+    if (existing) parts_.engine.remove(existing->id, {.stop = exit});
+  }
+  state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
+}
+
+void Launcher::start(TaskState& state, const Publish& publish, std::stop_token exit) const {
+  parts_.engine.start(state.container_id, {.stop = exit});
+  state.ports.emplace();
+  if (state.config.network_mode == docker::NetworkMode::bridge) {
+    if (const auto details = parts_.engine.inspect(state.container_id, {.stop = exit})) state.ports = details->ports;
+  }
+  state.become(TaskStatus::running);
+  publish(state);
+}
+
+docker::ContainerSpec Launcher::container_spec(const TaskState& state) const {
+  const TaskConfig& config = state.config;
+  const bool host_mode = config.network_mode == docker::NetworkMode::host;
+  docker::ContainerSpec spec;
+  spec.task_id = config.id;
+  spec.image = docker::parse_image_reference(config.image_name).name();
+  spec.user = config.container_user;
+  spec.privileged = config.privileged || settings_.privileged;
+  spec.cpu = config.cpu;
+  spec.memory = config.memory;
+  spec.shm_size = config.shm_size;
+  spec.network = config.network_mode;
+  spec.runner_folder = store_.runner_folder(state.container_name);
+  spec.runner_binary = settings_.runner_binary;
+  for (const VolumeMount& mount : config.volume_mounts) {
+    spec.mounts.push_back({.source = "/mnt/disks/dstack-volumes/" + mount.name, .target = mount.path});
+  }
+  for (const InstanceMount& mount : config.instance_mounts) {
+    spec.mounts.push_back({.source = mount.instance_path, .target = mount.path});
+  }
+  spec.environment = settings_.environment;
+  spec.command = docker::runner_command({.log_level = settings_.runner_log_level,
+                                         .http_port = settings_.runner_http_port,
+                                         .ssh_port = settings_.runner_ssh_port,
+                                         .http_address = host_mode ? "localhost" : "",
+                                         .authorized_keys = config.container_ssh_keys,
+                                         .ssh_log_level = settings_.runner_ssh_log_level});
+  if (!host_mode) spec.published_ports = {settings_.runner_http_port, settings_.runner_ssh_port};
+  spec.infiniband = std::filesystem::exists("/dev/infiniband");
+  if (config.gpu == 0) return spec;
+  if (config.gpu_devices.empty()) {
+    spec.gpus = parts_.gpus.settings(*state.gpu_ids);
+  } else {
+    spec.gpus.devices = config.gpu_devices;
+  }
+  return spec;
+}
+
+}  // namespace dstack::shim::task

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "common/secret.h"
+#include "shim/docker/engine_client.h"
+#include "shim/docker/image_pull.h"
+#include "shim/gpu/gpu_pool.h"
+#include "shim/host/key_ring.h"
+#include "shim/task/task.h"
+#include "shim/task/task_store.h"
+#include "shim/volume/volume_manager.h"
+
+namespace dstack::shim::task {
+
+// What the tasks of this host take from it.
+struct HostParts {
+  docker::EngineClient& engine;
+  docker::ImagePuller& puller;
+  host::KeyRing& keys;
+  volume::VolumeManager& volumes;
+  gpu::GpuPool& gpus;
+};
+
+// What every container gets.
+struct LaunchSettings {
+  std::filesystem::path runner_binary;
+  std::string runner_log_level = "info";
+  std::string runner_ssh_log_level;
+  int runner_http_port = 10999;
+  int runner_ssh_port = 10022;
+  bool privileged = false;
+  std::vector<std::string> environment;  // "NAME=value"
+};
+
+// A step failed: the task ends for this reason.
+struct LaunchFailure {
+  Ending ending;
+};
+
+// Brings one task from pending to running: folders, GPUs, keys and volumes, the image, the container. Each step is
+// written to the journal before it changes anything, so that whoever reads it knows what may be there.
+class Launcher {
+ public:
+  // Called with the state before each step and at the end; writes the journal and shows the state to the API.
+  using Publish = std::function<void(const TaskState&)>;
+
+  Launcher(HostParts parts, const TaskStore& store, LaunchSettings settings)
+      : parts_(parts), store_(store), settings_(std::move(settings)) {}
+
+  struct Stops {
+    std::stop_token terminate;  // not heard while the engine makes or starts the container: nobody has to guess if it did
+    std::stop_token exit;       // the process leaves: always heard
+  };
+
+  // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when a stop ended a step; what was taken by
+  // then is left for the ending to give back.
+  void launch(TaskState& state, const Secret& registry_password, const Publish& publish,
+              const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const;
+
+ private:
+  void prepare(TaskState& state, const Publish& publish, std::stop_token stop) const;
+  void pull(TaskState& state, const Secret& registry_password, const Publish& publish,
+            const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
+  void create(TaskState& state, const Publish& publish, std::stop_token exit) const;
+  void start(TaskState& state, const Publish& publish, std::stop_token exit) const;
+  docker::ContainerSpec container_spec(const TaskState& state) const;
+
+  HostParts parts_;
+  const TaskStore& store_;
+  LaunchSettings settings_;
+};
+
+// Whether this container is this task's: its label names it and its runner folder lies in this home.
+bool belongs_to(const docker::ContainerDetails& container, const std::string& task_id, const TaskStore& store);
+
+// The path on the host that the container has as /tmp/runner; empty if it has none.
+std::string runner_folder_of(const std::vector<docker::ContainerMount>& mounts);
+
+}  // namespace dstack::shim::task

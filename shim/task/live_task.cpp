@@ -1,0 +1,291 @@
+#include "shim/task/live_task.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <format>
+#include <utility>
+
+#include "common/error.h"
+
+namespace dstack::shim::task {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A server waits 9 s for an answer.
+constexpr seconds answer_limit{8};
+constexpr milliseconds first_pause{500};
+constexpr milliseconds longest_pause{30000};
+
+}  // namespace
+
+void LiveTask::begin(Secret registry_password) {
+  const std::unique_lock lock(mutex_);
+  registry_password_ = std::move(registry_password);
+  begun_ = true;
+  if (state_.status == TaskStatus::running && !state_.ending) tools_.watcher.watch(state_.container_id);
+  ensure_worker();
+}
+
+TaskInfo LiveTask::info() const {
+  const std::scoped_lock lock(mutex_);
+  return info_locked();
+}
+
+TaskInfo LiveTask::info_locked() const {
+  TaskInfo info;
+  info.id = state_.config.id;
+  info.status = state_.status;
+  if (state_.status == TaskStatus::terminated && state_.ending) {
+    info.termination_reason = state_.ending->reason;
+    info.termination_message = state_.ending->message;
+  }
+  info.ports = state_.ports;
+  info.pull_progress = progress_;
+  info.container_name = state_.container_name;
+  info.container_id = state_.container_id;
+  info.gpu_ids = state_.gpu_ids;
+  return info;
+}
+
+bool LiveTask::is_local() const {
+  const std::scoped_lock lock(mutex_);
+  return state_.config.local;
+}
+
+bool LiveTask::has_container(const std::string& container_id) const {
+  const std::scoped_lock lock(mutex_);
+  return state_.container_id == container_id;
+}
+
+TaskInfo LiveTask::terminate(Ending ending, seconds grace) {
+  std::stop_source launch;
+  std::stop_source attempt{std::nostopstate};
+  std::unique_lock lock(mutex_);
+  if (state_.status == TaskStatus::terminated) return info_locked();
+  if (!wanted_ending_) {
+    wanted_ending_ = std::move(ending);
+    grace_ = grace;
+  } else if (grace < grace_) {
+    grace_ = grace;
+    attempt = attempt_stop_;
+  }
+  launch = launch_stop_;
+  urgent_ = true;
+  ensure_worker();
+  // What hears of a stop takes locks of its own.
+  lock.unlock();
+  launch.request_stop();
+  attempt.request_stop();
+  lock.lock();
+  changed_.notify_all();
+  wait_for(lock, grace + answer_limit, "terminate", [this] { return state_.status == TaskStatus::terminated; });
+  return info_locked();
+}
+
+void LiveTask::remove() {
+  std::unique_lock lock(mutex_);
+  if (state_.status != TaskStatus::terminated) {
+    throw Error(ErrorKind::conflict, std::format("task {} is {}: only a terminated one can be removed",
+                                                 printable(state_.config.id), name_of(state_.status)));
+  }
+  removal_wanted_ = true;
+  urgent_ = true;
+  ensure_worker();
+  changed_.notify_all();
+  wait_for(lock, answer_limit, "remove", [this] { return removed_; });
+}
+
+void LiveTask::wait_for(std::unique_lock<std::mutex>& lock, seconds limit, const char* what,
+                        const std::function<bool()>& done) {
+  const std::uint64_t failures = failures_;
+  const bool heard = tools_.clock.wait_until(lock, changed_, tools_.clock.now() + limit, [&] {
+    return done() || failures_ != failures || exit_.stop_requested();
+  });
+  if (done()) return;
+  const std::string reason = exit_.stop_requested() ? "dstack-shim is shutting down"
+                             : heard                ? failure_ + " (it is tried again)"
+                                                    : std::format("not done within {} s (it goes on)", limit.count());
+  throw Error(ErrorKind::internal, std::format("{} task {}: {}", what, printable(state_.config.id), reason));
+}
+
+void LiveTask::container_ended(const docker::ContainerEnd& end) {
+  const std::scoped_lock lock(mutex_);
+  if (state_.status != TaskStatus::running) return;
+  container_end_ = end;
+  ensure_worker();
+}
+
+void LiveTask::abandon() {
+  std::unique_lock lock(mutex_);
+  const std::array stops{exit_, launch_stop_, attempt_stop_};
+  lock.unlock();
+  for (std::stop_source stop : stops) stop.request_stop();
+  lock.lock();
+  changed_.notify_all();
+}
+
+void LiveTask::ensure_worker() {
+  if (!begun_ || working_ || exit_.stop_requested() || next_step() == Step::none) return;
+  // It waits for the lock that is held here.
+  tools_.threads.run([self = shared_from_this()] { self->work(); });
+  working_ = true;
+}
+
+LiveTask::Step LiveTask::next_step() const {
+  if (removed_) return Step::none;
+  if (state_.status == TaskStatus::terminated) return removal_wanted_ || state_.removing ? Step::remove : Step::none;
+  if (state_.ending || wanted_ending_ || container_end_) return Step::end;
+  return state_.status == TaskStatus::pending ? Step::launch : Step::none;
+}
+
+void LiveTask::work() {
+  std::unique_lock lock(mutex_);
+  milliseconds pause{0};
+  while (!exit_.stop_requested()) {
+    const Step step = next_step();
+    if (step == Step::none) break;
+    urgent_ = false;
+    lock.unlock();
+    std::string failure;
+    bool cancelled = false;
+    try {
+      perform(step);
+    } catch (const Error& error) {
+      failure = error.what();
+      cancelled = error.kind() == ErrorKind::cancelled;
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    lock.lock();
+    if (failure.empty() || cancelled) {
+      pause = milliseconds{0};
+      continue;
+    }
+    spdlog::error("task {}: {}", printable(state_.config.id), failure);
+    failure_ = std::move(failure);
+    ++failures_;
+    changed_.notify_all();
+    pause = std::clamp(pause * 2, first_pause, longest_pause);
+    tools_.clock.wait_until(lock, changed_, tools_.clock.now() + pause,
+                            [this] { return urgent_ || exit_.stop_requested(); });
+  }
+  working_ = false;
+}
+
+void LiveTask::perform(Step step) {
+  switch (step) {
+    case Step::none: return;
+    case Step::launch: return launch();
+    case Step::end: return end();
+    case Step::remove: return remove_all();
+  }
+}
+
+void LiveTask::launch() {
+  TaskState state = copy_state();
+  Secret password;
+  std::stop_token stop;
+  {
+    const std::scoped_lock lock(mutex_);
+    password = std::exchange(registry_password_, {});
+    stop = launch_stop_.get_token();
+  }
+  const auto show_progress = [this](const docker::PullProgress& progress) {
+    const std::scoped_lock lock(mutex_);
+    progress_ = progress;
+  };
+  try {
+    tools_.launcher.launch(state, password, [this](const TaskState& next) { publish(next); }, show_progress,
+                           {.terminate = stop, .exit = exit_.get_token()});
+    spdlog::info("task {}: runs in container {}", printable(state.config.id), state.container_name);
+    tools_.watcher.watch(state.container_id);
+  } catch (const LaunchFailure& failure) {
+    if (exit_.stop_requested()) return;
+    spdlog::error("task {}: {}: {}", printable(state.config.id), failure.ending.reason, failure.ending.message);
+    state.ending = failure.ending;
+    publish_at_any_rate(state);
+  } catch (const Error& error) {
+    // Cancelled. Why is among the wishes, or the process is about to leave.
+    if (!stop.stop_requested() && !exit_.stop_requested()) {
+      state.ending = {.reason = reason::executor_error, .message = error.what()};
+      publish_at_any_rate(state);
+      return;
+    }
+    const std::scoped_lock lock(mutex_);
+    state_.container_id = state.container_id;
+  }
+}
+
+void LiveTask::end() {
+  TaskState state = copy_state();
+  std::optional<docker::ContainerEnd> container_end;
+  std::optional<Ending> wanted;
+  seconds grace;
+  std::stop_source attempt;
+  {
+    const std::scoped_lock lock(mutex_);
+    container_end = container_end_;
+    wanted = wanted_ending_;
+    grace = grace_;
+    attempt_stop_ = attempt;
+  }
+  // From here on a shorter grace or the process's end cancels.
+  const std::stop_callback on_exit(exit_.get_token(), [&attempt] { attempt.request_stop(); });
+  const std::stop_token stop = attempt.get_token();
+  if (!state.ending) {
+    state.ending = container_end ? tools_.finisher.ending_of(*container_end, stop) : *wanted;
+    publish_at_any_rate(state);
+  }
+  if (!container_end) tools_.finisher.stop_container(state, grace, stop);
+  tools_.watcher.forget(state.container_id);
+  tools_.finisher.give_back(state, stop);
+  state.given_back = true;
+  state.become(TaskStatus::terminated);
+  publish_at_any_rate(state);
+  spdlog::info("task {}: terminated, {}", printable(state.config.id), state.ending->reason);
+}
+
+void LiveTask::remove_all() {
+  TaskState state = copy_state();
+  if (!state.removing) {
+    state.removing = true;
+    publish(state);
+  }
+  tools_.finisher.remove(state, exit_.get_token());
+  on_removed_(state.config.id);
+  spdlog::info("task {}: removed", printable(state.config.id));
+  const std::scoped_lock lock(mutex_);
+  removed_ = true;
+  changed_.notify_all();
+}
+
+void LiveTask::publish(const TaskState& state) {
+  tools_.store.save(state);
+  const std::scoped_lock lock(mutex_);
+  state_ = state;
+  changed_.notify_all();
+}
+
+void LiveTask::publish_at_any_rate(const TaskState& state) {
+  try {
+    publish(state);
+  } catch (const Error& error) {
+    // An end must not wait for a full disk; what the journal lacks is found out again at the next start.
+    spdlog::error("task {}: its journal is out of date: {}", printable(state.config.id), error.what());
+    const std::scoped_lock lock(mutex_);
+    state_ = state;
+    changed_.notify_all();
+  }
+}
+
+TaskState LiveTask::copy_state() const {
+  const std::scoped_lock lock(mutex_);
+  return state_;
+}
+
+}  // namespace dstack::shim::task

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "common/os/clock.h"
+#include "common/secret.h"
+#include "shim/docker/container_watcher.h"
+#include "shim/task/finisher.h"
+#include "shim/task/launcher.h"
+#include "shim/task/task.h"
+#include "shim/task/worker_threads.h"
+
+namespace dstack::shim::task {
+
+// What all live tasks work with.
+struct TaskTools {
+  const TaskStore& store;
+  const Launcher& launcher;
+  const Finisher& finisher;
+  docker::ContainerWatcher& watcher;
+  WorkerThreads& threads;
+  os::Clock& clock;
+};
+
+// One task while the shim runs. Whoever wants something of it (an API thread, the watcher) writes the wish down and sees
+// to it that the task has a worker; the worker takes one step after the other and goes when there is nothing to do.
+// So whatever happens to a task happens on one thread at a time, and a task that just runs has none.
+//
+// A step that fails is tried again, by itself with a growing pause and at once when somebody asks again.
+class LiveTask : public std::enable_shared_from_this<LiveTask> {
+ public:
+  LiveTask(TaskState state, TaskTools tools, std::function<void(const std::string& id)> on_removed)
+      : tools_(tools), on_removed_(std::move(on_removed)), state_(std::move(state)) {}
+
+  // Begins with a new task, or takes up one that was restored from its journal.
+  void begin(Secret registry_password = {});
+
+  TaskInfo info() const;
+  bool is_local() const;
+  bool has_container(const std::string& container_id) const;
+
+  // Returns when the task is terminated. Throws Error if an attempt fails, or takes 8 s longer than `grace`: the task is
+  // then still being terminated. A task that is terminated keeps its first reason.
+  TaskInfo terminate(Ending ending, std::chrono::seconds grace);
+
+  // Returns when nothing is left of it. Throws Error (conflict) unless it is terminated, and otherwise as terminate.
+  void remove();
+
+  // The container ended by itself. Does not block.
+  void container_ended(const docker::ContainerEnd& end);
+
+  // Ends what is going on and begins nothing new: the process is about to leave. The journal knows the rest.
+  void abandon();
+
+ private:
+  enum class Step { none, launch, end, remove };
+
+  void ensure_worker();  // under mutex_
+  void work();
+  Step next_step() const;  // under mutex_
+  void perform(Step step);
+  void launch();
+  void end();
+  void remove_all();
+  // Journal first, then for all to see.
+  void publish(const TaskState& state);
+  void publish_at_any_rate(const TaskState& state);
+  TaskState copy_state() const;
+  TaskInfo info_locked() const;
+  // Waits for `done` or for a failed attempt; under `lock`.
+  void wait_for(std::unique_lock<std::mutex>& lock, std::chrono::seconds limit, const char* what,
+                const std::function<bool()>& done);
+
+  const TaskTools tools_;
+  const std::function<void(const std::string&)> on_removed_;
+  std::stop_source exit_;  // abandon()
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  TaskState state_;  // written by the worker only
+  std::optional<docker::PullProgress> progress_;
+  Secret registry_password_;
+  bool begun_ = false;  // its journal is written
+  bool working_ = false;
+  bool removed_ = false;
+
+  // Wishes.
+  std::optional<Ending> wanted_ending_;
+  std::chrono::seconds grace_{0};
+  std::optional<docker::ContainerEnd> container_end_;
+  bool removal_wanted_ = false;
+  bool urgent_ = false;
+
+  std::stop_source launch_stop_;   // a wish to terminate
+  std::stop_source attempt_stop_;  // of the present attempt to stop the container: a shorter grace was asked for
+  std::string failure_;            // of the last attempt
+  std::uint64_t failures_ = 0;
+};
+
+}  // namespace dstack::shim::task

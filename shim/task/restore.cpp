@@ -1,0 +1,96 @@
+#include "shim/task/restore.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <format>
+#include <map>
+#include <set>
+
+#include "common/error.h"
+#include "shim/docker/container_spec.h"
+#include "shim/task/launcher.h"
+
+namespace dstack::shim::task {
+
+namespace {
+
+using docker::ContainerStatus;
+using docker::ContainerSummary;
+
+std::string task_id_of(const ContainerSummary& container) {
+  const auto label = container.labels.find(docker::kTaskIdLabel);
+  return label == container.labels.end() ? "" : label->second;
+}
+
+void set_ports(TaskState& state, docker::EngineClient& engine) {
+  state.ports.emplace();
+  if (state.config.network_mode == docker::NetworkMode::host) return;
+  if (const auto details = engine.inspect(state.container_id)) state.ports = details->ports;
+}
+
+// A task whose steps were cut off. Returns whether the journal changed.
+bool resume(TaskState& state, const ContainerSummary* container, docker::EngineClient& engine) {
+  if (state.status == TaskStatus::running || state.status == TaskStatus::terminated || state.ending) return false;
+  if (container != nullptr && container->status != ContainerStatus::created) {
+    state.container_id = container->id;
+    state.status = TaskStatus::running;
+    set_ports(state, engine);
+    return true;
+  }
+  const bool early = state.status == TaskStatus::pending || state.status == TaskStatus::preparing;
+  state.ending = {.reason = early ? reason::executor_error : reason::creating_container_error,
+                  .message = std::format("dstack-shim was restarted while the task was {}", name_of(state.status))};
+  return true;
+}
+
+// A task of the reference shim, which keeps no journal.
+TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine) {
+  TaskState state;
+  state.config.id = task_id_of(container);
+  state.config.name = container.name;
+  state.container_name = container.name;
+  state.container_id = container.id;
+  state.gpu_ids.emplace();
+  state.ports.emplace();
+  if (container.status == ContainerStatus::created) {
+    state.status = TaskStatus::creating;
+    state.ending = {.reason = reason::creating_container_error, .message = "dstack-shim was restarted before the start"};
+    return state;
+  }
+  state.status = TaskStatus::running;
+  if (const auto details = engine.inspect(container.id)) {
+    state.config.network_mode = details->host_network ? docker::NetworkMode::host : docker::NetworkMode::bridge;
+    state.ports = details->ports;
+  }
+  return state;
+}
+
+}  // namespace
+
+std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClient& engine) {
+  std::vector<TaskState> states = store.load();
+  std::map<std::string, const ContainerSummary*> containers;
+  const std::vector<ContainerSummary> all = engine.list(docker::kTaskLabel);
+  for (const ContainerSummary& container : all) {
+    if (!task_id_of(container).empty() && store.owns(runner_folder_of(container.mounts))) {
+      containers.emplace(task_id_of(container), &container);
+    }
+  }
+
+  std::set<std::string> known;
+  for (TaskState& state : states) {
+    known.insert(state.config.id);
+    const auto found = containers.find(state.config.id);
+    if (resume(state, found == containers.end() ? nullptr : found->second, engine)) store.save(state);
+  }
+  for (const auto& [id, container] : containers) {
+    if (known.contains(id)) continue;
+    spdlog::info("container {} has no journal: its task {} is taken over", container->name, printable(id));
+    states.push_back(adopt(*container, engine));
+    store.add(states.back());
+  }
+  return states;
+}
+
+}  // namespace dstack::shim::task

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shim/docker/engine_client.h"
+#include "shim/docker/pull_progress.h"
+#include "shim/task/task_config.h"
+
+namespace dstack::shim::task {
+
+enum class TaskStatus { pending, preparing, pulling, creating, running, terminated };
+
+std::string_view name_of(TaskStatus status);
+std::optional<TaskStatus> parse_status(std::string_view name);
+
+// pending → preparing → pulling → creating → running → terminated, and from every state straight to the last one.
+bool may_become(TaskStatus from, TaskStatus to);
+
+// Why a task ended: one of the server's own words, and a text for a person.
+struct Ending {
+  std::string reason;
+  std::string message;
+
+  friend bool operator==(const Ending&, const Ending&) = default;
+};
+
+namespace reason {
+inline constexpr const char* executor_error = "executor_error";
+inline constexpr const char* creating_container_error = "creating_container_error";
+inline constexpr const char* container_exited_with_error = "container_exited_with_error";
+inline constexpr const char* done_by_runner = "done_by_runner";
+inline constexpr const char* terminated_by_server = "terminated_by_server";
+}  // namespace reason
+
+// Everything about a task that outlives the process: what the journal holds. Plain data; only the task's own worker
+// changes it (see task_manager.h).
+struct TaskState {
+  TaskConfig config;
+  std::string container_name;
+  TaskStatus status = TaskStatus::pending;
+  std::string container_id;                                    // empty until the engine has told it
+  std::optional<std::vector<docker::PortMapping>> ports;       // from the start on
+  std::optional<std::vector<std::string>> gpu_ids;             // from preparing on
+  // What is taken, or about to be. Giving back is idempotent, so that "about to" is enough to know.
+  bool holds_keys = false;
+  bool holds_volumes = false;
+  bool given_back = false;
+  // Decided, and not carried out yet: while it is set and the status is not terminated, the container is being stopped.
+  std::optional<Ending> ending;
+  bool removing = false;
+
+  // Moves on; throws Error (internal) for a step that the order above does not have.
+  void become(TaskStatus next);
+};
+
+// What the API tells.
+struct TaskInfo {
+  std::string id;
+  TaskStatus status = TaskStatus::pending;
+  std::string termination_reason;
+  std::string termination_message;
+  std::optional<std::vector<docker::PortMapping>> ports;
+  std::optional<docker::PullProgress> pull_progress;
+  std::string container_name;
+  std::string container_id;
+  std::optional<std::vector<std::string>> gpu_ids;
+};
+
+// <name>-<first 8 hex digits of sha256("<name>/<id>")>
+std::string container_name(std::string_view name, std::string_view id);
+
+}  // namespace dstack::shim::task

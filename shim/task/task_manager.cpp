@@ -1,0 +1,145 @@
+#include "shim/task/task_manager.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <format>
+
+#include "common/error.h"
+#include "shim/task/restore.h"
+
+namespace dstack::shim::task {
+
+TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock)
+    : parts_(parts),
+      store_(home),
+      launcher_(parts, store_, std::move(settings)),
+      finisher_(parts, store_),
+      clock_(clock),
+      watcher_(parts.engine,
+               {.ended = [this](const docker::ContainerEnd& end) { container_ended(end); },
+                .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); }},
+               clock) {}
+
+TaskManager::~TaskManager() { shut_down(); }
+
+void TaskManager::restore() {
+  for (TaskState& state : restore_tasks(store_, parts_.engine)) take_up(std::move(state));
+  parts_.keys.remove_leftovers();
+  watcher_.start();
+}
+
+void TaskManager::take_up(TaskState state) {
+  if (!state.given_back) {
+    if (state.gpu_ids) parts_.gpus.restore(*state.gpu_ids);
+    if (state.holds_keys) parts_.keys.restore(state.config.id, state.config.host_ssh_user, state.config.host_ssh_keys);
+    if (state.holds_volumes) parts_.volumes.restore(state.config.id, state.config.volumes);
+  }
+  spdlog::info("task {}: restored, {}", printable(state.config.id), name_of(state.status));
+  if (const auto task = add(std::move(state))) task->begin();
+}
+
+TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
+  TaskState state;
+  state.container_name = container_name(config.name, config.id);
+  state.config = std::move(config);
+  const std::string id = state.config.id;
+  const auto task = add(state);
+  if (!task) throw Error(ErrorKind::conflict, std::format("task {} is already submitted", printable(id)));
+  const TaskInfo info = task->info();
+  try {
+    store_.add(state);
+  } catch (const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    tasks_.erase(id);
+    throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), error.what()));
+  }
+  spdlog::info("task {}: submitted, image {}", printable(id), printable(state.config.image_name));
+  task->begin(std::move(registry_password));
+  return info;
+}
+
+std::vector<TaskListItem> TaskManager::list(bool with_local) const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<TaskListItem> items;
+  for (const auto& [id, task] : tasks_) {
+    if (with_local || !task->is_local()) items.push_back({.id = id, .status = task->info().status});
+  }
+  return items;
+}
+
+TaskInfo TaskManager::info(const std::string& id) const { return find(id)->info(); }
+
+TaskInfo TaskManager::terminate(const std::string& id, Ending ending, std::chrono::seconds grace) {
+  return find(id)->terminate(std::move(ending), grace);
+}
+
+void TaskManager::remove(const std::string& id) { find(id)->remove(); }
+
+void TaskManager::shut_down() {
+  exit_.request_stop();
+  std::vector<std::shared_ptr<LiveTask>> tasks;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [id, task] : tasks_) tasks.push_back(task);
+  }
+  for (const auto& task : tasks) task->abandon();
+}
+
+std::shared_ptr<LiveTask> TaskManager::find(const std::string& id) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = tasks_.find(id);
+  if (found == tasks_.end()) throw Error(ErrorKind::not_found, std::format("task {} is not known", printable(id)));
+  return found->second;
+}
+
+std::shared_ptr<LiveTask> TaskManager::add(TaskState state) {
+  const TaskTools tools{.store = store_,
+                        .launcher = launcher_,
+                        .finisher = finisher_,
+                        .watcher = watcher_,
+                        .threads = threads_,
+                        .clock = clock_};
+  const auto forget = [this](const std::string& id) {
+    const std::scoped_lock lock(mutex_);
+    tasks_.erase(id);
+  };
+  const std::string id = state.config.id;
+  auto task = std::make_shared<LiveTask>(std::move(state), tools, forget);
+  const std::scoped_lock lock(mutex_);
+  return tasks_.try_emplace(id, task).second ? task : nullptr;
+}
+
+void TaskManager::container_ended(const docker::ContainerEnd& end) {
+  std::vector<std::shared_ptr<LiveTask>> tasks;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [id, task] : tasks_) {
+      if (task->has_container(end.container_id)) tasks.push_back(task);
+    }
+  }
+  for (const auto& task : tasks) task->container_ended(end);
+}
+
+// The engine may carry out a create long after everybody gave up on it.
+void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& containers) {
+  for (const docker::ContainerSummary& container : containers) {
+    const auto label = container.labels.find(docker::kTaskIdLabel);
+    if (label == container.labels.end() || container.status != docker::ContainerStatus::created) continue;
+    if (!store_.owns(runner_folder_of(container.mounts))) continue;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (tasks_.contains(label->second)) continue;
+    }
+    spdlog::warn("container {} was made for a task that has gone; removed", container.name);
+    threads_.run([this, id = container.id] {
+      try {
+        parts_.engine.remove(id, {.stop = exit_.get_token()});
+      } catch (const Error& error) {
+        spdlog::error("{}", error.what());
+      }
+    });
+  }
+}
+
+}  // namespace dstack::shim::task

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/os/clock.h"
+#include "common/secret.h"
+#include "shim/docker/container_watcher.h"
+#include "shim/task/finisher.h"
+#include "shim/task/launcher.h"
+#include "shim/task/live_task.h"
+#include "shim/task/task_store.h"
+#include "shim/task/worker_threads.h"
+
+namespace dstack::shim::task {
+
+struct TaskListItem {
+  std::string id;
+  TaskStatus status;
+};
+
+// All tasks of this shim. Members throw Error: not_found for an unknown id, and as LiveTask's. From any thread.
+class TaskManager {
+ public:
+  TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings,
+              os::Clock& clock = os::system_clock());
+  TaskManager(const TaskManager&) = delete;
+  TaskManager& operator=(const TaskManager&) = delete;
+  // Tasks stay as they are, and so do their containers.
+  ~TaskManager();
+
+  // Takes up what the last process left, and begins to watch containers. Once, before anything else.
+  void restore();
+
+  // Writes the task down, lets it begin and answers at once. Error (conflict) for an id that is known.
+  TaskInfo submit(TaskConfig config, Secret registry_password);
+
+  // Those of servers, or those of people as well.
+  std::vector<TaskListItem> list(bool with_local) const;
+  TaskInfo info(const std::string& id) const;
+  TaskInfo terminate(const std::string& id, Ending ending, std::chrono::seconds grace);
+  void remove(const std::string& id);
+
+  // The process is about to leave: whoever waits in terminate() or remove() gets an Error, steps are broken off.
+  void shut_down();
+
+ private:
+  std::shared_ptr<LiveTask> find(const std::string& id) const;
+  std::shared_ptr<LiveTask> add(TaskState state);
+  void take_up(TaskState state);
+  void container_ended(const docker::ContainerEnd& end);
+  void remove_leftovers(const std::vector<docker::ContainerSummary>& containers);
+
+  const HostParts parts_;
+  const TaskStore store_;
+  const Launcher launcher_;
+  const Finisher finisher_;
+  os::Clock& clock_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<LiveTask>> tasks_;
+  std::stop_source exit_;
+
+  // Destroyed in this order: the watcher first, then the threads of what it started.
+  WorkerThreads threads_;
+  docker::ContainerWatcher watcher_;
+};
+
+}  // namespace dstack::shim::task

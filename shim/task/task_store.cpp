@@ -1,0 +1,139 @@
+#include "shim/task/task_store.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "shim/host/remove_tree.h"
+
+namespace dstack::shim::task {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* journal_name = "task.json";
+constexpr std::size_t journal_limit = std::size_t{16} << 20;
+
+std::string serialise(const TaskState& state) {
+  json ports;
+  if (state.ports) {
+    ports = json::array();
+    for (const docker::PortMapping& port : *state.ports) ports.push_back({{"host", port.host}, {"container", port.container}});
+  }
+  json ending;
+  if (state.ending) ending = {{"reason", state.ending->reason}, {"message", state.ending->message}};
+  const json journal = {{"config", write_config(state.config)},
+                        {"container_name", state.container_name},
+                        {"status", name_of(state.status)},
+                        {"container_id", state.container_id},
+                        {"ports", std::move(ports)},
+                        {"gpu_ids", state.gpu_ids ? json(*state.gpu_ids) : json()},
+                        {"holds_keys", state.holds_keys},
+                        {"holds_volumes", state.holds_volumes},
+                        {"given_back", state.given_back},
+                        {"ending", std::move(ending)},
+                        {"removing", state.removing}};
+  // Last words of a container may be any bytes.
+  return journal.dump(1, ' ', false, json::error_handler_t::replace);
+}
+
+TaskState parse(const std::string& text) {
+  const json journal = dstack::json::parse_object(text);
+  const dstack::json::ObjectReader reader(journal);
+  TaskState state;
+  reader.object("config", [&](const dstack::json::ObjectReader& config) { state.config = read_config(config); });
+  state.container_name = reader.string("container_name");
+  const auto status = parse_status(reader.string("status"));
+  if (!status) throw Error(ErrorKind::invalid, "status: no such status");
+  state.status = *status;
+  state.container_id = reader.string("container_id");
+  if (reader.has("ports")) {
+    state.ports.emplace();
+    reader.objects("ports", [&](const dstack::json::ObjectReader& port) {
+      state.ports->push_back({.host = static_cast<int>(port.integer("host", 0, 0, 65535)),
+                              .container = static_cast<int>(port.integer("container", 0, 0, 65535))});
+    });
+  }
+  if (reader.has("gpu_ids")) state.gpu_ids = reader.strings("gpu_ids");
+  state.holds_keys = reader.boolean("holds_keys");
+  state.holds_volumes = reader.boolean("holds_volumes");
+  state.given_back = reader.boolean("given_back");
+  reader.object("ending", [&](const dstack::json::ObjectReader& ending) {
+    state.ending = Ending{.reason = ending.string("reason"), .message = ending.string("message")};
+  });
+  state.removing = reader.boolean("removing");
+  return state;
+}
+
+}  // namespace
+
+TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
+  os::make_directories(tasks_, 0700);
+  os::make_directories(runners_, 0755);
+}
+
+void TaskStore::add(const TaskState& state) const {
+  const fs::path folder = tasks_ / state.container_name;
+  if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
+  try {
+    save(state);
+    os::sync_directory(tasks_);
+  } catch (const Error&) {
+    host::remove_tree(tasks_, state.container_name);
+    throw;
+  }
+}
+
+void TaskStore::save(const TaskState& state) const {
+  os::write_file_atomic(tasks_ / state.container_name / journal_name, serialise(state), 0600);
+}
+
+std::vector<TaskState> TaskStore::load() const {
+  std::vector<TaskState> states;
+  for (const fs::directory_entry& entry : fs::directory_iterator(tasks_)) {
+    const std::string name = entry.path().filename().string();
+    const fs::path journal = entry.path() / journal_name;
+    if (!fs::exists(fs::symlink_status(journal))) {
+      spdlog::info("folder {} has no journal: it was being made or removed; removed", printable(entry.path().string()));
+      host::remove_tree(tasks_, name);
+      continue;
+    }
+    try {
+      TaskState state = parse(os::read_file(journal, journal_limit));
+      if (state.container_name != name) throw Error(ErrorKind::invalid, "container_name: not its folder's name");
+      states.push_back(std::move(state));
+    } catch (const Error& error) {
+      spdlog::error("journal {} cannot be read, its task is not restored: {}", printable(journal.string()), error.what());
+    }
+  }
+  return states;
+}
+
+void TaskStore::make_runner_folder(const std::string& container_name) const {
+  host::remove_tree(runners_, container_name);
+  const fs::path folder = runner_folder(container_name);
+  if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
+}
+
+void TaskStore::remove(const std::string& container_name) const {
+  host::remove_tree(runners_, container_name);
+  // The journal goes last in its folder: as long as anything is left, the next start knows what to finish.
+  host::remove_file(tasks_ / container_name / "pull.log");
+  host::remove_file(tasks_ / container_name / journal_name);
+  host::remove_tree(tasks_, container_name);
+}
+
+bool TaskStore::owns(const fs::path& runner_folder) const {
+  std::error_code failure;
+  if (runner_folder.lexically_normal().parent_path() == runners_) return true;
+  return fs::weakly_canonical(runner_folder.parent_path(), failure) == fs::weakly_canonical(runners_, failure);
+}
+
+}  // namespace dstack::shim::task

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "shim/task/task.h"
+
+namespace dstack::shim::task {
+
+// The folders of tasks:
+//   <home>/tasks/<container_name>/    0700  the journal task.json (0600) and pull.log: the shim's own
+//   <home>/runners/<container_name>/  0700  what the container sees as /tmp/runner, and may fill with anything
+//
+// The journal is replaced as one step and flushed, so that after a crash at any instant it is the old or the new one.
+// Different tasks may be handled by different threads at the same time.
+class TaskStore {
+ public:
+  // Makes both folders; throws Error.
+  explicit TaskStore(std::filesystem::path home);
+
+  // Makes the journal's folder and the journal in it.
+  void add(const TaskState& state) const;
+  // Replaces the journal.
+  void save(const TaskState& state) const;
+  // Every task with a journal. Folders without one are what an interrupted add or remove left: they are removed. A
+  // journal that cannot be read is logged and left alone.
+  std::vector<TaskState> load() const;
+
+  // Makes the folder that the container sees, empty: what lies there by that name is removed before.
+  void make_runner_folder(const std::string& container_name) const;
+  // Removes what the container saw, then the journal; what is gone already is fine.
+  void remove(const std::string& container_name) const;
+
+  std::filesystem::path runner_folder(const std::string& container_name) const { return runners_ / container_name; }
+  std::filesystem::path pull_log(const std::string& container_name) const { return tasks_ / container_name / "pull.log"; }
+  // Whether this path is a runner folder of this home: whose container mounts it is ours.
+  bool owns(const std::filesystem::path& runner_folder) const;
+
+ private:
+  std::filesystem::path tasks_;
+  std::filesystem::path runners_;
+};
+
+}  // namespace dstack::shim::task

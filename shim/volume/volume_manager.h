@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace dstack::shim::volume {
+
+struct VolumeInfo {
+  std::string backend;
+  std::string name;
+  std::string volume_id;
+  bool init_fs = false;
+  std::optional<std::string> device_name;
+};
+
+// Mounts the volumes of tasks. A volume that several tasks use is mounted once and unmounted with the last of them.
+// All members may be called from any thread and block.
+class VolumeManager {
+ public:
+  virtual ~VolumeManager() = default;
+
+  // Throws Error; what was mounted by then is given back by unmount().
+  virtual void mount(const std::string& holder, const std::vector<VolumeInfo>& volumes, std::stop_token stop) = 0;
+  // After a restart: this holder may have mounted these.
+  virtual void restore(const std::string& holder, const std::vector<VolumeInfo>& volumes) = 0;
+  // Idempotent. Throws Error if one is still mounted.
+  virtual void unmount(const std::string& holder, const std::vector<VolumeInfo>& volumes, std::stop_token stop) = 0;
+};
+
+// A host that cannot mount volumes: every mount is an Error (not_implemented).
+class NoVolumes final : public VolumeManager {
+ public:
+  void mount(const std::string& holder, const std::vector<VolumeInfo>& volumes, std::stop_token stop) override;
+  void restore(const std::string&, const std::vector<VolumeInfo>&) override {}
+  void unmount(const std::string&, const std::vector<VolumeInfo>&, std::stop_token) override {}
+};
+
+}  // namespace dstack::shim::volume

@@ -36,7 +36,7 @@ void name_end(int socket, int (*ask)(int, sockaddr*, socklen_t*), std::string& i
     ::inet_ntop(AF_INET, &address->sin_addr, text, sizeof text);
     port = ntohs(address->sin_port);
   } else if (storage.ss_family == AF_INET6) {
-    const auto* address = reinterpret_cast<const sockaddr_in6*>(&storage);
+    auto* address = reinterpret_cast<sockaddr_in6*>(&storage);  // not const: musl's macro casts constness away
     const bool mapped = IN6_IS_ADDR_V4MAPPED(&address->sin6_addr);
     if (mapped) {
       ::inet_ntop(AF_INET, &address->sin6_addr.s6_addr[12], text, sizeof text);

@@ -1,0 +1,94 @@
+#include "runner/api/routes.h"
+
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <charconv>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/version.h"
+#include "runner/api/schemas.h"
+#include "runner/metrics/collector.h"
+
+namespace dstack::runner::api {
+
+namespace {
+
+using http::Request;
+using http::Response;
+
+std::int64_t parse_timestamp(const Request& request) {
+  const auto text = request.query.find("timestamp");
+  if (text == request.query.end()) return 0;
+  const std::string& digits = text->second;
+  std::int64_t timestamp = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), timestamp);
+  if (error != std::errc{} || end != digits.data() + digits.size()) {
+    throw Error(ErrorKind::invalid, "timestamp: expected a number, got " + printable(digits));
+  }
+  return timestamp;
+}
+
+// Code and archives are not set up yet: a body with something in it is refused, so that no job runs without its files.
+Response upload_code(job::Executor& executor, http::BodyReader& body) {
+  executor.check_upload_allowed();
+  // Older servers upload an empty body where there is no code.
+  body.read([](std::string_view piece) {
+    if (!piece.empty()) throw Error(ErrorKind::not_implemented, "uploading code is not supported by this version of dstack-runner");
+  });
+  return Response::empty();
+}
+
+bool has_ipv6_loopback() {
+  const os::UniqueFd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  return socket && ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+}  // namespace
+
+void add_routes(http::Server& server, job::Executor& executor, Logs& logs) {
+  server.get("/api/healthcheck", [](const Request&) {
+    return Response::json({{"service", "dstack-runner"}, {"version", version()}});
+  });
+  server.get("/api/metrics", [](const Request&) {
+    const auto metrics = metrics::collect();
+    if (!metrics) throw Error(ErrorKind::not_found, "metrics: no control group of this container can be read");
+    return Response::json(to_json(*metrics));
+  });
+  server.post_json("/api/submit", [&executor](const Request& request) {
+    executor.submit(parse_submission(request.body));
+    return Response::empty();
+  });
+  server.upload("/api/upload_archive", [&executor](const Request&, http::BodyReader&) -> Response {
+    executor.check_upload_allowed();
+    throw Error(ErrorKind::not_implemented, "uploading archives is not supported by this version of dstack-runner");
+  });
+  server.upload("/api/upload_code",
+                [&executor](const Request&, http::BodyReader& body) { return upload_code(executor, body); });
+  server.post("/api/run", [&executor](const Request&) {
+    const auto info = executor.run();
+    return info ? Response::json(to_json(*info)) : Response::empty();
+  });
+  server.get("/api/pull", [&logs](const Request& request) { return logs.pull(parse_timestamp(request), 0); });
+  server.post("/api/stop", [&executor](const Request&) {
+    executor.stop();
+    return Response::empty();
+  });
+}
+
+void bind(http::Server& server, const std::string& address, int port) {
+  if (address != "localhost") {
+    server.bind(address, port);
+    return;
+  }
+  const int actual = server.bind("127.0.0.1", port);
+  if (has_ipv6_loopback()) server.bind("::1", actual);
+}
+
+}  // namespace dstack::runner::api

@@ -1,0 +1,37 @@
+#include "runner/api/serving.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+namespace dstack::runner::api {
+
+namespace {
+
+constexpr std::chrono::seconds farewell_limit{5};
+
+}  // namespace
+
+Serving::Serving(http::Server& server, os::Clock& clock)
+    : server_(server), clock_(clock), thread_([this] {
+        try {
+          server_.run();
+        } catch (const std::exception& error) {
+          spdlog::critical("The API is gone: {}", error.what());
+        }
+        const std::scoped_lock lock(mutex_);
+        ended_ = true;
+        changed_.notify_all();
+      }) {}
+
+Serving::~Serving() {
+  server_.stop();
+  {
+    std::unique_lock lock(mutex_);
+    const bool ended = clock_.wait_until(lock, changed_, clock_.now() + farewell_limit, [this] { return ended_; });
+    if (!ended) server_.close_connections();
+  }
+  thread_.join();
+}
+
+}  // namespace dstack::runner::api

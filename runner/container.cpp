@@ -1,0 +1,90 @@
+#include "runner/container.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <format>
+#include <system_error>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "runner/job/job_user.h"
+
+namespace dstack::runner {
+
+namespace {
+
+const std::filesystem::path dstack_folder = "/dstack";
+
+void put_home_right(const os::UserDatabase& users) {
+  const std::filesystem::path home = job::root_home(users);
+  const char* present = ::getenv("HOME");
+  if (present != nullptr && home == present) return;
+  spdlog::info("HOME is {}, setting it to {}", present == nullptr ? "not set" : printable(present), home.string());
+  ::setenv("HOME", home.c_str(), 1);
+}
+
+// sshd demands that nobody else may write to any folder above its files.
+void make_folders() {
+  if (::mkdir(dstack_folder.c_str(), 0755) != 0 && errno != EEXIST) throw os_error("create folder", dstack_folder.string());
+  // In a container that may not change owners it has to be root's already.
+  struct stat status {};
+  if (::stat(dstack_folder.c_str(), &status) != 0) throw os_error("look at", dstack_folder.string());
+  if ((status.st_uid != 0 || status.st_gid != 0) && ::chown(dstack_folder.c_str(), 0, 0) != 0) {
+    throw os_error("change the owner of", dstack_folder.string());
+  }
+  if (::chmod(dstack_folder.c_str(), 0755) != 0) throw os_error("set the mode of", dstack_folder.string());
+  std::error_code error;
+  std::filesystem::remove_all(dstack_folder / "ssh", error);
+  if (error) throw os_error("remove", (dstack_folder / "ssh").string(), error.value());
+  os::make_directories(dstack_folder / "ssh" / "conf", 0755);
+}
+
+void write_authorized_keys(const std::vector<std::string>& keys) {
+  std::string text;
+  for (const std::string& key : keys) text += key + "\n";
+  const std::filesystem::path path = dstack_folder / "ssh" / "conf" / "authorized_keys";
+  const os::UniqueFd file = os::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  // sshd reads it as the user who logs in.
+  if (::fchmod(file.get(), 0644) != 0) throw os_error("set the mode of", path.string());
+  os::write_all(file.get(), text, path.string());
+}
+
+}  // namespace
+
+void prepare_container(const Options& options, const os::UserDatabase& users) {
+  if (::geteuid() != 0) throw Error(ErrorKind::forbidden, std::format("dstack-runner must be root, it is user {}", ::geteuid()));
+  put_home_right(users);
+  make_folders();
+  write_authorized_keys(options.ssh_authorized_keys);
+}
+
+void check_port_is_free(int port) {
+  const auto try_to_bind = [port](int family, const sockaddr* address, socklen_t size) {
+    const os::UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!socket) return;  // no such family here
+    const int on = 1;
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (::bind(socket.get(), address, size) != 0 || ::listen(socket.get(), 1) != 0) {
+      if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) return;
+      throw os_error("listen on", std::format("port {}", port));
+    }
+  };
+  sockaddr_in ip4{};
+  ip4.sin_family = AF_INET;
+  ip4.sin_port = htons(static_cast<std::uint16_t>(port));
+  try_to_bind(AF_INET, reinterpret_cast<const sockaddr*>(&ip4), sizeof ip4);
+  sockaddr_in6 ip6{};
+  ip6.sin6_family = AF_INET6;
+  ip6.sin6_port = htons(static_cast<std::uint16_t>(port));
+  try_to_bind(AF_INET6, reinterpret_cast<const sockaddr*>(&ip6), sizeof ip6);
+}
+
+}  // namespace dstack::runner

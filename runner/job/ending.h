@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "runner/job/supervision.h"
+#include "runner/logs/logs.h"
+
+namespace dstack::runner::job {
+
+// The states that end a job, one for each line of the contract's table of ends.
+
+// `out_of_memory`: the kernel killed a process of the container for want of memory while the job ran.
+JobState state_of(const Ended& ended, bool out_of_memory, std::int64_t log_quota_hour);
+
+JobState stopped_state();
+// Anything that kept the job from running.
+JobState executor_error(std::string message);
+JobState setup_error(std::string message);  // of the repo
+JobState log_quota_state(std::int64_t log_quota_hour);
+
+// "SIGKILL"; "signal 40" for one without a name.
+std::string signal_name(int number);
+
+}  // namespace dstack::runner::job

@@ -1,0 +1,151 @@
+#include "runner/job/executor.h"
+
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <format>
+#include <utility>
+
+#include "common/error.h"
+#include "common/log/log.h"
+#include "runner/job/ending.h"
+
+namespace dstack::runner::job {
+
+namespace {
+
+constexpr std::size_t runner_log_limit = 10 << 20;
+constexpr std::size_t rotated_runner_logs = 2;  // beside the current one
+
+os::UniqueFd make_event() {
+  os::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) throw os_error("create an event descriptor", "");
+  return event;
+}
+
+void raise(const os::UniqueFd& event) {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof one);
+}
+
+}  // namespace
+
+// While it lives, the runner's own log goes to runner.log and to the readers of /api/pull too.
+class Executor::RunnerLog {
+ public:
+  RunnerLog(const std::filesystem::path& temp_dir, Logs& logs)
+      : sinks_{std::make_shared<spdlog::sinks::rotating_file_sink_mt>((temp_dir / "runner.log").string(),
+                                                                       runner_log_limit, rotated_runner_logs),
+               logs.runner_log_sink()} {
+    for (const auto& sink : sinks_) log::add_sink(sink);
+  }
+  RunnerLog(const RunnerLog&) = delete;
+  RunnerLog& operator=(const RunnerLog&) = delete;
+  ~RunnerLog() {
+    for (const auto& sink : sinks_) log::remove_sink(sink);
+  }
+
+ private:
+  const std::array<spdlog::sink_ptr, 2> sinks_;
+};
+
+Executor::Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs, os::Clock& clock, os::UserDatabase users)
+    : temp_dir_(std::move(temp_dir)),
+      places_(std::move(places)),
+      logs_(logs),
+      clock_(clock),
+      users_(std::move(users)),
+      stop_(make_event()),
+      children_changed_(make_event()),
+      over_(make_event()) {}
+
+Executor::~Executor() {
+  raise(stop_);
+  if (thread_.joinable()) thread_.join();
+}
+
+void Executor::expect_submitted(std::string_view request) const {
+  switch (phase_) {
+    case Phase::waiting_for_job: throw Error(ErrorKind::conflict, std::format("{}: no job has been submitted", request));
+    case Phase::running: throw Error(ErrorKind::conflict, std::format("{}: the job runs already", request));
+    case Phase::over: throw Error(ErrorKind::conflict, std::format("{}: the job is over", request));
+    case Phase::submitted: break;
+  }
+}
+
+void Executor::submit(Submission submission) {
+  const std::scoped_lock lock(mutex_);
+  if (phase_ != Phase::waiting_for_job) expect_submitted("submit");
+  if (!runner_log_) runner_log_ = std::make_unique<RunnerLog>(temp_dir_, logs_);
+  logs_.set_quota(static_cast<std::uint64_t>(std::max<std::int64_t>(submission.log_quota_hour, 0)));
+  spdlog::info("Job {} of run {} is submitted", printable(submission.job_id), printable(submission.run_name));
+  submission_ = std::move(submission);
+  phase_ = Phase::submitted;
+}
+
+void Executor::check_upload_allowed() const {
+  const std::scoped_lock lock(mutex_);
+  expect_submitted("upload");
+}
+
+std::optional<JobInfo> Executor::run() {
+  const std::scoped_lock lock(mutex_);
+  expect_submitted("run");
+  try {
+    Prepared prepared = prepare_run(submission_, users_);
+    JobInfo info{.working_dir = prepared.working_dir, .username = prepared.user.name};
+    phase_ = Phase::running;
+    thread_ = std::thread([this, prepared = std::move(prepared)] {
+      const Supervision::Events events{
+          .stop = stop_.get(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.get()};
+      const JobState end = run_job(submission_, prepared, places_, events, logs_, clock_);
+      finish(end);
+      const std::scoped_lock thread_lock(mutex_);
+      phase_ = Phase::over;
+      raise(over_);
+    });
+    return info;
+  } catch (const std::exception& error) {
+    finish(executor_error(error.what()));
+    phase_ = Phase::over;
+    raise(over_);
+    return std::nullopt;
+  }
+}
+
+void Executor::stop() {
+  const std::scoped_lock lock(mutex_);
+  if (phase_ == Phase::running) {
+    raise(stop_);
+  } else if (phase_ != Phase::over) {
+    finish(stopped_state());
+    phase_ = Phase::over;
+    raise(over_);
+  }
+}
+
+void Executor::finish(const JobState& end) {
+  if (end.termination_reason.empty()) {
+    spdlog::info("The job is over: {}", end.state);
+  } else {
+    spdlog::info("The job is over: {}, {}: {}", end.state, end.termination_reason, end.termination_message);
+  }
+  logs_.finish(end);
+}
+
+void Executor::children_changed() { raise(children_changed_); }
+
+bool Executor::has_job() const {
+  const std::scoped_lock lock(mutex_);
+  return phase_ != Phase::waiting_for_job;
+}
+
+bool Executor::over() const {
+  const std::scoped_lock lock(mutex_);
+  return phase_ == Phase::over;
+}
+
+}  // namespace dstack::runner::job

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "common/os/clock.h"
+#include "common/os/unique_fd.h"
+#include "common/os/user_db.h"
+#include "runner/job/job_run.h"
+#include "runner/job/submission.h"
+#include "runner/logs/logs.h"
+
+namespace dstack::runner::job {
+
+// What /api/run answers.
+struct JobInfo {
+  std::string working_dir;
+  std::string username;
+};
+
+// The runner's one job, from its submission to its end. A request that does not fit its phase throws Error (conflict)
+// with the reason. All members may be called from any thread; the job itself runs on one of this object's own.
+class Executor {
+ public:
+  // `logs` outlives this object. `temp_dir` gets runner.log.
+  Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs, os::Clock& clock = os::system_clock(),
+           os::UserDatabase users = os::UserDatabase());
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  // Stops the job, with its stages, and waits for its end.
+  ~Executor();
+
+  // Allowed again until the job runs; the last one counts.
+  void submit(Submission submission);
+  // Throws unless a job is there and does not run yet.
+  void check_upload_allowed() const;
+  // Starts the job. Nothing if its user or working folder could not be worked out: then it has failed already.
+  std::optional<JobInfo> run();
+  // Interrupts the job; before it runs, ends it for good. Nothing happens to one that is over.
+  void stop();
+
+  // To be called after the runner has reaped orphans.
+  void children_changed();
+
+  bool has_job() const;  // one has been submitted
+  bool over() const;     // no job runs or will run any more
+  int over_fd() const { return over_.get(); }  // becomes and stays readable when it is over
+
+ private:
+  enum class Phase { waiting_for_job, submitted, running, over };
+  class RunnerLog;
+
+  void expect_submitted(std::string_view request) const;
+  void finish(const JobState& end);
+
+  const std::filesystem::path temp_dir_;
+  const RunPlaces places_;
+  Logs& logs_;
+  os::Clock& clock_;
+  const os::UserDatabase users_;
+  const os::UniqueFd stop_;
+  const os::UniqueFd children_changed_;
+  const os::UniqueFd over_;
+
+  mutable std::mutex mutex_;
+  Phase phase_ = Phase::waiting_for_job;
+  Submission submission_;  // not changed any more once the job runs
+  std::unique_ptr<RunnerLog> runner_log_;
+  std::thread thread_;
+};
+
+}  // namespace dstack::runner::job

@@ -1,0 +1,153 @@
+#include "runner/job/job_run.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <format>
+#include <spdlog/spdlog.h>
+#include <system_error>
+
+#include "common/error.h"
+#include "runner/job/cluster.h"
+#include "runner/job/ending.h"
+#include "runner/job/environment.h"
+#include "runner/job/paths.h"
+#include "runner/job/process.h"
+#include "runner/job/program.h"
+#include "runner/job/terminal.h"
+#include "runner/job/terminal_reader.h"
+#include "runner/metrics/cgroup.h"
+
+namespace dstack::runner::job {
+
+namespace {
+
+std::filesystem::path find_working_dir(const Submission& submission, const JobUser& user) {
+  if (!submission.working_dir) {
+    std::error_code error;
+    std::filesystem::path own = std::filesystem::current_path(error);
+    if (error) throw os_error("find out", "the container's working folder", error.value());
+    return own;
+  }
+  std::filesystem::path folder = expand_path(*submission.working_dir, "", user.home);
+  if (!folder.is_absolute()) {
+    throw Error(ErrorKind::invalid, std::format("{} is not absolute", printable(*submission.working_dir)));
+  }
+  return folder;
+}
+
+// A step that a job can do without: its failure is told in the runner log.
+void try_step(std::string_view what, const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    spdlog::error("{} failed: {}", what, error.what());
+  }
+}
+
+// The folder of the job's repo. Repos with content are not set up yet, and say so.
+std::filesystem::path set_up_repo(const Submission& submission, const Prepared& prepared) {
+  if (!submission.repo_dir) throw Error(ErrorKind::invalid, "repo_dir is not set");
+  if (submission.repo_data.type == "remote") {
+    throw Error(ErrorKind::not_implemented, "remote repos are not supported by this version of dstack-runner");
+  }
+  return expand_path(*submission.repo_dir, prepared.working_dir, prepared.user.home);
+}
+
+bool is_readable(int fd) {
+  pollfd event{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&event, 1, 0) > 0;
+}
+
+std::optional<std::chrono::seconds> max_duration_of(const Submission& submission) {
+  constexpr std::int64_t century = 100LL * 366 * 24 * 3600;  // beyond it a clock's time points would overflow
+  if (submission.max_duration <= 0) return std::nullopt;
+  return std::chrono::seconds(std::min(submission.max_duration, century));
+}
+
+Environment set_up_environment(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
+                               const std::filesystem::path& repo_dir) {
+  Environment environment = make_environment(
+      own_environment(), submission,
+      {.working_dir = prepared.working_dir, .repo_dir = repo_dir, .mpi_hostfile = places.mpi_hostfile});
+  try_step("Writing the profile for logins", [&] { write_profile(environment, places.profile); });
+  write_mpi_hostfile(submission.cluster, places.mpi_hostfile);
+  // After the profile: a login sets its own.
+  environment.insert_or_assign("HOME", prepared.user.home);
+  return environment;
+}
+
+Ended start_and_watch(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
+                      const Supervision::Events& events, const Environment& environment, Logs& logs, os::Clock& clock) {
+  if (submission.commands.empty()) throw Error(ErrorKind::invalid, "there are no commands to run");
+  Terminal terminal;
+  Process process({.program = find_program(submission.commands[0], own_environment()),
+                   .arguments = submission.commands,
+                   .environment = render(environment),
+                   .working_dir = prepared.working_dir,
+                   .user = prepared.user},
+                  terminal);
+  logs.add_state({.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
+  TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
+  Supervision supervision(process, terminal, events, clock, [&places] { return find_descendants(::getpid(), places.own_servers()); });
+  const Ended ended = supervision.watch(max_duration_of(submission));
+  terminal.close_job_side();
+  reader.finish();
+  return ended;
+}
+
+JobState run_steps(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
+                   const Supervision::Events& events, Logs& logs, os::Clock& clock) {
+  make_folders_for(prepared.working_dir, prepared.user, 0755);
+  if (prepared.user.has_home()) {
+    try_step("Setting up SSH between the nodes",
+             [&] { set_up_cluster_ssh(submission, prepared.user, places.ssh_port, places.authorized_keys); });
+  } else {
+    spdlog::info("The job's user has no home folder, nothing is set up there");
+  }
+  std::filesystem::path repo_dir;
+  try {
+    repo_dir = set_up_repo(submission, prepared);
+  } catch (const std::exception& error) {
+    return setup_error(std::format("Failed to set up the repo ({})", error.what()));
+  }
+  if (!submission.file_archives.empty()) {
+    return executor_error("Failed to set up files (they are not supported by this version of dstack-runner)");
+  }
+  const Environment environment = set_up_environment(submission, prepared, places, repo_dir);
+  if (is_readable(events.stop)) return stopped_state();
+
+  const auto oom_kills = metrics::count_oom_kills();
+  const Ended ended = start_and_watch(submission, prepared, places, events, environment, logs, clock);
+  const bool out_of_memory = metrics::count_oom_kills().value_or(0) > oom_kills.value_or(0);
+  return state_of(ended, out_of_memory, submission.log_quota_hour);
+}
+
+}  // namespace
+
+Prepared prepare_run(const Submission& submission, const os::UserDatabase& users) {
+  Prepared prepared;
+  try {
+    prepared.user = find_job_user(submission.user, users);
+  } catch (const std::exception& error) {
+    throw Error(ErrorKind::invalid, std::format("Failed to set job user ({})", error.what()));
+  }
+  try {
+    prepared.working_dir = find_working_dir(submission, prepared.user);
+  } catch (const std::exception& error) {
+    throw Error(ErrorKind::invalid, std::format("Failed to set job working dir ({})", error.what()));
+  }
+  return prepared;
+}
+
+JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
+                 const Supervision::Events& events, Logs& logs, os::Clock& clock) noexcept {
+  try {
+    return run_steps(submission, prepared, places, events, logs, clock);
+  } catch (const std::exception& error) {
+    return executor_error(error.what());
+  }
+}
+
+}  // namespace dstack::runner::job

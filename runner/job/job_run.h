@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <sys/types.h>
+#include <vector>
+
+#include "common/os/clock.h"
+#include "common/os/user_db.h"
+#include "runner/job/job_user.h"
+#include "runner/job/profile.h"
+#include "runner/job/submission.h"
+#include "runner/job/supervision.h"
+#include "runner/logs/logs.h"
+
+namespace dstack::runner::job {
+
+// Where in the container a job's run leaves things. Tests put other places.
+struct RunPlaces {
+  std::filesystem::path mpi_hostfile = "/dstack/mpi/hostfile";
+  std::filesystem::path authorized_keys = "/dstack/ssh/conf/authorized_keys";
+  ProfilePlaces profile;
+  int ssh_port = 10022;
+  // The processes that are no part of the job though they are below the runner: sshd.
+  std::function<std::vector<pid_t>()> own_servers = [] { return std::vector<pid_t>{}; };
+};
+
+// Who runs the job and where: what /api/run answers.
+struct Prepared {
+  JobUser user;
+  std::filesystem::path working_dir;
+};
+
+// Works that out, without changing anything. Takes no time to speak of. Throws Error with the message of the failed
+// state.
+Prepared prepare_run(const Submission& submission, const os::UserDatabase& users);
+
+// Runs the job from the first folder made to the last process gone, on the calling thread. The state "running" and all
+// output are in the logs when it returns; the state that ends the job is the answer. Never throws.
+JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
+                 const Supervision::Events& events, Logs& logs, os::Clock& clock) noexcept;
+
+}  // namespace dstack::runner::job

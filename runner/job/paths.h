@@ -1,0 +1,25 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string_view>
+
+#include "runner/job/job_user.h"
+
+namespace dstack::runner::job {
+
+// `path` with a leading "~" or "~/" replaced by `home`, and taken as relative to `base` if it is not absolute then.
+// Nothing else in it is special. Throws Error for "~other".
+std::filesystem::path expand_path(std::string_view path, const std::filesystem::path& base,
+                                  const std::filesystem::path& home);
+
+// mkdir -p; the folders that are made get `mode` and, where the runner may give files away, belong to the user.
+// Throws Error.
+void make_folders_for(const std::filesystem::path& path, const JobUser& user, mode_t mode);
+
+// A file for the user's eyes: made or replaced by one with this content and mode, which belongs to the user from
+// before there is anything in it. Throws Error.
+void write_file_for(const std::filesystem::path& path, std::string_view content, const JobUser& user, mode_t mode);
+
+}  // namespace dstack::runner::job

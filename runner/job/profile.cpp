@@ -1,0 +1,76 @@
+#include "runner/job/profile.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <format>
+#include <spdlog/spdlog.h>
+
+#include "common/error.h"
+#include "common/os/file.h"
+
+namespace dstack::runner::job {
+
+namespace {
+
+bool belongs_to_login(std::string_view name) {
+  constexpr std::array<std::string_view, 7> names = {"HOSTNAME", "USER", "HOME", "SHELL", "SHLVL", "PWD", "_"};
+  return std::ranges::contains(names, name);
+}
+
+// In single quotes nothing is special but the single quote: it goes into double ones.
+std::string shell_quoted(std::string_view value) {
+  std::string text = "'";
+  for (const char c : value) {
+    if (c == '\'') {
+      text += "'\"'\"'";
+    } else {
+      text += c;
+    }
+  }
+  return text + "'";
+}
+
+void write_public_file(const std::filesystem::path& path, std::string_view text, int flags) {
+  const os::UniqueFd file = os::open_file(path, O_WRONLY | O_CREAT | flags, 0644);
+  os::write_all(file.get(), text, path.string());
+  // Whatever the umask: every user may log in.
+  if (::fchmod(file.get(), 0644) != 0) throw os_error("set the mode of", path.string());
+}
+
+}  // namespace
+
+std::string profile_text(const Environment& environment) {
+  std::string text;
+  for (const auto& [name, value] : environment) {
+    if (belongs_to_login(name)) continue;
+    if (is_shell_name(name)) {
+      text += std::format("export {}={}\n", name, shell_quoted(value));
+    } else {
+      spdlog::warn("The variable {} is not in the profile: its name is none that a shell accepts", printable(name));
+    }
+  }
+  return text + "cd \"$DSTACK_WORKING_DIR\"\n";
+}
+
+std::string variables_text(const Environment& environment) {
+  std::string text;
+  for (const auto& [name, value] : environment) {
+    if (belongs_to_login(name)) continue;
+    text.append(name).append("=").append(value).push_back('\0');
+  }
+  return text;
+}
+
+void write_profile(const Environment& environment, const ProfilePlaces& places) {
+  write_public_file(places.profile, profile_text(environment), O_TRUNC);
+  write_public_file(places.variables, variables_text(environment), O_TRUNC);
+  const std::string line = std::format(". {}\n", shell_quoted(places.profile.native()));
+  // A container that is started again has it already.
+  if (os::try_read_file(places.hook).value_or("").contains(line)) return;
+  write_public_file(places.hook, "\n" + line, O_APPEND);
+}
+
+}  // namespace dstack::runner::job

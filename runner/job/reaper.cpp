@@ -1,0 +1,28 @@
+#include "runner/job/reaper.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+#include "common/error.h"
+
+namespace dstack::runner::job {
+
+void adopt_orphans() {
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) throw os_error("become the reaper of", "orphans");
+}
+
+bool reap_orphans() {
+  bool reaped = false;
+  while (true) {
+    const pid_t pid = ::waitpid(-1, nullptr, WNOHANG | __WNOTHREAD);
+    if (pid > 0) {
+      reaped = true;
+    } else if (pid == 0 || errno != EINTR) {
+      return reaped;
+    }
+  }
+}
+
+}  // namespace dstack::runner::job

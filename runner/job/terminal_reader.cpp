@@ -1,0 +1,64 @@
+#include "runner/job/terminal_reader.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+
+#include "common/error.h"
+
+namespace dstack::runner::job {
+
+namespace {
+
+constexpr std::size_t piece_size = 64 * 1024;
+constexpr std::size_t last_words_limit = 1 << 20;
+
+}  // namespace
+
+TerminalReader::TerminalReader(int output, std::function<void(std::string_view)> take)
+    : output_(output), take_(std::move(take)), finish_(::eventfd(0, EFD_CLOEXEC)) {
+  if (!finish_) throw os_error("create an event descriptor", "");
+  thread_ = std::thread([this] { read(); });
+}
+
+void TerminalReader::finish() {
+  if (!thread_.joinable()) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(finish_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+void TerminalReader::read() {
+  std::array<pollfd, 2> waiting{{{.fd = output_, .events = POLLIN, .revents = 0},
+                                 {.fd = finish_.get(), .events = POLLIN, .revents = 0}}};
+  while (true) {
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
+    if (waiting[1].revents != 0) {
+      read_available(last_words_limit);
+      return;
+    }
+    if (!read_available(SIZE_MAX)) return;
+  }
+}
+
+bool TerminalReader::read_available(std::size_t limit) {
+  std::array<char, piece_size> buffer;
+  std::size_t total = 0;
+  while (total < limit) {
+    const ssize_t count = ::read(output_, buffer.data(), buffer.size());
+    if (count > 0) {
+      take_({buffer.data(), static_cast<std::size_t>(count)});
+      total += static_cast<std::size_t>(count);
+    } else if (count == 0 || errno != EINTR) {
+      return count < 0 && errno == EAGAIN;
+    }
+  }
+  return true;
+}
+
+}  // namespace dstack::runner::job

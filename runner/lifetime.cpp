@@ -1,0 +1,80 @@
+#include "runner/lifetime.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "common/error.h"
+#include "common/os/signals.h"
+#include "runner/job/reaper.h"
+
+namespace dstack::runner {
+
+namespace {
+
+constexpr std::chrono::minutes patience{5};
+
+}  // namespace
+
+Lifetime::Lifetime(const os::UniqueFd& signals, job::Executor& executor, Logs& logs, os::Clock& clock)
+    : signals_(signals),
+      executor_(executor),
+      logs_(logs),
+      clock_(clock),
+      timer_(clock.make_timer()),
+      last_request_(clock.now()) {}
+
+void Lifetime::request_seen() { last_request_ = clock_.now(); }
+
+void Lifetime::wait() {
+  while (!may_leave()) {
+    if (const auto next = deadline()) {
+      timer_->arm(*next);
+    } else {
+      timer_->disarm();
+    }
+    std::array<pollfd, 4> waiting{{{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = timer_->fd(), .events = POLLIN, .revents = 0},
+                                   {.fd = over_since_ ? -1 : executor_.over_fd(), .events = POLLIN, .revents = 0},
+                                   {.fd = logs_.drained_fd(), .events = POLLIN, .revents = 0}}};
+    if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) throw os_error("wait for", "the job's end");
+    if (waiting[0].revents != 0) take_signal();
+    if (waiting[2].revents != 0) over_since_ = clock_.now();
+  }
+}
+
+void Lifetime::take_signal() {
+  const int signal = os::next_signal(signals_);
+  if (signal == SIGCHLD) {
+    if (job::reap_orphans()) executor_.children_changed();
+    return;
+  }
+  spdlog::info("Signal {}: stopping the job and leaving", signal);
+  asked_to_leave_ = true;
+  executor_.stop();
+}
+
+std::optional<os::SteadyTime> Lifetime::deadline() const {
+  if (over_since_) return std::max(*over_since_, logs_.last_handover().value_or(*over_since_)) + patience;
+  if (!executor_.has_job()) return last_request_.load() + patience;
+  return std::nullopt;
+}
+
+bool Lifetime::may_leave() {
+  if (over_since_ && asked_to_leave_) return true;
+  if (logs_.drained()) {
+    spdlog::info("The job is over and its logs were read");
+    return true;
+  }
+  const auto end = deadline();
+  if (!end || clock_.now() < *end) return false;
+  if (!over_since_) throw Error(ErrorKind::timed_out, "no job submitted");
+  spdlog::warn("The job is over and nobody has asked for its logs for 5 minutes");
+  return true;
+}
+
+}  // namespace dstack::runner

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "common/os/clock.h"
+#include "common/os/unique_fd.h"
+#include "runner/job/executor.h"
+#include "runner/logs/logs.h"
+
+namespace dstack::runner {
+
+// Decides when the runner leaves, and does what falls to process 1 of a container meanwhile: reaping orphans and
+// listening to signals.
+class Lifetime {
+ public:
+  // `signals` tells SIGCHLD and those that mean "leave". All outlive this object.
+  Lifetime(const os::UniqueFd& signals, job::Executor& executor, Logs& logs, os::Clock& clock = os::system_clock());
+
+  // Somebody has talked to the API. From any thread.
+  void request_seen();
+
+  // Waits on the main thread (see job/reaper.h) until it is time to go: the job is over and its logs were read, or
+  // have not been asked for in 5 minutes, or a signal came and the job is stopped. Throws Error when 5 minutes brought
+  // neither a job nor a request.
+  void wait();
+
+ private:
+  std::optional<os::SteadyTime> deadline() const;
+  void take_signal();
+  bool may_leave();
+
+  const os::UniqueFd& signals_;
+  job::Executor& executor_;
+  Logs& logs_;
+  os::Clock& clock_;
+  const std::unique_ptr<os::Timer> timer_;
+  std::atomic<os::SteadyTime> last_request_;
+  std::optional<os::SteadyTime> over_since_;
+  bool asked_to_leave_ = false;
+};
+
+}  // namespace dstack::runner

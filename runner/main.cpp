@@ -1,0 +1,68 @@
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <exception>
+#include <print>
+
+#include "common/log/log.h"
+#include "common/os/file.h"
+#include "common/os/signals.h"
+#include "runner/api/log_stream.h"
+#include "runner/api/routes.h"
+#include "runner/api/serving.h"
+#include "runner/container.h"
+#include "runner/job/executor.h"
+#include "runner/job/reaper.h"
+#include "runner/lifetime.h"
+#include "runner/logs/logs.h"
+#include "runner/options.h"
+
+namespace dstack::runner {
+
+namespace {
+
+void start(const Options& options) {
+  os::ignore_broken_pipes();
+  const os::UniqueFd signals = os::block_and_watch({SIGCHLD, SIGTERM, SIGINT, SIGQUIT});
+  os::make_directories(options.temp_dir, 0755);
+  log::set_up(options.log_level, log::Stream::standard_output, options.temp_dir / "default.log");
+
+  http::Server server;
+  api::bind(server, options.http_address, options.http_port);
+  check_port_is_free(options.ssh_port);
+  prepare_container(options);
+  job::adopt_orphans();
+
+  Logs logs(options.temp_dir);
+  LogStream log_stream(logs);
+  job::RunPlaces places;
+  places.ssh_port = options.ssh_port;
+  job::Executor executor(options.temp_dir, places, logs);
+  Lifetime lifetime(signals, executor, logs);
+
+  api::add_routes(server, executor, logs);
+  log_stream.add_route(server);
+  server.guard([&lifetime](const http::Request&) -> std::optional<http::Response> {
+    lifetime.request_seen();
+    return std::nullopt;
+  });
+  const api::Serving serving(server);
+  lifetime.wait();
+}
+
+}  // namespace
+
+}  // namespace dstack::runner
+
+int main(int argc, char** argv) {
+  const auto options = dstack::runner::parse_command_line(argc, argv);
+  if (const int* code = std::get_if<int>(&options)) return *code;
+  try {
+    dstack::runner::start(std::get<dstack::runner::Options>(options));
+    return 0;
+  } catch (const std::exception& error) {
+    spdlog::critical("{}", error.what());
+    std::println(stderr, "dstack-runner: {}", error.what());
+    return 1;
+  }
+}

@@ -88,6 +88,8 @@ json job_of(const RunOptions& options, const std::string& id, const std::string&
             {"jobs_per_replica", 1},
             {"commands", options.command},
             {"env", std::move(environment)},
+            {"repo_data", {{"repo_type", "virtual"}}},
+            {"repo_dir", "/workflow"},  // required, and unused without code
             {"user", options.user.empty() ? json() : user_of(options.user)},
             {"working_dir", options.working_dir.empty() ? json() : json(options.working_dir)}}},
           {"job_submission", {{"id", id}}},

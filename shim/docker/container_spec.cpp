@@ -30,8 +30,10 @@ json all_mounts(const ContainerSpec& spec) {
 
 void add_gpus(json& host, const GpuSettings& gpus) {
   if (!gpus.nvidia_ids.empty()) {
-    host["DeviceRequests"] = {
-        {{"Driver", ""}, {"Count", 0}, {"DeviceIDs", gpus.nvidia_ids}, {"Capabilities", {gpus.nvidia_capabilities}}}};
+    json request{{"Driver", ""}, {"Count", 0}, {"DeviceIDs", gpus.nvidia_ids}};
+    // A list of lists: all of one of them.
+    request["Capabilities"] = json::array({gpus.nvidia_capabilities});
+    host["DeviceRequests"] = json::array({request});
   }
   if (!gpus.added_capabilities.empty()) host["CapAdd"] = gpus.added_capabilities;
   if (!gpus.security_options.empty()) host["SecurityOpt"] = gpus.security_options;

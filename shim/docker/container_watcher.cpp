@@ -66,6 +66,8 @@ void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers) 
     if (!has_ended(container.status)) alive.insert(container.id);
   }
   const std::scoped_lock lock(mutex_);
+  ++lists_;
+  changed_.notify_all();
   for (const std::string& id : watched_) {
     if (!alive.contains(id)) suspect(id, std::nullopt);
   }
@@ -77,7 +79,10 @@ bool ContainerWatcher::pause(std::chrono::milliseconds length, const std::stop_t
     changed_.notify_all();
   });
   std::unique_lock lock(mutex_);
-  return !clock_.wait_until(lock, changed_, clock_.now() + length, [&stop] { return stop.stop_requested(); });
+  const std::uint64_t lists = lists_;
+  clock_.wait_until(lock, changed_, clock_.now() + length,
+                    [&] { return stop.stop_requested() || lists_ != lists; });
+  return !stop.stop_requested();
 }
 
 void ContainerWatcher::follow(const std::stop_token& stop) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -72,7 +73,7 @@ class ContainerWatcher {
   void suspect(const std::string& container_id, std::optional<int> exit_code);
   std::optional<ContainerEnd> find_end(const Suspect& suspect, const std::stop_token& stop);
   void report(const ContainerEnd& end);
-  // False when it was ended by `stop`.
+  // False when it was ended by `stop`. A list that worked ends it too: the engine is back.
   bool pause(std::chrono::milliseconds length, const std::stop_token& stop);
 
   EngineClient& engine_;
@@ -82,7 +83,8 @@ class ContainerWatcher {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::string, std::less<>> watched_;
-  std::deque<Suspect> suspects_;  // to be looked at, watched ones only, each once
+  std::deque<Suspect> suspects_;  // to be looked at, each once
+  std::uint64_t lists_ = 0;
 
   // Last, so that they end before what they use.
   std::jthread follower_;

@@ -50,7 +50,7 @@ std::string container_path(std::string_view id, std::string_view rest) {
 }
 
 std::string label_filter(const std::string& label) {
-  return http::encode_url_component(json{{"label", {label}}}.dump());
+  return http::encode_url_component(json{{"label", json::array({label})}}.dump());
 }
 
 // URL-safe base64 with padding (RFC 4648, 5).
@@ -286,7 +286,7 @@ std::vector<std::string> EngineClient::last_lines(const std::string& id, int cou
 void EngineClient::follow_ends(const std::string& label, std::chrono::sys_seconds since,
                                const std::function<void(const ContainerEvent&)>& take, const Call& call) {
   // No filter by event: engines name them differently.
-  const json filters{{"type", {"container"}}, {"label", {label}}};
+  const json filters{{"type", json::array({"container"})}, {"label", json::array({label})}};
   const std::string path = std::format("/events?since={}&filters={}", since.time_since_epoch().count(),
                                        http::encode_url_component(filters.dump()));
   std::string rest;

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "common/http/server.h"
+#include "common/os/clock.h"
 #include "runner/logs/logs.h"
 
 namespace dstack::runner {
@@ -11,7 +12,7 @@ namespace dstack::runner {
 // from the page cache; a reader costs a descriptor and a position, one that does not read nothing more.
 class LogStream {
  public:
-  explicit LogStream(Logs& logs);
+  explicit LogStream(Logs& logs, os::Clock& clock = os::system_clock());
   LogStream(const LogStream&) = delete;
   LogStream& operator=(const LogStream&) = delete;
   // Breaks off the readers that are left.

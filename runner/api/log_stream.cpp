@@ -1,0 +1,171 @@
+#include "runner/api/log_stream.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <array>
+#include <cerrno>
+#include <list>
+#include <mutex>
+#include <spdlog/spdlog.h>
+#include <thread>
+
+#include "common/error.h"
+#include "runner/api/log_reader.h"
+#include "runner/api/rfc3339.h"
+#include "runner/logs/job_log.h"
+
+namespace dstack::runner {
+
+namespace {
+
+// How long the peer's answer to our close frame is waited for.
+constexpr std::chrono::seconds close_patience{3};
+
+}  // namespace
+
+class LogStream::Implementation {
+ public:
+  Implementation(Logs& logs, os::Clock& clock)
+      : logs_(logs),
+        log_(logs.job_log()),
+        clock_(clock),
+        follower_(log_),
+        timer_(clock.make_timer()),
+        poll_(::epoll_create1(EPOLL_CLOEXEC)),
+        wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!poll_ || !wake_) throw os_error("create an event descriptor", "");
+    watch(wake_.get(), EPOLLIN, nullptr);
+    watch(follower_.fd(), EPOLLIN | EPOLLET, nullptr);
+    watch(timer_->fd(), EPOLLIN | EPOLLET, nullptr);
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Implementation() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    ::eventfd_write(wake_.get(), 1);
+    thread_.join();
+  }
+
+  // On a thread of the server.
+  void take(const http::Request& request, http::WebSocketConnection connection) {
+    std::optional<std::uint64_t> position = 0;
+    if (const auto start = request.query.find("start_time"); start != request.query.end() && !start->second.empty()) {
+      const auto time = parse_rfc3339(start->second);
+      position = time ? std::optional(log_.position_at(*time)) : std::nullopt;
+    }
+    logs_.reader_came();
+    const std::scoped_lock lock(mutex_);
+    arrived_.emplace_back(log_, std::move(connection), position);
+    ::eventfd_write(wake_.get(), 1);
+  }
+
+ private:
+  void watch(int descriptor, unsigned events, LogReader* reader) {
+    epoll_event event{.events = events, .data = {.ptr = reader}};
+    if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) throw os_error("watch a connection", "");
+  }
+
+  void run() {
+    // sendfile to a connection that is gone raises it, and has no way to ask for an error code only.
+    sigset_t broken_pipe;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+    while (take_arrived()) {
+      const bool ended = log_.ended();
+      const std::uint64_t size = log_.size();
+      const bool more = advance_all(size, ended);
+      // Once it has ended it would be readable for ever.
+      if (!more && !ended && !readers_.empty()) follower_.wait_for(size + 1);
+      wait(more);
+    }
+    for (std::size_t i = 0; i < readers_.size(); ++i) logs_.reader_left();
+  }
+
+  // False when it is time to go.
+  bool take_arrived() {
+    const std::scoped_lock lock(mutex_);
+    for (auto reader = arrived_.begin(); reader != arrived_.end();) {
+      try {
+        watch(reader->socket(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &*reader);
+        ++reader;
+      } catch (const Error& error) {
+        spdlog::warn("A reader of the logs is turned away: {}", error.what());
+        reader = arrived_.erase(reader);
+        logs_.reader_left();
+      }
+    }
+    readers_.splice(readers_.end(), arrived_);
+    return !stopping_;
+  }
+
+  bool advance_all(std::uint64_t size, bool ended) {
+    bool more = false;
+    std::optional<os::SteadyTime> patience;
+    for (auto reader = readers_.begin(); reader != readers_.end();) {
+      more = reader->advance(size, ended) || more;
+      if (reader->closing() && !reader->patience) reader->patience = clock_.now() + close_patience;
+      if (reader->finished() || (reader->patience && *reader->patience <= clock_.now())) {
+        reader = readers_.erase(reader);
+        logs_.reader_left();
+        continue;
+      }
+      if (reader->patience && (!patience || *reader->patience < *patience)) patience = reader->patience;
+      ++reader;
+    }
+    if (patience != armed_) {
+      armed_ = patience;
+      if (patience) {
+        timer_->arm(*patience);
+      } else {
+        timer_->disarm();
+      }
+    }
+    return more;
+  }
+
+  void wait(bool more) {
+    std::array<epoll_event, 64> events;
+    const int count = ::epoll_wait(poll_.get(), events.data(), static_cast<int>(events.size()), more ? 0 : -1);
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = events[static_cast<std::size_t>(i)];
+      if (auto* reader = static_cast<LogReader*>(event.data.ptr)) {
+        reader->note((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0, (event.events & EPOLLOUT) != 0);
+      } else {
+        eventfd_t value = 0;
+        ::eventfd_read(wake_.get(), &value);
+      }
+    }
+  }
+
+  Logs& logs_;
+  JobLog& log_;
+  os::Clock& clock_;
+  JobLog::Follower follower_;
+  std::unique_ptr<os::Timer> timer_;
+  os::UniqueFd poll_;
+  os::UniqueFd wake_;
+  std::list<LogReader> readers_;  // the thread's own
+  std::optional<os::SteadyTime> armed_;
+
+  std::mutex mutex_;
+  std::list<LogReader> arrived_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+LogStream::LogStream(Logs& logs, os::Clock& clock) : implementation_(std::make_unique<Implementation>(logs, clock)) {}
+LogStream::~LogStream() = default;
+
+void LogStream::add_route(http::Server& server) {
+  server.websocket("/logs_ws", [this](const http::Request& request, http::WebSocketConnection connection) {
+    implementation_->take(request, std::move(connection));
+  });
+}
+
+}  // namespace dstack::runner

@@ -1,0 +1,255 @@
+#include "runner/logs/logs.h"
+
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "common/error.h"
+#include "common/os/unique_fd.h"
+#include "runner/logs/event_log.h"
+#include "runner/logs/job_log.h"
+#include "runner/logs/page.h"
+#include "runner/logs/quota.h"
+#include "runner/logs/stamps.h"
+#include "runner/logs/text_maker.h"
+#include "runner/logs/utf8.h"
+
+namespace dstack::runner {
+
+namespace {
+
+// Disk space for the runner's own words, so that it can still say that the disk is full.
+constexpr std::size_t runner_log_reserve = std::size_t{64} << 10;
+
+os::UniqueFd make_event() {
+  os::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) throw os_error("create an event descriptor", "");
+  return event;
+}
+
+}  // namespace
+
+class Logs::Implementation {
+ public:
+  Implementation(const std::filesystem::path& folder, os::Clock& clock)
+      : clock_(clock),
+        stamps_(clock),
+        job_log_(folder, stamps_),
+        job_events_(folder, "job", &job_log_),
+        runner_events_(folder, "runner.log", nullptr),
+        quota_exceeded_fd_(make_event()),
+        drained_fd_(make_event()),
+        sink_(std::make_shared<Sink>(*this)),
+        text_maker_(job_log_, clock, [this](const std::vector<Piece>& pieces) { return keep(pieces); }) {
+    runner_events_.reserve(runner_log_reserve);
+  }
+
+  void append(std::string_view output) noexcept {
+    if (!quota_exceeded_) job_log_.append(output);
+  }
+
+  void set_quota(std::uint64_t bytes_an_hour) {
+    const std::scoped_lock lock(mutex_);
+    quota_.start(bytes_an_hour, clock_.now());
+  }
+
+  void add_state(const JobState& state) {
+    const std::scoped_lock lock(mutex_);
+    states_.push_back({.time = stamps_.take(), .state = state});
+  }
+
+  void finish(const JobState& end) {
+    const std::scoped_lock once(finishing_);
+    if (complete_) return;
+    job_log_.end();
+    text_maker_.wait_until_done();
+    if (const std::uint64_t lost = job_log_.lost(); lost > 0) {
+      spdlog::error("{} bytes of the job's output could not be kept", lost);
+    }
+    const std::scoped_lock lock(mutex_);
+    states_.push_back({.time = stamps_.take(), .state = end});
+    complete_ = true;
+    look_whether_drained();
+  }
+
+  http::Response pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
+    std::unique_lock lock(mutex_);
+    Page::Snapshot snapshot{.job = job_events_,
+                            .job_count = job_events_.count(),
+                            .runner = runner_events_,
+                            .runner_count = runner_events_.count(),
+                            .states = states_,
+                            .latest = stamps_.tell(),
+                            .complete = complete_};
+    lock.unlock();
+    http::Response response;
+    response.content_type = "application/json";
+    response.stream = [this, page = Page(std::move(snapshot), after), no_connections_secs](const http::BodySink& sink) {
+      if (page.write(sink, no_connections_secs)) handed_over(page);
+    };
+    return response;
+  }
+
+  bool drained() const {
+    const std::scoped_lock lock(mutex_);
+    return drained_;
+  }
+
+  std::optional<os::SteadyTime> last_handover() const {
+    const std::scoped_lock lock(mutex_);
+    return last_handover_;
+  }
+
+  void reader_came() {
+    const std::scoped_lock lock(mutex_);
+    ++readers_;
+  }
+
+  void reader_left() {
+    const std::scoped_lock lock(mutex_);
+    --readers_;
+    look_whether_drained();
+  }
+
+  JobLog& job_log() { return job_log_; }
+  int quota_exceeded_fd() const { return quota_exceeded_fd_.get(); }
+  bool quota_exceeded() const { return quota_exceeded_; }
+  int drained_fd() const { return drained_fd_.get(); }
+  spdlog::sink_ptr sink() { return sink_; }
+
+ private:
+  // The runner's own log as events. spdlog calls it on any thread that logs, under the sink's mutex; nothing here logs
+  // with mutex_ held.
+  class Sink final : public spdlog::sinks::base_sink<std::mutex> {
+   public:
+    explicit Sink(Implementation& logs) : logs_(logs) {}
+
+   private:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+      spdlog::memory_buf_t text;
+      formatter_->format(message, text);
+      logs_.say(std::string_view(text.data(), text.size()));
+    }
+    void flush_() override {}
+
+    Implementation& logs_;
+  };
+
+  void say(std::string_view text) {
+    std::vector<Piece> pieces;
+    while (!text.empty()) {
+      const std::string_view part = text.substr(0, character_boundary(text, event_limit));
+      if (part.empty()) break;
+      pieces.push_back({.text = std::string(part), .text_size = static_cast<std::uint32_t>(part.size())});
+      text.remove_prefix(part.size());
+    }
+    const std::scoped_lock lock(mutex_);
+    // With no room even for this there is nowhere left to say so.
+    runner_events_.add(stamps_.take(), pieces);
+  }
+
+  // On the text maker's thread.
+  bool keep(const std::vector<Piece>& pieces) {
+    const std::scoped_lock lock(mutex_);
+    if (quota_exceeded_) return true;
+    std::uint64_t wanted = 0;
+    for (const Piece& piece : pieces) wanted += piece.text_size;
+    Quota after = quota_;
+    const std::uint64_t granted = after.take(wanted, clock_.now());
+    const bool kept = job_events_.add(stamps_.take(), granted == wanted ? pieces : beginning_of(pieces, granted));
+    if (!kept && !after.exceeded()) return false;
+    quota_ = after;
+    if (after.exceeded()) {
+      quota_exceeded_ = true;
+      ::eventfd_write(quota_exceeded_fd_.get(), 1);
+    }
+    return true;
+  }
+
+  std::vector<Piece> beginning_of(const std::vector<Piece>& pieces, std::uint64_t size) const {
+    std::vector<Piece> beginning;
+    for (const Piece& piece : pieces) {
+      if (piece.text_size <= size) {
+        beginning.push_back(piece);
+        size -= piece.text_size;
+        continue;
+      }
+      Piece cut = piece;
+      if (piece.raw) {
+        cut.text.resize(piece.raw->size);
+        cut.text.resize(job_log_.read(piece.raw->position, cut.text));
+        drop_carriage_returns(cut.text);
+        cut.raw.reset();
+      }
+      cut.text.resize(character_boundary(cut.text, static_cast<std::size_t>(size)));
+      cut.text_size = static_cast<std::uint32_t>(cut.text.size());
+      if (!cut.text.empty()) beginning.push_back(std::move(cut));
+      break;
+    }
+    return beginning;
+  }
+
+  // After a page went out whole.
+  void handed_over(const Page& page) {
+    const std::scoped_lock lock(mutex_);
+    if (!page.empty()) last_handover_ = clock_.now();
+    if (page.last()) pulled_all_ = true;
+    look_whether_drained();
+  }
+
+  // With the mutex held.
+  void look_whether_drained() {
+    if (drained_ || !complete_ || !pulled_all_ || readers_ > 0) return;
+    drained_ = true;
+    ::eventfd_write(drained_fd_.get(), 1);
+  }
+
+  os::Clock& clock_;
+  Stamps stamps_;
+  JobLog job_log_;
+  // Guards what follows, and holds the order of events and their times together.
+  mutable std::mutex mutex_;
+  EventLog job_events_;
+  EventLog runner_events_;
+  std::vector<StampedState> states_;
+  Quota quota_;
+  std::atomic<bool> complete_ = false;
+  bool pulled_all_ = false;
+  bool drained_ = false;
+  int readers_ = 0;
+  std::optional<os::SteadyTime> last_handover_;
+  std::atomic<bool> quota_exceeded_ = false;
+
+  std::mutex finishing_;
+  os::UniqueFd quota_exceeded_fd_;
+  os::UniqueFd drained_fd_;
+  std::shared_ptr<Sink> sink_;
+  TextMaker text_maker_;  // last: its thread uses all of the above
+};
+
+Logs::Logs(const std::filesystem::path& folder, os::Clock& clock)
+    : implementation_(std::make_unique<Implementation>(folder, clock)) {}
+Logs::~Logs() = default;
+
+void Logs::append(std::string_view output) noexcept { implementation_->append(output); }
+void Logs::set_quota(std::uint64_t bytes_an_hour) { implementation_->set_quota(bytes_an_hour); }
+int Logs::quota_exceeded_fd() const { return implementation_->quota_exceeded_fd(); }
+bool Logs::quota_exceeded() const { return implementation_->quota_exceeded(); }
+void Logs::add_state(const JobState& state) { implementation_->add_state(state); }
+void Logs::finish(const JobState& end) { implementation_->finish(end); }
+spdlog::sink_ptr Logs::runner_log_sink() { return implementation_->sink(); }
+http::Response Logs::pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
+  return implementation_->pull(after, no_connections_secs);
+}
+bool Logs::drained() const { return implementation_->drained(); }
+int Logs::drained_fd() const { return implementation_->drained_fd(); }
+std::optional<os::SteadyTime> Logs::last_handover() const { return implementation_->last_handover(); }
+JobLog& Logs::job_log() { return implementation_->job_log(); }
+void Logs::reader_came() { implementation_->reader_came(); }
+void Logs::reader_left() { implementation_->reader_left(); }
+
+}  // namespace dstack::runner

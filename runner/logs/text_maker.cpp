@@ -1,0 +1,134 @@
+#include "runner/logs/text_maker.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "common/error.h"
+
+namespace dstack::runner {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t buffer_size = std::size_t{64} << 10;
+// Output gathers for this long or until there is so much of it.
+constexpr milliseconds gather_time{20};
+constexpr std::uint64_t gather_size = std::uint64_t{1} << 20;
+// How long to wait for room on a full disk.
+constexpr milliseconds room_pause{1000};
+
+}  // namespace
+
+TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
+    : log_(log),
+      clock_(clock),
+      commit_(std::move(commit)),
+      follower_(log),
+      timer_(clock.make_timer()),
+      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      text_([&log](std::uint64_t position, std::size_t size) {
+        std::string text(size, '\0');
+        text.resize(log.read(position, text));
+        return text;
+      }),
+      buffer_(buffer_size) {
+  if (!stop_) throw os_error("create an event descriptor", "");
+  thread_ = std::thread([this] { run(); });
+}
+
+TextMaker::~TextMaker() {
+  ::eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+void TextMaker::wait_until_done() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return done_; });
+}
+
+void TextMaker::run() {
+  while (!stopping_) {
+    const bool ended = log_.ended();
+    take_what_is_there();
+    text_.flush_due(clock_.now());
+    if (ended && seen_ == log_.size()) {
+      text_.finish();
+      commit();
+      break;
+    }
+    if (commit() && !stopping_) wait();
+  }
+  const std::scoped_lock lock(mutex_);
+  done_ = true;
+  changed_.notify_all();
+}
+
+void TextMaker::take_what_is_there() {
+  while (!stopping_ && log_.size() > seen_) {
+    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), log_.size() - taken_));
+    const std::size_t count = log_.read(taken_, std::span(buffer_).first(wanted));
+    if (count == 0) {
+      // Somebody cut the file short. What is not there cannot be shown.
+      taken_ = seen_ = log_.size();
+      return;
+    }
+    const std::size_t taken = text_.take({buffer_.data(), count}, taken_, clock_.now());
+    seen_ = taken_ + count;
+    taken_ += taken;
+    if (!commit()) return;
+  }
+}
+
+// False when it could not be done, and is to be tried again: the pieces are still there.
+bool TextMaker::commit() {
+  std::vector<Piece>& ready = text_.ready();
+  while (!ready.empty()) {
+    if (commit_(ready)) {
+      ready.clear();
+      break;
+    }
+    const bool last_try = log_.ended();
+    if (last_try) {
+      std::size_t lost = 0;
+      for (const Piece& piece : ready) lost += piece.text_size;
+      spdlog::error("{} bytes of the job's plain text cannot be kept: {}", lost, describe_errno(errno));
+      ready.clear();
+      break;
+    }
+    wait_for(UINT64_MAX - 1, clock_.now() + room_pause);
+    if (stopping_) return false;
+  }
+  return true;
+}
+
+// Until there is something to do.
+void TextMaker::wait() {
+  if (!wait_for(seen_ + 1, text_.deadline())) return;
+  if (!stopping_ && !log_.ended()) wait_for(seen_ + gather_size, clock_.now() + gather_time);
+}
+
+// Until the log has that size or has ended: true; or until the deadline or the end of this object: false.
+bool TextMaker::wait_for(std::uint64_t size, std::optional<os::SteadyTime> deadline) {
+  follower_.wait_for(size);
+  if (deadline) {
+    timer_->arm(*deadline);
+  } else {
+    timer_->disarm();
+  }
+  pollfd waiting[] = {{.fd = follower_.fd(), .events = POLLIN, .revents = 0},
+                      {.fd = timer_->fd(), .events = POLLIN, .revents = 0},
+                      {.fd = stop_.get(), .events = POLLIN, .revents = 0}};
+  while (::poll(waiting, std::size(waiting), -1) < 0) {
+    if (errno != EINTR) throw os_error("wait for the job's output", "");
+  }
+  stopping_ = waiting[2].revents != 0;
+  return waiting[0].revents != 0;
+}
+
+}  // namespace dstack::runner

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/os/clock.h"
+#include "common/os/unique_fd.h"
+#include "runner/logs/event_log.h"
+#include "runner/logs/job_log.h"
+#include "runner/logs/plain_text.h"
+
+namespace dstack::runner {
+
+// The thread that follows the job's raw output and makes plain text of it. It waits for growth and lets the output
+// gather for a moment, so that it costs the job's machine next to nothing, however many small writes there are.
+class TextMaker {
+ public:
+  // Makes events of the pieces; called on the thread of this object. False when the disk has no room for them: it will
+  // be called again with the same ones.
+  using Commit = std::function<bool(const std::vector<Piece>&)>;
+
+  TextMaker(JobLog& log, os::Clock& clock, Commit commit);
+  TextMaker(const TextMaker&) = delete;
+  TextMaker& operator=(const TextMaker&) = delete;
+  ~TextMaker();
+
+  // Waits until the log has ended and all its text has been handed to Commit.
+  void wait_until_done();
+
+ private:
+  void run();
+  void take_what_is_there();
+  bool commit();
+  void wait();
+  bool wait_for(std::uint64_t size, std::optional<os::SteadyTime> deadline);
+
+  JobLog& log_;
+  os::Clock& clock_;
+  Commit commit_;
+  JobLog::Follower follower_;
+  std::unique_ptr<os::Timer> timer_;
+  os::UniqueFd stop_;
+  PlainText text_;
+  std::vector<char> buffer_;
+  std::uint64_t taken_ = 0;  // up to where the text is made
+  std::uint64_t seen_ = 0;   // up to where the output was looked at: what lies between waits for what follows it
+  bool stopping_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace dstack::runner

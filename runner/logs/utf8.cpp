@@ -1,0 +1,105 @@
+#include "runner/logs/utf8.h"
+
+#include <cstdint>
+#include <cstring>
+
+namespace dstack::runner {
+
+namespace {
+
+unsigned byte(std::string_view text, std::size_t index) { return static_cast<unsigned char>(text[index]); }
+
+// Eight bytes at once, all of them 0x20 … 0x7e: by far the most of what jobs print.
+bool all_plain(const char* bytes) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  constexpr std::uint64_t ones = 0x0101010101010101;
+  constexpr std::uint64_t tops = 0x80 * ones;
+  // A byte's top bit comes out set if it is below 0x20 (borrow), 0x7f (carry), or had it set from the start.
+  const std::uint64_t below = (word | tops) - 0x20 * ones;
+  const std::uint64_t above = (word & ~tops) + ones;
+  return ((~below | above | word) & tops) == 0;
+}
+
+}  // namespace
+
+Utf8Character first_character(std::string_view text) {
+  using Kind = Utf8Character::Kind;
+  const unsigned lead = byte(text, 0);
+  if (lead < 0x80) return {Kind::valid, 1, lead};
+  unsigned size = 0;
+  unsigned least = 0x80;  // of the second byte
+  unsigned most = 0xbf;
+  char32_t character = 0;
+  if (lead >= 0xc2 && lead <= 0xdf) {
+    size = 2;
+    character = lead & 0x1f;
+  } else if (lead >= 0xe0 && lead <= 0xef) {
+    size = 3;
+    character = lead & 0x0f;
+    if (lead == 0xe0) least = 0xa0;
+    if (lead == 0xed) most = 0x9f;
+  } else if (lead >= 0xf0 && lead <= 0xf4) {
+    size = 4;
+    character = lead & 0x07;
+    if (lead == 0xf0) least = 0x90;
+    if (lead == 0xf4) most = 0x8f;
+  } else {
+    return {Kind::invalid, 1, 0};
+  }
+  for (unsigned i = 1; i < size; ++i) {
+    if (i == text.size()) return {Kind::incomplete, i, 0};
+    const unsigned next = byte(text, i);
+    if (next < least || next > most) return {Kind::invalid, i, 0};
+    character = character << 6 | (next & 0x3f);
+    least = 0x80;
+    most = 0xbf;
+  }
+  return {Kind::valid, size, character};
+}
+
+void append_utf8(std::string& text, char32_t character) {
+  const auto put = [&text](char32_t value) { text.push_back(static_cast<char>(static_cast<unsigned char>(value))); };
+  if (character < 0x80) {
+    put(character);
+  } else if (character < 0x800) {
+    put(0xc0 | character >> 6);
+    put(0x80 | (character & 0x3f));
+  } else if (character < 0x10000) {
+    put(0xe0 | character >> 12);
+    put(0x80 | (character >> 6 & 0x3f));
+    put(0x80 | (character & 0x3f));
+  } else {
+    put(0xf0 | character >> 18);
+    put(0x80 | (character >> 12 & 0x3f));
+    put(0x80 | (character >> 6 & 0x3f));
+    put(0x80 | (character & 0x3f));
+  }
+}
+
+std::size_t printable_prefix(std::string_view text) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    while (text.size() - done >= 8 && all_plain(text.data() + done)) done += 8;
+    if (done == text.size()) break;
+    const unsigned next = byte(text, done);
+    if ((next >= 0x20 && next < 0x7f) || next == '\t') {
+      ++done;
+    } else if (next >= 0x80) {
+      const Utf8Character character = first_character(text.substr(done));
+      if (character.kind != Utf8Character::Kind::valid || character.character < 0xa0) break;
+      done += character.size;
+    } else {
+      break;
+    }
+  }
+  return done;
+}
+
+std::size_t character_boundary(std::string_view text, std::size_t limit) {
+  if (limit >= text.size()) return text.size();
+  while (limit > 0 && (byte(text, limit) & 0xc0) == 0x80) --limit;
+  return limit;
+}
+
+}  // namespace dstack::runner

@@ -166,8 +166,10 @@ def unpack(archive: Path, target: Path) -> Path:
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(target)
     else:
+        # Python 3.12 asks for a filter, Debian 12's 3.11.2 does not know of any.
+        options = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
         with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="tar")
+            tar.extractall(target, **options)
     entries = list(target.iterdir())
     return entries[0] if len(entries) == 1 else target
 

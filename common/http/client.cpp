@@ -296,6 +296,9 @@ class Client::Implementation {
       set(session, CURLOPT_POSTFIELDS, request.body.c_str());
       set(session, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
       set(session, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+      // libcurl sends a request again by itself when a connection that it kept turns out to be closed. A POST may have
+      // done its work by then, so it gets a connection of its own.
+      if (request.method == "POST") set(session, CURLOPT_FRESH_CONNECT, 1L);
     }
   }
 

@@ -345,6 +345,22 @@ TEST_CASE("a connection that the server closed meanwhile is replaced") {
   CHECK(answered == 2);
 }
 
+TEST_CASE("a POST is sent once, even if its connection breaks") {
+  http::Server server;
+  std::atomic<int> posts = 0;
+  server.get("/", [](const http::Request&) { return http::Response::empty(); });
+  server.post("/", [&](const http::Request&) {
+    ++posts;
+    server.close_connections();
+    return http::Response::empty();
+  });
+  const Running running(server);
+  http::Client client(running.endpoint());
+  client.send({.path = "/"});
+  CHECK(kind_of_failure([&] { client.send({.method = "POST", .path = "/"}); }) == ErrorKind::unavailable);
+  CHECK(posts == 1);
+}
+
 TEST_CASE("many threads use one client") {
   http::Server server;
   server.get("/{n}", [](const http::Request& request) { return http::Response::text(200, request.path_parameters.at("n")); });

@@ -40,11 +40,11 @@ struct ClientResponse {
   std::string body;                                         // empty when it was streamed
 };
 
-// An HTTP client over libcurl that keeps its connections (but for POST, which must never be sent twice). All members may be called from any thread; each call
-// blocks until its answer is there, the limit is reached (Error, timed_out) or `stop` is requested (Error, cancelled,
-// at once). No connection, a broken one or nonsense instead of HTTP: Error (unavailable) with the URL and the reason.
-// An HTTP error status is an answer, not an Error. Redirects are not followed. A proxy of the environment is used for
-// other hosts, never for a Unix socket or the loopback interface.
+// An HTTP client over libcurl that keeps its connections, but for POST, which must never be sent twice. All members may
+// be called from any thread; each call blocks until its answer is there, the limit is reached (Error, timed_out) or
+// `stop` is requested (Error, cancelled, at once). No connection, a broken one or nonsense instead of HTTP: Error
+// (unavailable) with the URL and the reason. An HTTP error status is an answer, not an Error. Redirects are not followed.
+// A proxy of the environment is used for other hosts, never for a Unix socket or the loopback interface.
 class Client {
  public:
   explicit Client(Endpoint endpoint, os::Clock& clock = os::system_clock());

@@ -22,6 +22,11 @@ namespace {
 
 // How long the peer's answer to our close frame is waited for.
 constexpr std::chrono::seconds close_patience{3};
+// After something was sent, what comes gathers for this long or until there is so much of it: a job that writes without
+// a pause would otherwise be interrupted for every 4 KiB, and itself be the slower for it. What comes after a pause is
+// sent at once.
+constexpr std::chrono::milliseconds gather_time{1};
+constexpr std::uint64_t gather_size = std::uint64_t{64} << 10;
 
 }  // namespace
 
@@ -77,11 +82,21 @@ class LogStream::Implementation {
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     while (take_arrived()) {
+      const os::SteadyTime now = clock_.now();
       const bool ended = log_.ended();
-      const std::uint64_t size = log_.size();
-      const bool more = advance_all(size, ended);
-      // Once it has ended it would be readable for ever.
-      if (!more && !ended && !readers_.empty()) follower_.wait_for(size + 1);
+      if (const std::uint64_t size = log_.size(); ended || now >= next_look_ || size >= size_ + gather_size) {
+        if (size > size_) next_look_ = now + gather_time;
+        size_ = size;
+      }
+      const bool more = advance_all(ended, now);
+      std::optional<os::SteadyTime> look;
+      // Once the log has ended, waiting for growth would never wait.
+      if (!more && !ended && !readers_.empty()) {
+        const bool gathering = now < next_look_;
+        if (gathering) look = next_look_;
+        follower_.wait_for(size_ + (gathering ? gather_size : 1));
+      }
+      set_timer(look);
       wait(more);
     }
     for (std::size_t i = 0; i < readers_.size(); ++i) logs_.reader_left();
@@ -104,29 +119,31 @@ class LogStream::Implementation {
     return !stopping_;
   }
 
-  bool advance_all(std::uint64_t size, bool ended) {
+  bool advance_all(bool ended, os::SteadyTime now) {
     bool more = false;
-    std::optional<os::SteadyTime> patience;
+    nearest_patience_.reset();
     for (auto reader = readers_.begin(); reader != readers_.end();) {
-      more = reader->advance(size, ended) || more;
-      if (reader->closing() && !reader->patience) reader->patience = clock_.now() + close_patience;
-      if (reader->finished() || (reader->patience && *reader->patience <= clock_.now())) {
+      more = reader->advance(size_, ended) || more;
+      if (reader->closing() && !reader->patience) reader->patience = now + close_patience;
+      if (reader->finished() || (reader->patience && *reader->patience <= now)) {
         reader = readers_.erase(reader);
         logs_.reader_left();
         continue;
       }
-      if (reader->patience && (!patience || *reader->patience < *patience)) patience = reader->patience;
+      if (reader->patience && (!nearest_patience_ || *reader->patience < *nearest_patience_)) nearest_patience_ = reader->patience;
       ++reader;
     }
-    if (patience != armed_) {
-      armed_ = patience;
-      if (patience) {
-        timer_->arm(*patience);
-      } else {
-        timer_->disarm();
-      }
-    }
     return more;
+  }
+
+  void set_timer(std::optional<os::SteadyTime> deadline) {
+    if (nearest_patience_ && (!deadline || *nearest_patience_ < *deadline)) deadline = nearest_patience_;
+    if (deadline) {
+      timer_->arm(*deadline);
+    } else if (armed_) {
+      timer_->disarm();
+    }
+    armed_ = deadline.has_value();
   }
 
   void wait(bool more) {
@@ -151,7 +168,10 @@ class LogStream::Implementation {
   os::UniqueFd poll_;
   os::UniqueFd wake_;
   std::list<LogReader> readers_;  // the thread's own
-  std::optional<os::SteadyTime> armed_;
+  std::uint64_t size_ = 0;       // of the output, as far as readers are to have it now
+  os::SteadyTime next_look_{};
+  std::optional<os::SteadyTime> nearest_patience_;
+  bool armed_ = false;
 
   std::mutex mutex_;
   std::list<LogReader> arrived_;

@@ -49,6 +49,14 @@ if(_missing)
   message(FATAL_ERROR "Not built yet: ${_missing}. Run this first:\n  scripts/build-deps ${DSTACK_TOOLCHAIN} ${_users}")
 endif()
 
+# What an earlier run found may have been built anew since, into another prefix.
+get_cmake_property(_cached CACHE_VARIABLES)
+foreach(_variable IN LISTS _cached)
+  if("${${_variable}}" MATCHES "/stage/${DSTACK_TOOLCHAIN}/")
+    unset(${_variable} CACHE)
+  endif()
+endforeach()
+
 # dstack_import(<target> HEADER <file> [LIBRARY <name>] [LINK <target>...]), for what brings no CMake package of its own.
 function(dstack_import target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "HEADER;LIBRARY" "LINK")

@@ -135,7 +135,8 @@ class KeyFile {
     // A link is resolved once, so that its target is replaced and not the link.
     std::error_code failure;
     if (const auto target = std::filesystem::canonical(path_, failure); !failure) path_ = target;
-    fd_ = open_regular(path_, O_RDWR | O_CREAT | O_NOFOLLOW);
+    // Read only: it is replaced, never written to, and may be root's.
+    fd_ = open_regular(path_, O_RDONLY | O_CREAT | O_NOFOLLOW);
     lock();
     struct stat opened {};
     struct stat named {};

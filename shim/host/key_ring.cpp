@@ -48,7 +48,7 @@ bool another_shim_runs() {
 void KeyRing::hold(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
   const std::scoped_lock lock(mutex_);
   holdings_[holder] = {.user = user, .keys = keys};
-  change_our_keys(find_user(user), {.add = keys});
+  change_our_keys(find_user_(user), {.add = keys});
 }
 
 void KeyRing::restore(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
@@ -63,7 +63,7 @@ void KeyRing::release(const std::string& holder) {
   const Holding holding = found->second;
   holdings_.erase(found);
   try {
-    change_our_keys(find_user(holding.user), {.remove = holding.keys, .keep = keys_of(holding.user)});
+    change_our_keys(find_user_(holding.user), {.remove = holding.keys, .keep = keys_of(holding.user)});
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::not_found) {
       spdlog::warn("keys of a task are not removed: {}", error.what());

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "shim/host/user_identity.h"
 
 namespace dstack::shim::host {
 
@@ -11,6 +14,9 @@ namespace dstack::shim::host {
 // All members may be called from any thread and block.
 class KeyRing {
  public:
+  using Lookup = std::function<User(const std::string& name)>;
+  explicit KeyRing(Lookup lookup = find_user) : find_user_(std::move(lookup)) {}
+
   // Adds the keys to the user's file. Throws Error; release() is needed all the same.
   void hold(const std::string& holder, const std::string& user, const std::vector<std::string>& keys);
 
@@ -32,6 +38,8 @@ class KeyRing {
   };
 
   std::vector<std::string> keys_of(const std::string& user) const;
+
+  const Lookup find_user_;
 
   // Held while a file is changed.
   std::mutex mutex_;

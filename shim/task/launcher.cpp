@@ -150,7 +150,7 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state) const {
   spec.runner_folder = store_.runner_folder(state.container_name);
   spec.runner_binary = settings_.runner_binary;
   for (const VolumeMount& mount : config.volume_mounts) {
-    spec.mounts.push_back({.source = "/mnt/disks/dstack-volumes/" + mount.name, .target = mount.path});
+    spec.mounts.push_back({.source = std::format("{}/{}", volume::volumes_folder, mount.name), .target = mount.path});
   }
   for (const InstanceMount& mount : config.instance_mounts) {
     spec.mounts.push_back({.source = mount.instance_path, .target = mount.path});

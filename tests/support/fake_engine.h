@@ -81,6 +81,8 @@ class FakeEngine {
   // Does this in place of its usual behaviour, `times` times (0: for ever). `line` is "POST /images/create" or, with a
   // star at its end, the beginning of one: "POST /containers/*". The newest that matches counts.
   void on(std::string line, Handler handler, int times = 0);
+  // For a handler that only wanted to look, or to wait.
+  void as_usual(const Request& request, Reply& reply) { usual(request, reply); }
   // Back to the usual behaviour.
   void behave();
 

@@ -171,6 +171,8 @@ TEST_CASE_METHOD(Fixture, "each status has its kind and carries the engine's mes
 TEST_CASE_METHOD(Fixture, "a name that is taken is a conflict") {
   created("c");
   CHECK(kind_of_failure([&] { created("c"); }) == ErrorKind::conflict);
+  answer_with(engine, "POST /containers/create", 500, "creating container storage: the container name \"c\" is already in use by abc");
+  CHECK(kind_of_failure([&] { created("c"); }) == ErrorKind::conflict);
 }
 
 TEST_CASE_METHOD(Fixture, "a created container without an id is nonsense") {

@@ -1,0 +1,122 @@
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "shim/options.h"
+
+using namespace dstack;
+using namespace dstack::shim;
+
+namespace {
+
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+  ~Variable() { ::unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+Command parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "dstack-shim");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+Options daemon(std::vector<const char*> arguments = {}) { return std::get<Options>(parse(std::move(arguments))); }
+
+}  // namespace
+
+TEST_CASE("the defaults are those of the contract") {
+  const Variable home("HOME", "/home/somebody");
+  const Options options = daemon();
+  CHECK(options.home == "/home/somebody/.dstack");
+  CHECK(options.binary_path == std::filesystem::read_symlink("/proc/self/exe"));
+  CHECK(options.http_port == 10998);
+  CHECK(options.log_level == spdlog::level::info);
+  CHECK(options.runner_download_url.empty());
+  CHECK(options.runner_binary_path == "/usr/local/bin/dstack-runner");
+  CHECK(options.runner_http_port == 10999);
+  CHECK(options.runner_ssh_port == 10022);
+  CHECK(options.runner_ssh_log_level.empty());
+  CHECK(options.runner_log_level == "info");
+  CHECK(options.dcgm_exporter_http_port == 10997);
+  CHECK(options.dcgm_exporter_interval_ms == 5000);
+  CHECK(options.dcgm_address.empty());
+  CHECK(options.pass_env == std::vector<std::string>{"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"});
+  CHECK_FALSE(options.privileged);
+  CHECK(options.pjrt_device.empty());
+  CHECK_FALSE(options.service);
+}
+
+TEST_CASE("a flag beats its variable") {
+  const Variable variable("DSTACK_SHIM_HTTP_PORT", "1111");
+  CHECK(daemon().http_port == 1111);
+  CHECK(daemon({"--shim-http-port", "2222"}).http_port == 2222);
+}
+
+TEST_CASE("an empty variable counts as unset") {
+  const Variable port("DSTACK_SHIM_HTTP_PORT", "");
+  const Variable names("DSTACK_DOCKER_PASS_ENV", "");
+  const Variable service("DSTACK_SERVICE_MODE", "");
+  const Variable level("DSTACK_SHIM_LOG_LEVEL", "");
+  const Options options = daemon();
+  CHECK(options.http_port == 10998);
+  CHECK(options.pass_env.size() == 6);
+  CHECK_FALSE(options.service);
+  CHECK(options.log_level == spdlog::level::info);
+}
+
+TEST_CASE("service mode takes 1 and true from its variable") {
+  for (const char* value : {"1", "true"}) {
+    const Variable service("DSTACK_SERVICE_MODE", value);
+    CHECK(daemon().service);
+  }
+  const Variable service("DSTACK_SERVICE_MODE", "false");
+  CHECK_FALSE(daemon().service);
+}
+
+TEST_CASE("an unknown log level or a port out of range ends with an exit code") {
+  CHECK(std::get<int>(parse({"--shim-log-level", "loud"})) != 0);
+  CHECK(std::get<int>(parse({"--runner-log-level", "7"})) != 0);
+  CHECK(std::get<int>(parse({"--shim-http-port", "65536"})) != 0);
+  CHECK(std::get<int>(parse({"--no-such-flag"})) != 0);
+  CHECK(daemon({"--shim-log-level", "WARNING"}).log_level == spdlog::level::warn);
+  CHECK(daemon({"--shim-log-level", "6"}).log_level == spdlog::level::trace);
+}
+
+TEST_CASE("names of variables to pass on are taken from a list with blanks and gaps") {
+  CHECK(daemon({"--pass-env", " A, ,B,,C_D "}).pass_env == std::vector<std::string>{"A", "B", "C_D"});
+}
+
+TEST_CASE("paths become absolute, and a leading tilde is the home") {
+  const Variable home("HOME", "/home/somebody");
+  CHECK(daemon({"--shim-home", "~/x/../y"}).home == "/home/somebody/y");
+  CHECK(daemon({"--shim-home", "relative"}).home == std::filesystem::current_path() / "relative");
+}
+
+TEST_CASE("serve is the daemon, with flags before and after it") {
+  const Options options = daemon({"--privileged", "serve", "--shim-http-port", "3"});
+  CHECK(options.privileged);
+  CHECK(options.http_port == 3);
+}
+
+TEST_CASE("run takes everything after the dashes as the command") {
+  const Command command = parse({"run", "--image", "app:1", "--env", "A=b c", "--env", "D=", "--volume", "/h:/c", "--memory", "1KiB",
+                                 "--shim-http-port", "5", "--rm", "--", "sh", "-c", "exit 3", "--rm"});
+  const auto& run = std::get<client::RunOptions>(command);
+  CHECK(run.image == "app:1");
+  CHECK(run.environment == std::vector<std::string>{"A=b c", "D="});
+  CHECK(run.volumes == std::vector<std::string>{"/h:/c"});
+  CHECK(run.memory == 1024);
+  CHECK(run.shim_port == 5);
+  CHECK(run.remove);
+  CHECK(run.command == std::vector<std::string>{"sh", "-c", "exit 3", "--rm"});
+  CHECK(std::get<int>(parse({"run", "--env", "novalue", "--", "true"})) != 0);
+  CHECK(std::get<int>(parse({"run", "--gpus", "some", "--", "true"})) != 0);
+  CHECK(std::get<int>(parse({"run"})) != 0);
+}

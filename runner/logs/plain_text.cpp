@@ -34,7 +34,8 @@ std::size_t PlainText::take(std::string_view bytes, std::uint64_t position, os::
       continue;
     }
     done += screen_.take(bytes.substr(done), now);
-    if (screen_.idle()) {
+    // Only at a line's end, so that it makes no difference where the pieces end.
+    if (bytes[done - 1] == '\n' && screen_.idle()) {
       clean_ = true;
       begin_line(position + done);
     }

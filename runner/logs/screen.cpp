@@ -16,10 +16,15 @@ constexpr milliseconds hold_limit{3000};
 constexpr std::size_t line_limit = event_limit;
 constexpr std::size_t rows_limit = 200;
 
+char32_t last_of(std::string_view text) {
+  return first_character(text.substr(character_boundary(text, text.size() - 1))).character;
+}
+
 }  // namespace
 
 void Screen::begin(const Beginning& beginning) {
   row().line.append(beginning.text);
+  if (!beginning.text.empty()) last_character_ = last_of(beginning.text);
   row().left = beginning.text.substr(0, beginning.left);
   row().open = beginning.open;
   row().changed = beginning.text.size() > beginning.left;
@@ -34,7 +39,7 @@ std::size_t Screen::take(std::string_view bytes, os::SteadyTime now) {
 
 bool Screen::idle() const {
   const Row& first = rows_.front();
-  return rows_.size() == 1 && first.line.empty() && first.left.empty() && !first.left_ended && !first.open && parser_.idle();
+  return rows_.size() == 1 && at_end_ && first.line.empty() && first.left.empty() && !first.left_ended && !first.open && parser_.idle();
 }
 
 std::optional<os::SteadyTime> Screen::deadline() const {
@@ -74,10 +79,7 @@ void Screen::print(std::string_view text) {
         continue;
       }
       line.append(text.substr(0, fits));
-      // For a sequence that repeats it; the character before it may be cut, and is then only looked for on demand.
-      std::size_t last = fits - 1;
-      while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xc0) == 0x80) --last;
-      last_character_ = first_character(text.substr(last, fits - last)).character;
+      last_character_ = last_of(text.substr(0, fits));
       changed();
       text.remove_prefix(fits);
       continue;
@@ -90,6 +92,7 @@ void Screen::print(std::string_view text) {
 }
 
 void Screen::control(char control) {
+  last_character_ = 0;
   switch (control) {
     case '\b': move_left(1); return;
     case '\n': line_feed(); return;
@@ -165,7 +168,7 @@ void Screen::sequence(const ControlSequence& sequence) {
     case 'P':
     case '@': edit(sequence.final, count); return;
     case 'b':
-      for (std::size_t i = 0; i < std::min(count, TerminalLine::column_limit); ++i) {
+      for (std::size_t i = 0; last_character_ != 0 && i < std::min(count, TerminalLine::column_limit); ++i) {
         std::string character;
         append_utf8(character, last_character_);
         print(character);

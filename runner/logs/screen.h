@@ -101,7 +101,7 @@ class Screen final : private TerminalActions {
   bool at_end_ = true;
   std::size_t column_ = 0;
   std::size_t saved_column_ = 0;
-  char32_t last_character_ = ' ';
+  char32_t last_character_ = 0;  // for a sequence that repeats it; 0 after a control character
   bool open_ = false;  // what left last had no line's end
   os::SteadyTime now_{};
   os::SteadyTime moved_at_{};

@@ -203,7 +203,16 @@ std::string EngineClient::create(const std::string& name, const json& body, cons
   const std::string attempt = "create container " + name;
   http::ClientRequest request{.method = "POST", .path = "/containers/create?name=" + http::encode_url_component(name)};
   request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
-  const json answer = parse_answer(attempt, send(attempt, std::move(request), call, 2min).body);
+  const std::string body_of_answer = [&] {
+    try {
+      return send(attempt, std::move(request), call, 2min).body;
+    } catch (const Error& error) {
+      // Podman says so with a 500.
+      if (error.kind() != ErrorKind::internal || !std::string_view(error.what()).contains("already in use")) throw;
+      throw Error(ErrorKind::conflict, error.what());
+    }
+  }();
+  const json answer = parse_answer(attempt, body_of_answer);
   if (!answer.is_object() || !answer.contains("Id") || !answer["Id"].is_string()) {
     throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
   }
@@ -224,8 +233,8 @@ void EngineClient::kill(const std::string& id, const Call& call) {
   try {
     send("kill container " + id, {.method = "POST", .path = container_path(id, "/kill")}, call, kQuick);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::conflict) throw;
-    // That is how the engine says that it does not run, among other things.
+    // That is how the engine says that it does not run, among other things; Podman takes a 500 for it.
+    if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::internal) throw;
     const std::optional<ContainerDetails> container = inspect(id, call);
     if (container && !has_ended(container->status) && container->status != ContainerStatus::created) throw;
   }

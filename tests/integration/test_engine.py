@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -130,11 +131,24 @@ def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, 
             f'[[registry]]\nlocation = "{name.split("/")[0]}"\ninsecure = true\n' for name in (layered, closed_image)
         )
     )
-    arguments = ["podman", "--root", tmp_path / "root", "--runroot", tmp_path / "run", "system", "service", "--time=0"]
-    with Program(
-        [*arguments, f"unix://{socket}"],
-        tmp_path / "podman.log",
-        {"CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf")},
+    # Its usual limits are above what a test machine that is a container itself may set.
+    limits = ["nofile=1024:1024", "nproc=1024:1024"]
+    (tmp_path / "containers.conf").write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
+    # Podman refuses a --runroot of more than 50 characters.
+    with (
+        tempfile.TemporaryDirectory() as run,
+        Program(
+            ["podman", "--root", tmp_path / "root", "--runroot", run, "system", "service", "--time=0", f"unix://{socket}"],
+            tmp_path / "podman.log",
+            {
+                "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
+                "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
+            },
+        ),
     ):
         wait_until(socket.exists, "Podman's socket")
-        run_tests(f"unix://{socket}", layered, closed_image, closed_registry)
+        try:
+            run_tests(f"unix://{socket}", layered, closed_image, closed_registry)
+        finally:
+            # Podman leaves its storage mounted.
+            subprocess.run(["umount", tmp_path / "root/overlay"], capture_output=True)

@@ -5,9 +5,12 @@ import io
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import tarfile
 import tempfile
+import threading
 import uuid
 from pathlib import Path
 
@@ -99,6 +102,87 @@ def closed_image(closed_registry, image, tmp_path) -> str:
     subprocess.run(["docker", "rmi", "-f", name], capture_output=True)
 
 
+class TcpEngine:
+    """The engine's socket behind TCP; with a folder of certificates behind TLS that wants the client's too."""
+
+    def __init__(self, certificates: Path | None = None):
+        self.context = None
+        if certificates:
+            self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+            self.context.load_cert_chain(certificates / "server.pem", certificates / "server-key.pem")
+            self.context.verify_mode = ssl.CERT_REQUIRED
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket):
+        engine = socket.socket(socket.AF_UNIX)
+        with connection, engine:
+            try:
+                if self.context:
+                    connection = self.context.wrap_socket(connection, server_side=True)
+                engine.connect("/var/run/docker.sock")
+                answers = threading.Thread(target=self.copy, args=(engine, connection), daemon=True)
+                answers.start()
+                self.copy(connection, engine)
+                answers.join()
+            except OSError:
+                pass
+
+    @staticmethod
+    def copy(source: socket.socket, target: socket.socket):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+def make_certificates(folder: Path) -> Path:
+    """What DOCKER_CERT_PATH holds (ca.pem, cert.pem, key.pem), and server.pem with its key for 127.0.0.1."""
+    folder.mkdir()
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
+    openssl("req", "-x509", *new, "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem")
+    for name, key, subject in (("server.pem", "server-key.pem", "/CN=engine"), ("cert.pem", "key.pem", "/CN=client")):
+        openssl("req", "-x509", *new, "-subj", subject, "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+                "basicConstraints=critical,CA:FALSE", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-keyout", key, "-out", name)  # fmt: skip
+    return folder
+
+
+def ask_for_settings(**environment: str) -> subprocess.CompletedProcess:
+    """One call to the engine that DOCKER_HOST names."""
+    return subprocess.run(
+        [TESTS, "the engine tells its version and settings"],
+        env={**os.environ, "ENGINE_IMAGE": "none:1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 def run_tests(host: str, layered: str, closed_image: str, closed_registry) -> None:
     _, user, password = closed_registry
     environment = {
@@ -122,9 +206,36 @@ def test_the_engine_does_what_the_shim_asks(layered, closed_image, closed_regist
     run_tests(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), layered, closed_image, closed_registry)
 
 
+def test_the_engine_behind_tcp():
+    with TcpEngine() as engine:
+        result = ask_for_settings(DOCKER_HOST=engine.host)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_engine_behind_tls(tmp_path):
+    ours = make_certificates(tmp_path / "ours")
+    others = make_certificates(tmp_path / "others")
+    with TcpEngine(ours) as engine:
+        checked = dict(DOCKER_HOST=engine.host, DOCKER_CERT_PATH=str(ours), DOCKER_TLS_VERIFY="1")
+        result = ask_for_settings(**checked)
+        assert result.returncode == 0, result.stdout
+        # Another authority's engine is not believed in.
+        (tmp_path / "mixed").mkdir()
+        for name, source in (("ca.pem", others), ("cert.pem", ours), ("key.pem", ours)):
+            shutil.copy(source / name, tmp_path / "mixed")
+        result = ask_for_settings(**{**checked, "DOCKER_CERT_PATH": str(tmp_path / "mixed")})
+        assert result.returncode != 0
+        assert "certificate" in result.stdout and engine.host.replace("tcp", "https") in result.stdout.replace("\n", "")
+        # Unless nobody asked for the check.
+        result = ask_for_settings(DOCKER_HOST=engine.host, DOCKER_CERT_PATH=str(tmp_path / "mixed"))
+        assert result.returncode == 0, result.stdout
+        # The engine does not believe in another authority's client.
+        assert ask_for_settings(**{**checked, "DOCKER_CERT_PATH": str(others)}).returncode != 0
+
+
 @pytest.mark.skipif(not shutil.which("podman"), reason="Podman is not installed")
 def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, tmp_path):
-    socket = tmp_path / "podman.sock"
+    path = tmp_path / "podman.sock"
     # The registries here speak plain HTTP.
     (tmp_path / "registries.conf").write_text(
         "".join(
@@ -138,7 +249,8 @@ def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, 
     with (
         tempfile.TemporaryDirectory() as run,
         Program(
-            ["podman", "--root", tmp_path / "root", "--runroot", run, "system", "service", "--time=0", f"unix://{socket}"],
+            # In a folder of its own: conmon leaves a file "oom" in the current one.
+            ["env", "-C", tmp_path, "podman", "--root", tmp_path / "root", "--runroot", run, "system", "service", "--time=0", f"unix://{path}"],
             tmp_path / "podman.log",
             {
                 "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
@@ -146,9 +258,9 @@ def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, 
             },
         ),
     ):
-        wait_until(socket.exists, "Podman's socket")
+        wait_until(path.exists, "Podman's socket")
         try:
-            run_tests(f"unix://{socket}", layered, closed_image, closed_registry)
+            run_tests(f"unix://{path}", layered, closed_image, closed_registry)
         finally:
             # Podman leaves its storage mounted.
             subprocess.run(["umount", tmp_path / "root/overlay"], capture_output=True)

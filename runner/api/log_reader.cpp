@@ -63,7 +63,10 @@ void LogReader::hear(std::string_view bytes) {
                                               close_received_ = true;
                                               if (!close_) close_ = http::CloseCode::normal;
                                             }});
-  if (!fine && !close_) close_ = http::CloseCode::protocol_error;
+  if (fine) return;
+  // No answer to a close frame can be understood from here on.
+  close_received_ = true;
+  if (!close_) close_ = http::CloseCode::protocol_error;
 }
 
 // What to send next, after a whole frame; false for nothing.

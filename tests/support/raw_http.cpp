@@ -45,6 +45,14 @@ std::string RawConnection::read_all() {
   return std::exchange(unread_, {});
 }
 
+std::string RawConnection::read_bytes(std::size_t count) {
+  while (unread_.size() < count && read_more(socket_.get(), unread_)) {
+  }
+  std::string bytes = unread_.substr(0, count);
+  unread_.erase(0, count);
+  return bytes;
+}
+
 std::string RawConnection::read_answer() {
   std::size_t head = std::string::npos;
   while ((head = unread_.find(end_of_head)) == std::string::npos) {

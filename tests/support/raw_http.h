@@ -16,6 +16,8 @@ class RawConnection {
   void end_of_input();  // half-closes
   // Everything until the server closes.
   std::string read_all();
+  // That many bytes; fewer where the server closes before.
+  std::string read_bytes(std::size_t count);
   // One answer: its head and as many bytes of body as its Content-Length says.
   std::string read_answer();
 

@@ -1,0 +1,76 @@
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <sys/stat.h>
+
+#include "common/gpu/vendor.h"
+#include "runner/metrics/gpu.h"
+#include "tests/support/temporary_directory.h"
+
+namespace dstack::runner::metrics {
+
+namespace {
+
+constexpr std::uint64_t mebibyte = 1 << 20;
+
+// Puts a tool of that name first in PATH.
+class FakeTool {
+ public:
+  FakeTool(const std::string& name, const std::string& script) {
+    std::ofstream(folder_ / name) << "#!/bin/sh\n" << script << "\n";
+    REQUIRE(::chmod((folder_ / name).c_str(), 0755) == 0);
+    ::setenv("PATH", (folder_.path().string() + ":/usr/bin:/bin").c_str(), 1);
+  }
+
+ private:
+  test::TemporaryDirectory folder_;
+};
+
+}  // namespace
+
+TEST_CASE("nvidia-smi's and hl-smi's lines are memory and utilization") {
+  CHECK(parse_smi_csv("1024, 55\n0, 0\n") == std::vector<GpuMetrics>{{1024 * mebibyte, 55}, {0, 0}});
+  CHECK(parse_smi_csv("672, 3%\r\n") == std::vector<GpuMetrics>{{672 * mebibyte, 3}});
+  CHECK(parse_smi_csv("") == std::vector<GpuMetrics>{});
+  CHECK_FALSE(parse_smi_csv("[N/A], 5\n"));
+  CHECK_FALSE(parse_smi_csv("NVIDIA-SMI has failed\n"));
+}
+
+TEST_CASE("amd-smi's columns are found by their names") {
+  CHECK(parse_amd_smi_csv("gpu,gfx,gfx_clk,vram_used,vram_total\n0,36,1,9824,196300\n1,0,1,283,196300\n") ==
+        std::vector<GpuMetrics>{{9824 * mebibyte, 36}, {283 * mebibyte, 0}});
+  CHECK_FALSE(parse_amd_smi_csv("gpu,gfx\n0,36\n"));
+  CHECK_FALSE(parse_amd_smi_csv("gpu,gfx,vram_used\n0,N/A,283\n"));
+  CHECK_FALSE(parse_amd_smi_csv("gpu,gfx,vram_used\n0,1\n"));
+  CHECK_FALSE(parse_amd_smi_csv(""));
+}
+
+TEST_CASE("the vendor's tool is asked") {
+  const FakeTool tool("nvidia-smi", R"([ "$*" = "--query-gpu=memory.used,utilization.gpu --format=csv,noheader,nounits" ] && echo "7, 8")");
+  CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * mebibyte, 8}});
+}
+
+TEST_CASE("a tool that fails, or is not there, gives no GPUs") {
+  const FakeTool tool("hl-smi", "echo '1, 2'; exit 1");
+  CHECK(read_gpu_metrics(gpu::Vendor::intel).empty());
+  CHECK(read_gpu_metrics(gpu::Vendor::amd).empty());
+  CHECK(read_gpu_metrics(gpu::Vendor::none).empty());
+}
+
+TEST_CASE("device nodes tell the vendor, the unambiguous ones first") {
+  const test::TemporaryDirectory root;
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::none);
+  std::filesystem::create_directories(root / "dev/accel");
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::intel);
+  std::ofstream(root / "dev/kfd") << "";
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::amd);
+  std::filesystem::create_directories(root / "dev/tenstorrent");
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::tenstorrent);
+  std::ofstream(root / "dev/dxg") << "";
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::tenstorrent);
+  std::filesystem::create_directories(root / "usr/lib/wsl/lib");
+  std::ofstream(root / "usr/lib/wsl/lib/nvidia-smi") << "";
+  CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::nvidia);
+}
+
+}  // namespace dstack::runner::metrics

@@ -10,6 +10,7 @@
 #include "shim/options.h"
 #include "shim/settings.h"
 #include "shim/shutdown.h"
+#include "shim/volume/host_volumes.h"
 
 using namespace dstack;
 using namespace dstack::shim;
@@ -30,7 +31,7 @@ int serve(const Options& options) {
   engine.connect();
   docker::ImagePuller puller(engine);
   host::KeyRing keys;
-  volume::NoVolumes volumes;
+  volume::HostVolumes volumes;
   gpu::NoGpus gpus;
   task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
   tasks.restore();

@@ -59,4 +59,16 @@ Clock& system_clock() {
   return clock;
 }
 
+bool pause(Clock& clock, std::chrono::nanoseconds length, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  const std::stop_callback wake(stop, [&] {
+    const std::scoped_lock lock(mutex);
+    changed.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  const SteadyTime deadline = clock.now() + std::chrono::duration_cast<SteadyTime::duration>(length);
+  return !clock.wait_until(lock, changed, deadline, [&stop] { return stop.stop_requested(); });
+}
+
 }  // namespace dstack::os

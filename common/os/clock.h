@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 
 namespace dstack::os {
 
@@ -41,5 +42,8 @@ class Clock {
 
 // The machine's own clock; lives as long as the process.
 Clock& system_clock();
+
+// Lets `length` pass; false when `stop` ended it.
+bool pause(Clock& clock, std::chrono::nanoseconds length, const std::stop_token& stop);
 
 }  // namespace dstack::os

@@ -7,6 +7,9 @@
 
 namespace dstack::shim::volume {
 
+// Where volumes are mounted, each in a folder of its name.
+inline constexpr const char* volumes_folder = "/mnt/disks/dstack-volumes";
+
 struct VolumeInfo {
   std::string backend;
   std::string name;
@@ -27,14 +30,6 @@ class VolumeManager {
   virtual void restore(const std::string& holder, const std::vector<VolumeInfo>& volumes) = 0;
   // Idempotent. Throws Error if one is still mounted.
   virtual void unmount(const std::string& holder, const std::vector<VolumeInfo>& volumes, std::stop_token stop) = 0;
-};
-
-// A host that cannot mount volumes: every mount is an Error (not_implemented).
-class NoVolumes final : public VolumeManager {
- public:
-  void mount(const std::string& holder, const std::vector<VolumeInfo>& volumes, std::stop_token stop) override;
-  void restore(const std::string&, const std::vector<VolumeInfo>&) override {}
-  void unmount(const std::string&, const std::vector<VolumeInfo>&, std::stop_token) override {}
 };
 
 }  // namespace dstack::shim::volume

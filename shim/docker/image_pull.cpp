@@ -94,6 +94,12 @@ class ImagePuller::Pull {
     os::UniqueFd log;
   };
 
+  // Not an Error: those who wait throw one each, of their own.
+  struct Failure {
+    ErrorKind kind;
+    std::string message;
+  };
+
   Pull(ImagePuller& puller, const PullRequest& request)
       : puller_(puller), image_(request.image), credentials_(request.credentials), last_move_(puller.clock_.now()) {}
 
@@ -146,7 +152,7 @@ class ImagePuller::Pull {
     leave(waiter);
     if (stop.stop_requested()) throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", image_.name()));
     const std::scoped_lock lock(state_);
-    if (failure_) throw Error(*failure_);
+    if (failure_) throw Error(failure_->kind, failure_->message);
   }
 
  private:
@@ -161,20 +167,20 @@ class ImagePuller::Pull {
   }
 
   void run(const std::stop_token& stop) {
-    std::optional<Error> failure;
+    std::optional<Failure> failure;
     for (int attempt = 1;; ++attempt) {
       failure.reset();
       try {
         try_once(attempt, stop);
         break;
       } catch (const Error& error) {
-        failure = error;
+        failure = {error.kind(), error.what()};
       } catch (const std::exception& error) {
-        failure = Error(ErrorKind::internal, error.what());
+        failure = {ErrorKind::internal, error.what()};
       }
-      if (stop.stop_requested() || attempt >= puller_.limits_.attempts || !may_pass(failure->kind())) break;
+      if (stop.stop_requested() || attempt >= puller_.limits_.attempts || !may_pass(failure->kind)) break;
       const auto pause = pause_after(attempt);
-      spdlog::warn("{}; attempt {} of {} in {} ms", failure->what(), attempt + 1, puller_.limits_.attempts, pause.count());
+      spdlog::warn("{}; attempt {} of {} in {} ms", failure->message, attempt + 1, puller_.limits_.attempts, pause.count());
       if (!rest(pause, stop)) break;
     }
     finish(failure);
@@ -245,7 +251,7 @@ class ImagePuller::Pull {
                                       [&stop] { return stop.stop_requested(); });
   }
 
-  void finish(const std::optional<Error>& failure) {
+  void finish(const std::optional<Failure>& failure) {
     std::optional<PullProgress> progress;
     {
       const std::scoped_lock lock(audience_);
@@ -254,10 +260,10 @@ class ImagePuller::Pull {
     const std::scoped_lock lock(state_);
     if (failure && stalled_) {
       const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(puller_.limits_.stall);
-      failure_ = Error(ErrorKind::timed_out, std::format("pull {}: no progress for {} minutes ({})", image_.name(),
-                                                         minutes.count(), how_far(progress)));
+      failure_ = {ErrorKind::timed_out, std::format("pull {}: no progress for {} minutes ({})", image_.name(),
+                                                    minutes.count(), how_far(progress))};
     } else if (failure) {
-      failure_ = Error(failure->kind(), std::format("{} ({})", failure->what(), how_far(progress)));
+      failure_ = {failure->kind, std::format("{} ({})", failure->message, how_far(progress))};
     }
     done_ = true;
     changed_.notify_all();
@@ -275,7 +281,7 @@ class ImagePuller::Pull {
   std::mutex state_;
   std::condition_variable changed_;
   os::SteadyTime last_move_;
-  std::optional<Error> failure_;
+  std::optional<Failure> failure_;
   bool stalled_ = false;
   bool done_ = false;
 

@@ -37,6 +37,8 @@ std::variant<Options, int> parse_command_line(int argc, const char* const* argv)
   app.set_version_flag("--version", std::format("dstack-runner version {}", version()));
   app.require_subcommand(1);
   app.fallthrough();
+  // As Go programs have it: the last one counts. Subcommands inherit this.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--log-level", level, "fatal, error, warning, info, debug, trace, or 1 to 6")->capture_default_str();
   add_start_options(*app.add_subcommand("start", "Wait for a job, run it, leave"), options);
   try {

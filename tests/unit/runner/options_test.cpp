@@ -46,6 +46,10 @@ TEST_CASE("authorized keys are taken whole, in their order") {
 }
 
 
+TEST_CASE("the last of several values counts") {
+  CHECK(parsed({"start", "--http-port", "1", "--http-port", "2"}).http_port == 2);
+}
+
 TEST_CASE("what is wrong with a command line ends the program") {
   for (const std::vector<const char*>& arguments :
        {std::vector<const char*>{}, {"run"}, {"start", "--no-such"}, {"start", "--http-port", "x"}, {"start", "--http-port", "65536"},

@@ -1,7 +1,9 @@
 """A runner as process 1 of a container, and a job in it."""
 
 import base64
+import io
 import subprocess
+import tarfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -122,9 +124,16 @@ class RunnerContainer:
         return [line.split(None, 1)[1] for line in lines if "/dstack-runner" not in line]
 
     def copy_out(self, path: str) -> bytes:
-        """A file of the container as it is."""
-        done = subprocess.run(["docker", "exec", self.name, "cat", path], check=True, capture_output=True)
-        return done.stdout
+        """A file of the container as it is, also after its end; empty if it is not there."""
+        done = subprocess.run(["docker", "cp", f"{self.name}:{path}", "-"], capture_output=True)
+        if done.returncode != 0:
+            return b""
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            return archive.extractfile(archive.next()).read()
+
+    def wait_over(self, limit: float = 30) -> None:
+        """Until the job is over; nothing is pulled, so the runner stays."""
+        wait_until(lambda: "The job is over" in self.output(), "the job's end", limit)
 
     def get(self, path: str, **more) -> requests.Response:
         return self.session.get(self.url + path, timeout=9, **more)
@@ -149,12 +158,11 @@ class RunnerContainer:
         return answer.json()
 
     def wait_output(self, text: str, limit: float = 30) -> None:
-        """Until the job has printed `text`; reads without counting as a reader to the end."""
+        """Until the job has printed `text`; nothing is pulled."""
         wait_until(lambda: text.encode() in self.raw_output(), f"output {text!r}", limit)
 
     def raw_output(self) -> bytes:
-        done = subprocess.run(["docker", "cp", f"{self.name}:/tmp/runner/job.log", "-"], capture_output=True)
-        return done.stdout[512:] if done.returncode == 0 else b""  # behind the tar header
+        return self.copy_out("/tmp/runner/job.log")
 
     def result(self, limit: float = 30) -> Result:
         """Pulls until has_more is false."""

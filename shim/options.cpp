@@ -72,25 +72,35 @@ CLI::Option* add(CLI::App& app, const std::string& flag, const std::string& vari
 void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   const CLI::Range port(0, 65535);
   add(app, "--shim-home", "DSTACK_SHIM_HOME", raw.home, "Folder of tasks, journals and logs; made if it is missing");
-  add(app, "--shim-binary-path", "DSTACK_SHIM_BINARY_PATH", raw.binary_path, "This program's file (default: what runs)");
+  add(app, "--shim-binary-path", "DSTACK_SHIM_BINARY_PATH", raw.binary_path,
+      "This program's file (default: what runs)");
   add(app, "--shim-http-port", "DSTACK_SHIM_HTTP_PORT", options.http_port, "Port of the API on 127.0.0.1")->check(port);
-  add(app, "--shim-log-level", "DSTACK_SHIM_LOG_LEVEL", raw.log_level, "fatal, error, warn, info, debug, trace or 1 to 6")
+  add(app, "--shim-log-level", "DSTACK_SHIM_LOG_LEVEL", raw.log_level,
+      "fatal, error, warn, info, debug, trace or 1 to 6")
       ->check(CLI::Validator(check_level, ""));
   add(app, "--runner-download-url", "DSTACK_RUNNER_DOWNLOAD_URL", options.runner_download_url,
       "Where the runner comes from if its file is absent");
-  add(app, "--runner-binary-path", "DSTACK_RUNNER_BINARY_PATH", raw.runner_binary_path, "The runner's file on this host");
-  add(app, "--runner-http-port", "DSTACK_RUNNER_HTTP_PORT", options.runner_http_port, "The runner's API port")->check(port);
-  add(app, "--runner-ssh-port", "DSTACK_RUNNER_SSH_PORT", options.runner_ssh_port, "The runner's SSH port")->check(port);
-  add(app, "--runner-ssh-log-level", "DSTACK_RUNNER_SSH_LOG_LEVEL", options.runner_ssh_log_level, "Passed on to the runner");
+  add(app, "--runner-binary-path", "DSTACK_RUNNER_BINARY_PATH", raw.runner_binary_path,
+      "The runner's file on this host");
+  add(app, "--runner-http-port", "DSTACK_RUNNER_HTTP_PORT", options.runner_http_port, "The runner's API port")
+      ->check(port);
+  add(app, "--runner-ssh-port", "DSTACK_RUNNER_SSH_PORT", options.runner_ssh_port, "The runner's SSH port")
+      ->check(port);
+  add(app, "--runner-ssh-log-level", "DSTACK_RUNNER_SSH_LOG_LEVEL", options.runner_ssh_log_level,
+      "Passed on to the runner");
   add(app, "--runner-log-level", "DSTACK_RUNNER_LOG_LEVEL", options.runner_log_level, "Passed on to the runner")
       ->check(CLI::Validator(check_level, ""));
   add(app, "--dcgm-exporter-http-port", "DSTACK_DCGM_EXPORTER_HTTP_PORT", options.dcgm_exporter_http_port,
-      "Port of dcgm-exporter on 127.0.0.1")->check(port);
+      "Port of dcgm-exporter on 127.0.0.1")
+      ->check(port);
   add(app, "--dcgm-exporter-interval", "DSTACK_DCGM_EXPORTER_INTERVAL", options.dcgm_exporter_interval_ms,
-      "Milliseconds between two samples of dcgm-exporter")->check(CLI::PositiveNumber);
-  add(app, "--dcgm-address", "DSTACK_DCGM_ADDRESS", options.dcgm_address, "A DCGM host engine (default: an embedded one)");
+      "Milliseconds between two samples of dcgm-exporter")
+      ->check(CLI::PositiveNumber);
+  add(app, "--dcgm-address", "DSTACK_DCGM_ADDRESS", options.dcgm_address,
+      "A DCGM host engine (default: an embedded one)");
   add(app, "--pass-env", "DSTACK_DOCKER_PASS_ENV", raw.pass_env, "Variables that containers get, separated by commas");
-  app.add_flag("--privileged", options.privileged, "Make every container privileged")->envname("DSTACK_DOCKER_PRIVILEGED");
+  app.add_flag("--privileged", options.privileged, "Make every container privileged")
+      ->envname("DSTACK_DOCKER_PRIVILEGED");
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
   app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
 }

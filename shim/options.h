@@ -1,8 +1,8 @@
 #pragma once
 
+#include <spdlog/common.h>
 #include <cstdint>
 #include <filesystem>
-#include <spdlog/common.h>
 #include <string>
 #include <variant>
 #include <vector>
@@ -14,30 +14,30 @@ namespace dstack::shim {
 // The command line and the variables that stand in for it. A flag beats its variable; an empty variable counts as
 // unset.
 struct Options {
-  std::filesystem::path home;          // absolute
-  std::filesystem::path binary_path;   // of dstack-shim itself
+  std::filesystem::path home;         // absolute
+  std::filesystem::path binary_path;  // of dstack-shim itself
   int http_port = 10998;
   spdlog::level::level_enum log_level = spdlog::level::info;
 
-  std::string runner_download_url;     // empty: none
+  std::string runner_download_url;  // empty: none
   std::filesystem::path runner_binary_path = "/usr/local/bin/dstack-runner";
   int runner_http_port = 10999;
   int runner_ssh_port = 10022;
-  std::string runner_ssh_log_level;    // empty: not passed on
+  std::string runner_ssh_log_level;  // empty: not passed on
   std::string runner_log_level = "info";
 
   int dcgm_exporter_http_port = 10997;
   int dcgm_exporter_interval_ms = 5000;
-  std::string dcgm_address;            // empty: the embedded host engine
+  std::string dcgm_address;  // empty: the embedded host engine
 
-  std::vector<std::string> pass_env;   // names of variables that containers get if they are set
+  std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
-  std::string pjrt_device;             // empty: not set in containers
+  std::string pjrt_device;  // empty: not set in containers
   bool service = false;
 };
 
-// The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are printed,
-// and so is what is wrong with the command line, on stderr.
+// The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
+// printed, and so is what is wrong with the command line, on stderr.
 using Command = std::variant<Options, client::RunOptions, int>;
 
 Command parse_command_line(int argc, const char* const* argv);

@@ -10,8 +10,8 @@
 
 namespace dstack::shim {
 
-// Ends the daemon, on SIGINT, SIGTERM or a request: the server accepts no more, requests in flight have 5 s (200 ms with
-// force), then their waits and connections are broken off. The process is gone 2 s after that, whatever hangs: the
+// Ends the daemon, on SIGINT, SIGTERM or a request: the server accepts no more, requests in flight have 5 s (200 ms
+// with force), then their waits and connections are broken off. The process is gone 2 s after that, whatever hangs: the
 // journals stand a hard end at any instant.
 class Shutdown {
  public:

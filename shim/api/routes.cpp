@@ -21,7 +21,8 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks) {
     const auto local = request.query.find("local");
     return Response::json(to_json(tasks.list(local != request.query.end() && local->second == "1")));
   });
-  server.get("/api/tasks/{id}", [&tasks](const Request& request) { return Response::json(to_json(tasks.info(id_of(request)))); });
+  server.get("/api/tasks/{id}",
+             [&tasks](const Request& request) { return Response::json(to_json(tasks.info(id_of(request)))); });
   server.post_json("/api/tasks", [&tasks](const Request& request) {
     SubmitRequest submitted = read_submit(request.body);
     return Response::json(to_json(tasks.submit(std::move(submitted.config), std::move(submitted.registry_password))));
@@ -49,8 +50,10 @@ void add_component_routes(http::Server& server, component::Components& component
 void add_instance_routes(http::Server& server) {
   server.get("/api/instance/health", [](const Request&) { return Response::json({{"dcgm", nullptr}}); });
   server.get("/api/instance/info", [](const Request&) { return Response::json(json::object()); });
-  server.get("/metrics/tasks/{id}", [](const Request&) { return Response::text(404, "DCGM Exporter is not available\n"); });
-  server.get("/metrics", [](const Request&) -> Response { throw Error(ErrorKind::not_implemented, "not implemented yet"); });
+  server.get("/metrics/tasks/{id}",
+             [](const Request&) { return Response::text(404, "DCGM Exporter is not available\n"); });
+  server.get("/metrics",
+             [](const Request&) -> Response { throw Error(ErrorKind::not_implemented, "not implemented yet"); });
 }
 
 }  // namespace

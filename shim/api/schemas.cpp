@@ -168,7 +168,8 @@ json to_json(const std::vector<task::TaskListItem>& items) {
 json to_json(const std::vector<component::ComponentInfo>& components) {
   json list = json::array();
   for (const auto& component : components) {
-    list.push_back({{"name", component.name}, {"version", component.version}, {"status", component::name_of(component.status)}});
+    list.push_back(
+        {{"name", component.name}, {"version", component.version}, {"status", component::name_of(component.status)}});
   }
   return {{"components", std::move(list)}};
 }

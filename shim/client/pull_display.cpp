@@ -38,8 +38,9 @@ void PullDisplay::show(const TaskView& task) {
 void PullDisplay::show_bar(const TaskView& task) {
   constexpr std::size_t width = 30;
   const auto filled = static_cast<std::size_t>(percent(task)) * width / 100;
-  std::cerr << std::format("\rpulling [{}{}] {} of {}{}\033[K", std::string(filled, '#'), std::string(width - filled, ' '),
-                           in_megabytes(task.downloaded), task.total_is_final ? "" : "at least ", in_megabytes(task.total))
+  std::cerr << std::format("\rpulling [{}{}] {} of {}{}\033[K", std::string(filled, '#'),
+                           std::string(width - filled, ' '), in_megabytes(task.downloaded),
+                           task.total_is_final ? "" : "at least ", in_megabytes(task.total))
             << std::flush;
   bar_open_ = true;
 }
@@ -48,8 +49,8 @@ void PullDisplay::show_line(const TaskView& task) {
   const std::int64_t tenth = percent(task) / 10;
   if (tenth <= last_tenth_) return;
   last_tenth_ = tenth;
-  std::cerr << std::format("pulling: {} of {}{}\n", in_megabytes(task.downloaded), task.total_is_final ? "" : "at least ",
-                           in_megabytes(task.total));
+  std::cerr << std::format("pulling: {} of {}{}\n", in_megabytes(task.downloaded),
+                           task.total_is_final ? "" : "at least ", in_megabytes(task.total));
 }
 
 void PullDisplay::finish() {

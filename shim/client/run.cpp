@@ -32,7 +32,8 @@ std::string random_uuid() {
   const std::uint32_t b = random();
   const std::uint32_t c = random();
   const std::uint32_t d = random();
-  return std::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xfff, 0x8000 | (c >> 18), c & 0xffff, d);
+  return std::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xfff, 0x8000 | (c >> 18), c & 0xffff,
+                     d);
 }
 
 json task_of(const RunOptions& options, const std::string& id, const std::string& name) {
@@ -168,7 +169,8 @@ class Run {
       if (task.status == "running") {
         display.finish();
         if (task.runner_port) return task.runner_port;
-        throw Error(ErrorKind::unavailable, std::format("the container has no port {} of a runner", options_.runner_http_port));
+        throw Error(ErrorKind::unavailable,
+                    std::format("the container has no port {} of a runner", options_.runner_http_port));
       }
       pause();
     }

@@ -13,17 +13,17 @@ namespace dstack::shim::client {
 // dstack-shim run: what a person asks of a running shim.
 struct RunOptions {
   int shim_port = 10998;
-  int runner_http_port = 10999;       // the shim's setting, inside of containers
+  int runner_http_port = 10999;  // the shim's setting, inside of containers
   std::string image = "ubuntu:24.04";
-  std::string name;                   // empty: one is made up
-  std::string gpus = "0";             // a number or "all"
+  std::string name;        // empty: one is made up
+  std::string gpus = "0";  // a number or "all"
   double cpus = 0;
-  std::uint64_t memory = 0;           // bytes
-  std::uint64_t shm_size = 0;         // bytes
+  std::uint64_t memory = 0;              // bytes
+  std::uint64_t shm_size = 0;            // bytes
   std::vector<std::string> environment;  // K=V
   std::vector<std::string> volumes;      // HOST:PATH
   std::string working_dir;
-  std::string user;                   // name or uid, with ":group" or ":gid" if need be
+  std::string user;  // name or uid, with ":group" or ":gid" if need be
   bool detach = false;
   bool remove = false;
   std::vector<std::string> command;

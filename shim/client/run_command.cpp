@@ -7,7 +7,8 @@ namespace dstack::shim::client {
 namespace {
 
 std::string check_gpus(const std::string& text) {
-  if (text == "all" || (!text.empty() && text.size() < 5 && text.find_first_not_of("0123456789") == std::string::npos)) return {};
+  if (text == "all" || (!text.empty() && text.size() < 5 && text.find_first_not_of("0123456789") == std::string::npos))
+    return {};
   return "neither a number nor all: " + text;
 }
 
@@ -28,7 +29,9 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   CLI::App* run = app.add_subcommand("run", "Run a command in a container through a running shim");
   run->add_option("--image", options.image, "Image to run in")->capture_default_str();
   run->add_option("--name", options.name, "Name of the task (default: one is made up)");
-  run->add_option("--gpus", options.gpus, "How many GPUs, or all")->check(CLI::Validator(check_gpus, ""))->capture_default_str();
+  run->add_option("--gpus", options.gpus, "How many GPUs, or all")
+      ->check(CLI::Validator(check_gpus, ""))
+      ->capture_default_str();
   run->add_option("--cpus", options.cpus, "Processors, as 1.5")->check(CLI::NonNegativeNumber);
   run->add_option("--memory", options.memory, "Memory limit, as 512MB")->transform(CLI::AsSizeValue(false));
   run->add_option("--shm-size", options.shm_size, "Size of /dev/shm, as 1GB")->transform(CLI::AsSizeValue(false));

@@ -53,7 +53,8 @@ void RunnerApi::run() { call("POST", "/api/run", ""); }
 void RunnerApi::stop() { call("POST", "/api/stop", ""); }
 
 bool RunnerApi::pull(std::string& output, std::optional<JobEnd>& end) {
-  const nlohmann::json answer = dstack::json::parse_object(call("GET", std::format("/api/pull?timestamp={}", timestamp_), ""));
+  const nlohmann::json answer =
+      dstack::json::parse_object(call("GET", std::format("/api/pull?timestamp={}", timestamp_), ""));
   const ObjectReader reader(answer);
   reader.objects("job_logs", [&](const ObjectReader& event) { output += decode_base64(event.string("message")); });
   reader.objects("job_states", [&](const ObjectReader& state) {
@@ -69,9 +70,11 @@ bool RunnerApi::pull(std::string& output, std::optional<JobEnd>& end) {
 }
 
 std::string RunnerApi::call(const std::string& method, const std::string& path, const std::string& body) {
-  const http::ClientResponse response = client_.send({.method = method, .path = path, .body = body, .total_limit = answer_limit});
+  const http::ClientResponse response =
+      client_.send({.method = method, .path = path, .body = body, .total_limit = answer_limit});
   if (response.status != 200) {
-    throw Error(ErrorKind::unavailable, std::format("the runner answers {} to {}: {}", response.status, path, response.body));
+    throw Error(ErrorKind::unavailable,
+                std::format("the runner answers {} to {}: {}", response.status, path, response.body));
   }
   return response.body;
 }

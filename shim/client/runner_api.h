@@ -10,7 +10,7 @@
 namespace dstack::shim::client {
 
 struct JobEnd {
-  std::string state;    // "done", "failed", "terminated"
+  std::string state;  // "done", "failed", "terminated"
   std::string reason;
   std::string message;
   std::optional<std::int64_t> exit_status;  // -1 for a signal

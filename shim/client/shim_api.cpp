@@ -17,7 +17,9 @@ constexpr std::chrono::seconds answer_limit{30};
 }  // namespace
 
 ShimApi::ShimApi(int port, int runner_http_port)
-    : port_(port), runner_http_port_(runner_http_port), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
+    : port_(port),
+      runner_http_port_(runner_http_port),
+      client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
 void ShimApi::submit(const json& task) { call("POST", "/api/tasks", task.dump()); }
 
@@ -54,7 +56,8 @@ json ShimApi::call(const std::string& method, const std::string& path, const std
   }
   if (response.status != 200) {
     while (response.body.ends_with('\n')) response.body.pop_back();
-    throw Error(ErrorKind::unavailable, response.body.empty() ? std::format("the shim answers {}", response.status) : response.body);
+    throw Error(ErrorKind::unavailable,
+                response.body.empty() ? std::format("the shim answers {}", response.status) : response.body);
   }
   return response.body.empty() ? json::object() : dstack::json::parse_object(response.body);
 }

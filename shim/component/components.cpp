@@ -32,8 +32,9 @@ void Components::ensure_runner(const std::string& download_url) {
   if (std::filesystem::exists(runner_.path)) {
     look_at(runner_);
   } else if (download_url.empty()) {
-    spdlog::warn("the runner {} is missing and there is no URL to download it from: tasks will fail until it is installed",
-                 runner_.path.string());
+    spdlog::warn(
+        "the runner {} is missing and there is no URL to download it from: tasks will fail until it is installed",
+        runner_.path.string());
   } else {
     install_now(runner_, download_url, {});
   }
@@ -54,7 +55,8 @@ void Components::install(const std::string& name, const std::string& url) {
   component.info.status = ComponentStatus::installing;
   // The one before has ended, or is about to.
   previous = std::move(component.installation);
-  component.installation = std::jthread([this, &component, url](std::stop_token stop) { install_now(component, url, stop); });
+  component.installation =
+      std::jthread([this, &component, url](std::stop_token stop) { install_now(component, url, stop); });
 }
 
 Components::Component& Components::find(const std::string& name) {

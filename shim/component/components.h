@@ -36,8 +36,8 @@ class Components {
 
   std::vector<ComponentInfo> list() const;
 
-  // Begins an installation and returns. Throws Error: invalid ("empty name", "unknown component", "empty url"), conflict
-  // while one of this component is under way.
+  // Begins an installation and returns. Throws Error: invalid ("empty name", "unknown component", "empty url"),
+  // conflict while one of this component is under way.
   void install(const std::string& name, const std::string& url);
 
  private:

@@ -55,14 +55,17 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
   for (int redirects = 0; redirects <= redirect_limit; ++redirects) {
     const Url url = parse_url(address);
     http::Client client({.base_url = url.base});
-    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (rest.count() <= 0) throw Error(ErrorKind::timed_out, "download " + printable(address) + ": not done within 10 min");
-    const http::ClientResponse response = client.stream({.path = url.path, .total_limit = rest},
-                                                        [&](std::string_view piece) {
-                                                          os::write_all(fd, piece, file.string());
-                                                          return true;
-                                                        },
-                                                        stop);
+    const auto rest =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (rest.count() <= 0)
+      throw Error(ErrorKind::timed_out, "download " + printable(address) + ": not done within 10 min");
+    const http::ClientResponse response = client.stream(
+        {.path = url.path, .total_limit = rest},
+        [&](std::string_view piece) {
+          os::write_all(fd, piece, file.string());
+          return true;
+        },
+        stop);
     if (response.status == 200) return;
     const auto location = response.headers.find("location");
     if (response.status < 300 || response.status >= 400 || location == response.headers.end()) {
@@ -70,7 +73,8 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     }
     const std::string next = resolve(url, location->second);
     if (url.scheme == "https" && !next.starts_with("https://")) {
-      throw Error(ErrorKind::unavailable, std::format("download {}: redirected to {}", printable(address), printable(next)));
+      throw Error(ErrorKind::unavailable,
+                  std::format("download {}: redirected to {}", printable(address), printable(next)));
     }
     address = next;
   }
@@ -80,9 +84,8 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
 }  // namespace
 
 std::string ask_version(const std::filesystem::path& file, const std::string& name) {
-  const auto result = os::run_command({.arguments = {file.string(), "--version"},
-                                       .environment = std::vector<std::string>{},
-                                       .limit = version_limit});
+  const auto result = os::run_command(
+      {.arguments = {file.string(), "--version"}, .environment = std::vector<std::string>{}, .limit = version_limit});
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it {}", file.string(), result.describe()));
   }
@@ -93,13 +96,14 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
   std::string more;
   words >> program >> word >> version;
   if (program != name || version.empty() || words >> more) {
-    throw Error(ErrorKind::unavailable,
-                std::format("ask {} for its version: it says {}, which is not {}", file.string(), printable(result.output), name));
+    throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it says {}, which is not {}",
+                                                    file.string(), printable(result.output), name));
   }
   return version;
 }
 
-Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop) : target_(std::move(target)) {
+Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop)
+    : target_(std::move(target)) {
   std::string name = target_.string() + ".XXXXXX";
   os::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) throw os_error("create a temporary file beside", target_.string());

@@ -37,7 +37,8 @@ bool another_shim_runs() {
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
     const std::string name = entry.path().filename().string();
-    if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid())) continue;
+    if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid()))
+      continue;
     if (os::try_read_file(entry.path() / "comm") == "dstack-shim\n") return true;
   }
   return false;
@@ -77,7 +78,8 @@ void KeyRing::release(const std::string& holder) {
 void KeyRing::remove_leftovers() {
   const std::scoped_lock lock(mutex_);
   std::vector<User> affected;
-  std::ranges::copy_if(local_users(), std::back_inserter(affected), [](const User& user) { return has_our_keys(user); });
+  std::ranges::copy_if(local_users(), std::back_inserter(affected),
+                       [](const User& user) { return has_our_keys(user); });
   if (affected.empty() || another_shim_runs()) return;
   for (const User& user : affected) {
     try {

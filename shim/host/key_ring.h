@@ -27,8 +27,8 @@ class KeyRing {
   // them. The keys of a user who no longer exists have gone with the user.
   void release(const std::string& holder);
 
-  // At start, after every restore(): removes lines of ours that no task holds from the files of this host's users. Where
-  // another dstack-shim runs on this host they may be that one's and stay. Failures are logged.
+  // At start, after every restore(): removes lines of ours that no task holds from the files of this host's users.
+  // Where another dstack-shim runs on this host they may be that one's and stay. Failures are logged.
   void remove_leftovers();
 
  private:

@@ -41,7 +41,8 @@ class Tree {
       });
     }
     if (failure_) throw Error(*failure_);
-    if (::unlinkat(parent_, name_.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) throw os_error("remove folder", name_);
+    if (::unlinkat(parent_, name_.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+      throw os_error("remove folder", name_);
   }
 
  private:
@@ -53,7 +54,8 @@ class Tree {
 
   template <typename Take>
   static void for_each_entry(int folder, Take take) {
-    const std::unique_ptr<DIR, CloseDirectory> stream(::fdopendir(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+    const std::unique_ptr<DIR, CloseDirectory> stream(
+        ::fdopendir(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
     if (!stream) throw os_error("list folder", "");
     while (const dirent* entry = ::readdir(stream.get())) {
       const std::string_view name = entry->d_name;
@@ -114,7 +116,7 @@ class Tree {
 
 void remove_tree(const std::filesystem::path& folder, const std::string& name) {
   const os::UniqueFd parent = os::open_file(folder, O_RDONLY | O_DIRECTORY);
-  struct stat status {};
+  struct stat status{};
   if (::fstatat(parent.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return;
     throw os_error("look at", (folder / name).string());

@@ -6,8 +6,8 @@
 namespace dstack::shim::host {
 
 // Removes the entry `name` of `folder` and everything below it, through descriptors of folders and without following a
-// link: what lies below may have been made by a hostile job. Any depth in constant memory and descriptors. An entry that
-// is not there is fine. Throws Error for what cannot be removed; the rest is gone then.
+// link: what lies below may have been made by a hostile job. Any depth in constant memory and descriptors. An entry
+// that is not there is fine. Throws Error for what cannot be removed; the rest is gone then.
 void remove_tree(const std::filesystem::path& folder, const std::string& name);
 
 // unlink(2); a file that is not there is fine. Throws Error.

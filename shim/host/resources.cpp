@@ -29,12 +29,14 @@ struct FreeAddresses {
 template <typename Address>
 int prefix_length(const Address& mask) {
   int bits = 0;
-  for (const unsigned char byte : std::bit_cast<std::array<unsigned char, sizeof(Address)>>(mask)) bits += std::popcount(byte);
+  for (const unsigned char byte : std::bit_cast<std::array<unsigned char, sizeof(Address)>>(mask))
+    bits += std::popcount(byte);
   return bits;
 }
 
 std::optional<std::string> as_cidr(const ifaddrs& entry) {
-  if (entry.ifa_addr == nullptr || entry.ifa_netmask == nullptr || (entry.ifa_flags & IFF_LOOPBACK) != 0) return std::nullopt;
+  if (entry.ifa_addr == nullptr || entry.ifa_netmask == nullptr || (entry.ifa_flags & IFF_LOOPBACK) != 0)
+    return std::nullopt;
   std::array<char, INET6_ADDRSTRLEN> text{};
   int prefix = 0;
   const void* address = nullptr;
@@ -75,13 +77,13 @@ int count_cpus() {
 }
 
 std::uint64_t total_memory() {
-  struct sysinfo info {};
+  struct sysinfo info{};
   if (::sysinfo(&info) != 0) return 0;
   return std::uint64_t{info.totalram} * info.mem_unit;
 }
 
 std::uint64_t free_disk(const std::filesystem::path& path) {
-  struct statvfs status {};
+  struct statvfs status{};
   if (::statvfs(path.c_str(), &status) != 0) {
     spdlog::error("look at the disk of {}: {}", path.string(), describe_errno(errno));
     return 0;

@@ -63,7 +63,8 @@ bool belongs_to(const docker::ContainerDetails& container, const std::string& ta
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
                       const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const {
   end_with(reason::executor_error, [&] { prepare(state, publish, stops.terminate); });
-  end_with(reason::creating_container_error, [&] { pull(state, registry_password, publish, on_progress, stops.terminate); });
+  end_with(reason::creating_container_error,
+           [&] { pull(state, registry_password, publish, on_progress, stops.terminate); });
   throw_if_stopped(stops.terminate);
   end_with(reason::creating_container_error, [&] { create(state, publish, stops.exit); });
   throw_if_stopped(stops.terminate);

@@ -53,12 +53,13 @@ class Launcher {
       : parts_(parts), store_(store), settings_(std::move(settings)) {}
 
   struct Stops {
-    std::stop_token terminate;  // not heard while the engine makes or starts the container: nobody has to guess if it did
-    std::stop_token exit;       // the process leaves: always heard
+    std::stop_token
+        terminate;         // not heard while the engine makes or starts the container: nobody has to guess if it did
+    std::stop_token exit;  // the process leaves: always heard
   };
 
-  // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when a stop ended a step; what was taken by
-  // then is left for the ending to give back.
+  // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when a stop ended a step; what was taken
+  // by then is left for the ending to give back.
   void launch(TaskState& state, const Secret& registry_password, const Publish& publish,
               const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const;
 

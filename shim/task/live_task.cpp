@@ -103,9 +103,8 @@ void LiveTask::remove() {
 void LiveTask::wait_for(std::unique_lock<std::mutex>& lock, seconds limit, const char* what,
                         const std::function<bool()>& done) {
   const std::uint64_t failures = failures_;
-  const bool heard = tools_.clock.wait_until(lock, changed_, tools_.clock.now() + limit, [&] {
-    return done() || failures_ != failures || exit_.stop_requested();
-  });
+  const bool heard = tools_.clock.wait_until(lock, changed_, tools_.clock.now() + limit,
+                                             [&] { return done() || failures_ != failures || exit_.stop_requested(); });
   if (done()) return;
   const std::string reason = exit_.stop_requested() ? "dstack-shim is shutting down"
                              : heard                ? failure_ + " (it is tried again)"

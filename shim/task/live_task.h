@@ -29,9 +29,9 @@ struct TaskTools {
   os::Clock& clock;
 };
 
-// One task while the shim runs. Whoever wants something of it (an API thread, the watcher) writes the wish down and sees
-// to it that the task has a worker; the worker takes one step after the other and goes when there is nothing to do.
-// So whatever happens to a task happens on one thread at a time, and a task that just runs has none.
+// One task while the shim runs. Whoever wants something of it (an API thread, the watcher) writes the wish down and
+// sees to it that the task has a worker; the worker takes one step after the other and goes when there is nothing to
+// do. So whatever happens to a task happens on one thread at a time, and a task that just runs has none.
 //
 // A step that fails is tried again, by itself with a growing pause and at once when somebody asks again.
 class LiveTask : public std::enable_shared_from_this<LiveTask> {
@@ -46,8 +46,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   bool is_local() const;
   bool has_container(const std::string& container_id) const;
 
-  // Returns when the task is terminated. Throws Error if an attempt fails, or takes 8 s longer than `grace`: the task is
-  // then still being terminated. A task that is terminated keeps its first reason.
+  // Returns when the task is terminated. Throws Error if an attempt fails, or takes 8 s longer than `grace`: the task
+  // is then still being terminated. A task that is terminated keeps its first reason.
   TaskInfo terminate(Ending ending, std::chrono::seconds grace);
 
   // Returns when nothing is left of it. Throws Error (conflict) unless it is terminated, and otherwise as terminate.

@@ -55,7 +55,8 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine)
   state.ports.emplace();
   if (container.status == ContainerStatus::created) {
     state.status = TaskStatus::creating;
-    state.ending = {.reason = reason::creating_container_error, .message = "dstack-shim was restarted before the start"};
+    state.ending = {.reason = reason::creating_container_error,
+                    .message = "dstack-shim was restarted before the start"};
     return state;
   }
   state.status = TaskStatus::running;

@@ -41,9 +41,9 @@ struct TaskState {
   TaskConfig config;
   std::string container_name;
   TaskStatus status = TaskStatus::pending;
-  std::string container_id;                                    // empty until the engine has told it
-  std::optional<std::vector<docker::PortMapping>> ports;       // from the start on
-  std::optional<std::vector<std::string>> gpu_ids;             // from preparing on
+  std::string container_id;                               // empty until the engine has told it
+  std::optional<std::vector<docker::PortMapping>> ports;  // from the start on
+  std::optional<std::vector<std::string>> gpu_ids;        // from preparing on
   // What is taken, or about to be. Giving back is idempotent, so that "about to" is enough to know.
   bool holds_keys = false;
   bool holds_volumes = false;

@@ -65,8 +65,8 @@ TaskConfig read_config(const dstack::json::ObjectReader& reader) {
   config.volume_mounts = read_volume_mounts(reader, "volume_mounts");
   config.instance_mounts = read_instance_mounts(reader, "instance_mounts");
   reader.objects("gpu_devices", [&config](const dstack::json::ObjectReader& device) {
-    config.gpu_devices.push_back({.path_on_host = device.string("path_on_host"),
-                                  .path_in_container = device.string("path_in_container")});
+    config.gpu_devices.push_back(
+        {.path_on_host = device.string("path_on_host"), .path_in_container = device.string("path_in_container")});
   });
   config.host_ssh_user = reader.string("host_ssh_user");
   config.host_ssh_keys = reader.strings("host_ssh_keys");

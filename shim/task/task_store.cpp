@@ -25,7 +25,8 @@ std::string serialise(const TaskState& state) {
   json ports;
   if (state.ports) {
     ports = json::array();
-    for (const docker::PortMapping& port : *state.ports) ports.push_back({{"host", port.host}, {"container", port.container}});
+    for (const docker::PortMapping& port : *state.ports)
+      ports.push_back({{"host", port.host}, {"container", port.container}});
   }
   json ending;
   if (state.ending) ending = {{"reason", state.ending->reason}, {"message", state.ending->message}};
@@ -110,7 +111,8 @@ std::vector<TaskState> TaskStore::load() const {
       if (state.container_name != name) throw Error(ErrorKind::invalid, "container_name: not its folder's name");
       states.push_back(std::move(state));
     } catch (const Error& error) {
-      spdlog::error("journal {} cannot be read, its task is not restored: {}", printable(journal.string()), error.what());
+      spdlog::error("journal {} cannot be read, its task is not restored: {}", printable(journal.string()),
+                    error.what());
     }
   }
   return states;

@@ -32,7 +32,9 @@ class TaskStore {
   void remove(const std::string& container_name) const;
 
   std::filesystem::path runner_folder(const std::string& container_name) const { return runners_ / container_name; }
-  std::filesystem::path pull_log(const std::string& container_name) const { return tasks_ / container_name / "pull.log"; }
+  std::filesystem::path pull_log(const std::string& container_name) const {
+    return tasks_ / container_name / "pull.log";
+  }
   // Whether this path is a runner folder of this home: whose container mounts it is ours.
   bool owns(const std::filesystem::path& runner_folder) const;
 

@@ -30,7 +30,8 @@ std::string refusal(Json object, const std::string& field, Json value) {
 }  // namespace
 
 TEST_CASE("defaults stand in for absent fields and for null") {
-  for (const Json& object : {minimal(), Json::parse(R"({"id":"1","name":"job","image_name":"app:1","container_user":null,
+  for (const Json& object :
+       {minimal(), Json::parse(R"({"id":"1","name":"job","image_name":"app:1","container_user":null,
        "privileged":null,"gpu":null,"cpu":null,"memory":null,"network_mode":null,"volumes":null,"host_ssh_keys":null})")}) {
     const task::TaskConfig config = read(object).config;
     CHECK(config.container_user == "root");
@@ -81,7 +82,8 @@ TEST_CASE("odd users, images and paths are kept byte for byte, but for NUL") {
   CHECK(config.instance_mounts.at(0).path == "/\"z");
   CHECK(refusal(minimal(), "container_user", std::string("a\0", 2)).starts_with("container_user"));
   CHECK(refusal(minimal(), "image_name", "app\n:1").starts_with("image_name"));
-  CHECK(refusal(minimal(), "instance_mounts", {{{"instance_path", "relative"}, {"path", "/x"}}}).starts_with("instance_mounts.instance_path"));
+  CHECK(refusal(minimal(), "instance_mounts", {{{"instance_path", "relative"}, {"path", "/x"}}})
+            .starts_with("instance_mounts.instance_path"));
 }
 
 TEST_CASE("a key with a line break inside is refused, one with its line end is trimmed") {
@@ -132,7 +134,8 @@ TEST_CASE("a running task tells its ports and numbers") {
   task::TaskInfo info{.id = "1", .status = task::TaskStatus::running};
   info.ports = {{.host = 5, .container = 10999}};
   info.gpu_ids.emplace();
-  info.pull_progress = docker::PullProgress{.downloaded_bytes = 1, .extracted_bytes = 2, .total_bytes = 3, .is_total_bytes_final = true};
+  info.pull_progress =
+      docker::PullProgress{.downloaded_bytes = 1, .extracted_bytes = 2, .total_bytes = 3, .is_total_bytes_final = true};
   CHECK(api::to_json(info).dump() ==
         R"({"container_id":"","container_name":"","gpus_ids":[],"id":"1","image_pull_progress":{"downloaded_bytes":1,)"
         R"("extracted_bytes":2,"is_total_bytes_final":true,"total_bytes":3},"ports":[{"container":10999,"host":5}],)"

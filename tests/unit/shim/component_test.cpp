@@ -99,7 +99,8 @@ TEST_CASE_METHOD(Fixture, "a download that fails leaves the old file and its sta
   write_target(program("dstack-runner version 0.1"));
   Components components(target, "/shim");
   components.ensure_runner("");
-  for (const std::string& from : {url("/missing"), std::string("http://127.0.0.1:1/x"), std::string("file:///etc/passwd")}) {
+  for (const std::string& from :
+       {url("/missing"), std::string("http://127.0.0.1:1/x"), std::string("file:///etc/passwd")}) {
     components.install("dstack-runner", from);
     await_end(components);
     CHECK(runner(components).version == "0.1");

@@ -29,7 +29,7 @@ std::string changed(std::string text, const KeyChange& change) {
 }
 
 struct stat status_of(const fs::path& path) {
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::lstat(path.c_str(), &status) == 0);
   return status;
 }
@@ -71,7 +71,8 @@ TEST_CASE("a last line without an end gets one before ours") {
 }
 
 TEST_CASE("foreign lines stay byte for byte") {
-  const std::string foreign = "# comment\r\n\n  \t" + key_b + "\ncommand=\"x\" " + key_a + "\n\xff\xfe not text\n" + key_a + " # added by dstack-shim too\n";
+  const std::string foreign = "# comment\r\n\n  \t" + key_b + "\ncommand=\"x\" " + key_a + "\n\xff\xfe not text\n" +
+                              key_a + " # added by dstack-shim too\n";
   CHECK(changed(changed(foreign, {.add = {"ssh-ed25519 AAAAnew"}}), {.remove = {"ssh-ed25519 AAAAnew"}}) == foreign);
   CHECK(changed(foreign, {.remove = {key_a, key_b}, .remove_others = true}) == foreign);
 }
@@ -134,6 +135,19 @@ TEST_CASE_METHOD(Fixture, "a file of root's in the user's folder stays root's") 
   CHECK(os::read_file(file) == "foreign\n" + key_a + suffix + "\n");
   CHECK(status_of(file).st_uid == 0);
   CHECK((status_of(file).st_mode & 07777) == 0644);
+}
+
+TEST_CASE_METHOD(Fixture, "a folder of root's is handled as root") {
+  if (::geteuid() != 0) SKIP("needs root");
+  fs::create_directories(file.parent_path());
+  REQUIRE(::chmod(file.parent_path().c_str(), 0755) == 0);
+  std::ofstream(file) << "foreign\n";
+  change_our_keys(user, {.add = {key_a}});
+  CHECK(os::read_file(file) == "foreign\n" + key_a + suffix + "\n");
+  CHECK(status_of(file).st_uid == 0);
+  CHECK(has_our_keys(user));
+  change_our_keys(user, {.remove = {key_a}});
+  CHECK(os::read_file(file) == "foreign\n");
 }
 
 TEST_CASE_METHOD(Fixture, "a link to a file of the user's is followed, and stays a link") {

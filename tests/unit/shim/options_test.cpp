@@ -47,7 +47,8 @@ TEST_CASE("the defaults are those of the contract") {
   CHECK(options.dcgm_exporter_http_port == 10997);
   CHECK(options.dcgm_exporter_interval_ms == 5000);
   CHECK(options.dcgm_address.empty());
-  CHECK(options.pass_env == std::vector<std::string>{"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"});
+  CHECK(options.pass_env ==
+        std::vector<std::string>{"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"});
   CHECK_FALSE(options.privileged);
   CHECK(options.pjrt_device.empty());
   CHECK_FALSE(options.service);
@@ -106,8 +107,9 @@ TEST_CASE("serve is the daemon, with flags before and after it") {
 }
 
 TEST_CASE("run takes everything after the dashes as the command") {
-  const Command command = parse({"run", "--image", "app:1", "--env", "A=b c", "--env", "D=", "--volume", "/h:/c", "--memory", "1KiB",
-                                 "--shim-http-port", "5", "--rm", "--", "sh", "-c", "exit 3", "--rm"});
+  const Command command =
+      parse({"run", "--image", "app:1", "--env", "A=b c", "--env", "D=", "--volume", "/h:/c", "--memory", "1KiB",
+             "--shim-http-port", "5", "--rm", "--", "sh", "-c", "exit 3", "--rm"});
   const auto& run = std::get<client::RunOptions>(command);
   CHECK(run.image == "app:1");
   CHECK(run.environment == std::vector<std::string>{"A=b c", "D="});

@@ -94,7 +94,8 @@ struct TaskFixture {
         : client(docker::engine_at_socket(host.engine.socket_path()), host.clock),
           puller(client, host.clock),
           keys([&host](const std::string& name) { return host.user(name); }),
-          tasks(host.home, {client, puller, keys, host.volumes, host.gpus}, {.runner_binary = host.runner}, host.clock) {
+          tasks(host.home, {client, puller, keys, host.volumes, host.gpus}, {.runner_binary = host.runner},
+                host.clock) {
       tasks.restore();
     }
   };
@@ -160,13 +161,14 @@ struct TaskFixture {
 class Gate {
  public:
   Gate(FakeEngine& engine, const std::string& line) {
-    engine.on(line,
-              [this, &engine](const FakeEngine::Request& request, FakeEngine::Reply& reply) {
-                reached_.set_value();
-                opened_.wait();
-                engine.as_usual(request, reply);
-              },
-              1);
+    engine.on(
+        line,
+        [this, &engine](const FakeEngine::Request& request, FakeEngine::Reply& reply) {
+          reached_.set_value();
+          opened_.wait();
+          engine.as_usual(request, reply);
+        },
+        1);
   }
   void await() { reached_.get_future().wait(); }
   void open() { open_.set_value(); }

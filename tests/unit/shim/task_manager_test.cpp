@@ -21,7 +21,8 @@ TEST_CASE_METHOD(TaskFixture, "a task goes from submit to its removal, and leave
   CHECK(submitted.container_name == container());
   CHECK_FALSE(submitted.ports);
   const task::TaskInfo running = await_status(TaskStatus::running);
-  CHECK(running.ports == std::vector<docker::PortMapping>{{.host = 40000, .container = 10022}, {.host = 40001, .container = 10999}});
+  CHECK(running.ports ==
+        std::vector<docker::PortMapping>{{.host = 40000, .container = 10022}, {.host = 40001, .container = 10999}});
   CHECK(running.container_id == engine.container(container())->id);
   CHECK(running.termination_reason.empty());
   CHECK(std::filesystem::is_directory(home / "runners" / container()));
@@ -166,6 +167,8 @@ TEST_CASE_METHOD(TaskFixture, "a terminate while the container is being made lea
   tasks().submit(config(), Secret());
   gate.await();
   auto ended = terminate_meanwhile();
+  // It waits for the task, so the launcher has been told.
+  clock.await_deadline_within(8s);
   gate.open();
   CHECK(ended.get().termination_reason == "aborted_by_user");
   CHECK(engine.containers().empty());
@@ -181,7 +184,8 @@ TEST_CASE_METHOD(TaskFixture, "a terminate while the container is being started 
   for (const auto& container : engine.containers()) CHECK(container.status != "running");
 }
 
-TEST_CASE_METHOD(TaskFixture, "a terminate that the engine does not carry out fails after 8 s, and is tried again by itself") {
+TEST_CASE_METHOD(TaskFixture,
+                 "a terminate that the engine does not carry out fails after 8 s, and is tried again by itself") {
   run();
   engine.on("POST /containers/*", hang());
   auto ended = terminate_meanwhile();
@@ -284,7 +288,10 @@ TEST_CASE_METHOD(TaskFixture, "a volume that cannot be unmounted keeps its task 
 TEST_CASE_METHOD(TaskFixture, "a container of somebody else's by the same name stays") {
   const std::string id = [&] {
     docker::EngineClient other(docker::engine_at_socket(engine.socket_path()));
-    return other.create(container(), docker::create_body({.task_id = "1", .image = "app:1", .runner_folder = "/elsewhere/runners/x", .command = {"/r"}}));
+    return other.create(
+        container(),
+        docker::create_body(
+            {.task_id = "1", .image = "app:1", .runner_folder = "/elsewhere/runners/x", .command = {"/r"}}));
   }();
   tasks().submit(config(), Secret());
   const task::TaskInfo ended = await_status(TaskStatus::terminated);
@@ -297,8 +304,13 @@ TEST_CASE_METHOD(TaskFixture, "a container that the engine made after everybody 
   tasks();
   engine.await_listeners();
   docker::EngineClient late(docker::engine_at_socket(engine.socket_path()));
-  late.create("late", docker::create_body({.task_id = "gone", .image = "app:1", .runner_folder = home / "runners/late", .command = {"/r"}}));
-  late.create("other", docker::create_body({.task_id = "gone", .image = "app:1", .runner_folder = "/elsewhere/runners/late", .command = {"/r"}}));
+  late.create("late",
+              docker::create_body(
+                  {.task_id = "gone", .image = "app:1", .runner_folder = home / "runners/late", .command = {"/r"}}));
+  late.create(
+      "other",
+      docker::create_body(
+          {.task_id = "gone", .image = "app:1", .runner_folder = "/elsewhere/runners/late", .command = {"/r"}}));
   engine.drop_event_streams();
   while (engine.container("late")) {
     clock.advance(1s);
@@ -321,7 +333,8 @@ TEST_CASE_METHOD(TaskFixture, "missing instance folders are made, existing ones 
   std::filesystem::create_directory(existing);
   REQUIRE(::chmod(existing.c_str(), 0711) == 0);
   task::TaskConfig wanted = config();
-  wanted.instance_mounts = {{.instance_path = folder / "new/parent/leaf", .path = "/a"}, {.instance_path = existing, .path = "/b"}};
+  wanted.instance_mounts = {{.instance_path = folder / "new/parent/leaf", .path = "/a"},
+                            {.instance_path = existing, .path = "/b"}};
   run(wanted);
   const auto mode = [](const std::filesystem::path& path) {
     return static_cast<unsigned>(std::filesystem::status(path).permissions());

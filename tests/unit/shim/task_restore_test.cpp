@@ -53,8 +53,8 @@ TEST_CASE_METHOD(TaskFixture, "a task that was cut off in its pull is terminated
 TEST_CASE_METHOD(TaskFixture, "a container that was made and not started is removed after a restart") {
   engine.on("POST /containers/0*", hang);
   tasks().submit(config(), Secret());
-  engine.await("POST /containers/create");
   await([&] { return engine.container(container()).has_value(); });
+  engine.await("POST /containers/" + engine.container(container())->id + "/start");
   process.reset();
   engine.behave();
   tasks();
@@ -62,7 +62,8 @@ TEST_CASE_METHOD(TaskFixture, "a container that was made and not started is remo
   CHECK(engine.containers().empty());
 }
 
-TEST_CASE_METHOD(TaskFixture, "a container that had been started makes its task a running one, whatever the journal says") {
+TEST_CASE_METHOD(TaskFixture,
+                 "a container that had been started makes its task a running one, whatever the journal says") {
   run();
   process.reset();
   nlohmann::json old = journal();

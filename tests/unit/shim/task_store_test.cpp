@@ -18,25 +18,26 @@ namespace {
 
 TaskState full_state() {
   TaskState state;
-  state.config = {.id = "id",
-                  .name = "job",
-                  .registry_username = "user",
-                  .image_name = "app:1",
-                  .container_user = "nobody",
-                  .privileged = true,
-                  .gpu = -1,
-                  .cpu = 1.5,
-                  .memory = 1 << 20,
-                  .shm_size = 2 << 20,
-                  .network_mode = shim::docker::NetworkMode::bridge,
-                  .volumes = {{.backend = "aws", .name = "v", .volume_id = "vol-1", .init_fs = true, .device_name = "/dev/sdf"}},
-                  .volume_mounts = {{.name = "v", .path = "/v"}},
-                  .instance_mounts = {{.instance_path = "/host", .path = "/in"}},
-                  .gpu_devices = {{.path_on_host = "/dev/a", .path_in_container = "/dev/b"}},
-                  .host_ssh_user = "me",
-                  .host_ssh_keys = {"ssh-ed25519 A"},
-                  .container_ssh_keys = {"ssh-ed25519 B"},
-                  .local = true};
+  state.config = {
+      .id = "id",
+      .name = "job",
+      .registry_username = "user",
+      .image_name = "app:1",
+      .container_user = "nobody",
+      .privileged = true,
+      .gpu = -1,
+      .cpu = 1.5,
+      .memory = 1 << 20,
+      .shm_size = 2 << 20,
+      .network_mode = shim::docker::NetworkMode::bridge,
+      .volumes = {{.backend = "aws", .name = "v", .volume_id = "vol-1", .init_fs = true, .device_name = "/dev/sdf"}},
+      .volume_mounts = {{.name = "v", .path = "/v"}},
+      .instance_mounts = {{.instance_path = "/host", .path = "/in"}},
+      .gpu_devices = {{.path_on_host = "/dev/a", .path_in_container = "/dev/b"}},
+      .host_ssh_user = "me",
+      .host_ssh_keys = {"ssh-ed25519 A"},
+      .container_ssh_keys = {"ssh-ed25519 B"},
+      .local = true};
   state.container_name = "job-12345678";
   state.status = TaskStatus::running;
   state.container_id = "abc";
@@ -55,7 +56,7 @@ struct Fixture {
 };
 
 mode_t mode_of(const fs::path& path) {
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::lstat(path.c_str(), &status) == 0);
   return status.st_mode & 07777;
 }

@@ -16,6 +16,7 @@
 #include "runner/lifetime.h"
 #include "runner/logs/logs.h"
 #include "runner/options.h"
+#include "runner/ssh/connections.h"
 
 namespace dstack::runner {
 
@@ -39,8 +40,9 @@ void start(const Options& options) {
   places.ssh_port = options.ssh_port;
   job::Executor executor(options.temp_dir, places, logs);
   Lifetime lifetime(signals, executor, logs);
+  ssh::ConnectionWatch connections(options.ssh_port);
 
-  api::add_routes(server, executor, logs);
+  api::add_routes(server, executor, logs, connections);
   log_stream.add_route(server);
   server.guard([&lifetime](const http::Request&) -> std::optional<http::Response> {
     lifetime.request_seen();

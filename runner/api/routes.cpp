@@ -52,7 +52,7 @@ bool has_ipv6_loopback() {
 
 }  // namespace
 
-void add_routes(http::Server& server, job::Executor& executor, Logs& logs) {
+void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::ConnectionWatch& connections) {
   server.get("/api/healthcheck", [](const Request&) {
     return Response::json({{"service", "dstack-runner"}, {"version", version()}});
   });
@@ -71,11 +71,14 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs) {
   });
   server.upload("/api/upload_code",
                 [&executor](const Request&, http::BodyReader& body) { return upload_code(executor, body); });
-  server.post("/api/run", [&executor](const Request&) {
+  server.post("/api/run", [&executor, &connections](const Request&) {
     const auto info = executor.run();
+    connections.start();
     return info ? Response::json(to_json(*info)) : Response::empty();
   });
-  server.get("/api/pull", [&logs](const Request& request) { return logs.pull(parse_timestamp(request), 0); });
+  server.get("/api/pull", [&logs, &connections](const Request& request) {
+    return logs.pull(parse_timestamp(request), connections.seconds_without());
+  });
   server.post("/api/stop", [&executor](const Request&) {
     executor.stop();
     return Response::empty();

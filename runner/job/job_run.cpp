@@ -91,9 +91,12 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
   logs.add_state({.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
   Supervision supervision(process, terminal, events, clock, [&places] { return find_descendants(::getpid(), places.own_servers()); });
-  const Ended ended = supervision.watch(max_duration_of(submission));
+  Ended ended = supervision.watch(max_duration_of(submission));
   terminal.close_job_side();
   reader.finish();
+  logs.end_output();
+  // A job may print too much and be gone before anybody has counted.
+  if (ended.cause == Ended::Cause::by_itself && logs.quota_exceeded()) ended.cause = Ended::Cause::log_quota;
   return ended;
 }
 

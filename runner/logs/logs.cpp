@@ -62,11 +62,15 @@ class Logs::Implementation {
     states_.push_back({.time = stamps_.take(), .state = state});
   }
 
+  void end_output() {
+    job_log_.end();
+    text_maker_.wait_until_done();
+  }
+
   void finish(const JobState& end) {
     const std::scoped_lock once(finishing_);
     if (complete_) return;
-    job_log_.end();
-    text_maker_.wait_until_done();
+    end_output();
     if (const std::uint64_t lost = job_log_.lost(); lost > 0) {
       spdlog::error("{} bytes of the job's output could not be kept", lost);
     }
@@ -240,6 +244,7 @@ void Logs::set_quota(std::uint64_t bytes_an_hour) { implementation_->set_quota(b
 int Logs::quota_exceeded_fd() const { return implementation_->quota_exceeded_fd(); }
 bool Logs::quota_exceeded() const { return implementation_->quota_exceeded(); }
 void Logs::add_state(const JobState& state) { implementation_->add_state(state); }
+void Logs::end_output() { implementation_->end_output(); }
 void Logs::finish(const JobState& end) { implementation_->finish(end); }
 spdlog::sink_ptr Logs::runner_log_sink() { return implementation_->sink(); }
 http::Response Logs::pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {

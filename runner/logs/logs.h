@@ -53,6 +53,10 @@ class Logs {
   // A state that is not the last ("running").
   void add_state(const JobState& state);
 
+  // Nothing is appended any more. Waits until all plain text is in (milliseconds): then quota_exceeded() has its last
+  // value. finish() does the same; call this before where the state that ends the job hangs on that.
+  void end_output();
+
   // The job is over and its terminal is at its end; also for a job that never ran. Waits until all plain text is in
   // (milliseconds), then adds the state that ends the job; from here on pulls say has_more = false once they have
   // handed over everything, and WebSockets end. Only the first call counts.

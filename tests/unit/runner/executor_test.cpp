@@ -1,0 +1,143 @@
+#include "runner/job/executor.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "tests/support/temporary_directory.h"
+
+namespace dstack::runner::job {
+
+namespace {
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+class Runner {
+ public:
+  static Submission shell(const std::string& script) {
+    Submission submission;
+    submission.commands = {"/bin/sh", "-c", script};
+    submission.repo_dir = "/";
+    submission.repo_data.type = "virtual";
+    submission.working_dir = "/";
+    return submission;
+  }
+
+  void await_end() {
+    pollfd event{.fd = executor.over_fd(), .events = POLLIN, .revents = 0};
+    ::poll(&event, 1, -1);
+  }
+
+  nlohmann::json pull() {
+    std::string text;
+    logs.pull(0, 0).stream([&text](std::string_view piece) {
+      text += piece;
+      return true;
+    });
+    return nlohmann::json::parse(text);
+  }
+
+  std::vector<std::string> states() {
+    std::vector<std::string> names;
+    for (const auto& state : pull()["job_states"]) names.push_back(state["state"].get<std::string>());
+    return names;
+  }
+
+  RunPlaces places() const {
+    RunPlaces result;
+    result.mpi_hostfile = folder / "mpi/hostfile";
+    result.authorized_keys = folder / "keys";
+    result.profile = {.profile = folder / "profile", .hook = folder / "hook", .variables = folder / "variables"};
+    return result;
+  }
+
+  test::TemporaryDirectory folder;
+  Logs logs{folder.path()};
+  Executor executor{folder.path(), places(), logs};
+};
+
+using States = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a job goes through its states") {
+  Runner runner;
+  runner.executor.submit(Runner::shell("exit 0"));
+  const auto info = runner.executor.run();
+  REQUIRE(info);
+  CHECK(info->working_dir == "/");
+  runner.await_end();
+  CHECK(runner.states() == States{"running", "done"});
+  CHECK(runner.executor.over());
+}
+
+TEST_CASE("requests out of turn are conflicts that say why") {
+  Runner runner;
+  CHECK_THROWS_MATCHES(runner.executor.run(), Error, MessageMatches(ContainsSubstring("no job has been submitted")));
+  CHECK_THROWS_AS(runner.executor.check_upload_allowed(), Error);
+  runner.executor.submit(Runner::shell("exit 1"));
+  runner.executor.check_upload_allowed();
+  const std::filesystem::path fifo = runner.folder / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  runner.executor.submit(Runner::shell("echo ready > " + fifo.string() + "; sleep 1000"));
+  runner.executor.run();
+  CHECK(os::read_file(fifo) == "ready\n");
+  CHECK_THROWS_MATCHES(runner.executor.submit({}), Error, MessageMatches(ContainsSubstring("runs already")));
+  CHECK_THROWS_AS(runner.executor.run(), Error);
+  runner.executor.stop();
+  runner.await_end();
+  CHECK_THROWS_MATCHES(runner.executor.submit({}), Error, MessageMatches(ContainsSubstring("the job is over")));
+  CHECK_THROWS_AS(runner.executor.check_upload_allowed(), Error);
+  CHECK(runner.states() == States{"running", "terminated"});
+}
+
+TEST_CASE("a stop before the run is the end") {
+  Runner runner;
+  runner.executor.submit(Runner::shell("exit 0"));
+  runner.executor.stop();
+  runner.executor.stop();
+  CHECK(runner.states() == States{"terminated"});
+  CHECK(runner.pull()["has_more"] == false);
+  CHECK_THROWS_AS(runner.executor.run(), Error);
+}
+
+TEST_CASE("a job whose user cannot be worked out has failed before it runs") {
+  Runner runner;
+  Submission submission = Runner::shell("exit 0");
+  submission.user = UserRequest{.uid = -1, .username = {}, .gid = {}, .groupname = {}};
+  runner.executor.submit(submission);
+  CHECK_FALSE(runner.executor.run());
+  CHECK(runner.executor.over());
+  CHECK(runner.states() == States{"failed"});
+  CHECK(runner.pull()["job_states"][0]["termination_reason"] == "executor_error");
+}
+
+TEST_CASE("a job that prints more than its quota before anybody notices has failed all the same") {
+  Runner runner;
+  Submission submission = Runner::shell("i=0; while [ $i -lt 100 ]; do echo 0123456789; i=$((i+1)); done");
+  submission.log_quota_hour = 500;
+  runner.executor.submit(submission);
+  runner.executor.run();
+  runner.await_end();
+  CHECK(runner.pull()["job_states"].back()["termination_reason"] == "log_quota_exceeded");
+}
+
+TEST_CASE("a job finds its profile and its hostfile") {
+  Runner runner;
+  Submission submission = Runner::shell("grep -q DSTACK_RUN_ID profile && grep -qx 10.0.0.1 mpi/hostfile");
+  submission.working_dir = runner.folder.path().string();
+  submission.cluster.job_ips = {"10.0.0.1"};
+  runner.executor.submit(submission);
+  runner.executor.run();
+  runner.await_end();
+  CHECK(runner.states() == States{"running", "done"});
+}
+
+}  // namespace dstack::runner::job

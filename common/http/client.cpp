@@ -228,7 +228,8 @@ class Client::Implementation {
     if (receiver.too_large) throw failure(ErrorKind::unavailable, request, "the answer is too large");
     if (receiver.ended_by_taker) return std::move(receiver.response);
     if (result == CURLE_OPERATION_TIMEDOUT) {
-      throw failure(ErrorKind::timed_out, request, std::format("no connection within {}", in_words(request.connect_limit)));
+      throw failure(ErrorKind::timed_out, request,
+                    std::format("no connection within {}", in_words(request.connect_limit)));
     }
     if (result != CURLE_OK) throw failure(ErrorKind::unavailable, request, reason);
     return std::move(receiver.response);

@@ -27,8 +27,8 @@ struct Endpoint {
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string path;  // with its query, already encoded; appended to the base URL
-  std::string body;  // sent as application/json unless headers say otherwise
+  std::string path;                  // with its query, already encoded; appended to the base URL
+  std::string body;                  // sent as application/json unless headers say otherwise
   std::vector<std::string> headers;  // "Name: value"
   std::chrono::milliseconds connect_limit{5000};
   std::chrono::milliseconds total_limit{0};  // 0: none; by the client's clock
@@ -43,8 +43,8 @@ struct ClientResponse {
 // An HTTP client over libcurl that keeps its connections, but for POST, which must never be sent twice. All members may
 // be called from any thread; each call blocks until its answer is there, the limit is reached (Error, timed_out) or
 // `stop` is requested (Error, cancelled, at once). No connection, a broken one or nonsense instead of HTTP: Error
-// (unavailable) with the URL and the reason. An HTTP error status is an answer, not an Error. Redirects are not followed.
-// A proxy of the environment is used for other hosts, never for a Unix socket or the loopback interface.
+// (unavailable) with the URL and the reason. An HTTP error status is an answer, not an Error. Redirects are not
+// followed. A proxy of the environment is used for other hosts, never for a Unix socket or the loopback interface.
 class Client {
  public:
   explicit Client(Endpoint endpoint, os::Clock& clock = os::system_clock());

@@ -101,11 +101,16 @@ json create_body(const ContainerSpec& spec) {
 }
 
 std::vector<std::string> runner_command(const RunnerOptions& options) {
-  std::vector<std::string> command{
-      kRunnerBinaryInContainer, "--log-level", options.log_level, "start",
-      "--temp-dir", kRunnerFolderInContainer,
-      "--http-port", std::to_string(options.http_port),
-      "--ssh-port", std::to_string(options.ssh_port)};
+  std::vector<std::string> command{kRunnerBinaryInContainer,
+                                   "--log-level",
+                                   options.log_level,
+                                   "start",
+                                   "--temp-dir",
+                                   kRunnerFolderInContainer,
+                                   "--http-port",
+                                   std::to_string(options.http_port),
+                                   "--ssh-port",
+                                   std::to_string(options.ssh_port)};
   if (!options.http_address.empty()) {
     command.emplace_back("--http-address");
     command.push_back(options.http_address);

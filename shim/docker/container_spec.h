@@ -30,33 +30,33 @@ struct DeviceMapping {
 
 // What the GPUs of a task add to its container. The vendor's code fills it in; here it is only written down.
 struct GpuSettings {
-  std::vector<DeviceMapping> devices;       // cgroup permissions rwm
-  std::vector<std::string> nvidia_ids;      // a DeviceRequest by UUID
+  std::vector<DeviceMapping> devices;   // cgroup permissions rwm
+  std::vector<std::string> nvidia_ids;  // a DeviceRequest by UUID
   std::vector<std::string> nvidia_capabilities;
   std::vector<BindMount> mounts;
-  std::vector<std::string> environment;     // "NAME=value"
+  std::vector<std::string> environment;  // "NAME=value"
   std::vector<std::string> added_capabilities;
   std::vector<std::string> security_options;
-  std::string runtime;                      // empty: the engine's default
+  std::string runtime;  // empty: the engine's default
   bool host_ipc = false;
 };
 
 struct ContainerSpec {
   std::string task_id;
-  std::string image;                        // ImageReference::name()
-  std::string user;                         // empty: the image's own
+  std::string image;  // ImageReference::name()
+  std::string user;   // empty: the image's own
   bool privileged = false;
-  double cpu = 0;                           // cores; 0: no limit
-  std::int64_t memory = 0;                  // bytes; 0: no limit
-  std::int64_t shm_size = 0;                // bytes; 0: the engine's default
+  double cpu = 0;             // cores; 0: no limit
+  std::int64_t memory = 0;    // bytes; 0: no limit
+  std::int64_t shm_size = 0;  // bytes; 0: the engine's default
   NetworkMode network = NetworkMode::host;
-  std::filesystem::path runner_folder;      // on the host, → /tmp/runner
-  std::filesystem::path runner_binary;      // on the host, → /usr/local/bin/dstack-runner, read-only
-  std::vector<BindMount> mounts;            // volumes and instance mounts
-  std::vector<std::string> environment;     // "NAME=value"
-  std::vector<std::string> command;         // runner_command()
-  std::vector<int> published_ports;         // of the container; on 127.0.0.1 at ephemeral ports, in bridge mode only
-  bool infiniband = false;                  // the host has /dev/infiniband
+  std::filesystem::path runner_folder;   // on the host, → /tmp/runner
+  std::filesystem::path runner_binary;   // on the host, → /usr/local/bin/dstack-runner, read-only
+  std::vector<BindMount> mounts;         // volumes and instance mounts
+  std::vector<std::string> environment;  // "NAME=value"
+  std::vector<std::string> command;      // runner_command()
+  std::vector<int> published_ports;      // of the container; on 127.0.0.1 at ephemeral ports, in bridge mode only
+  bool infiniband = false;               // the host has /dev/infiniband
   GpuSettings gpus;
 };
 
@@ -67,9 +67,9 @@ struct RunnerOptions {
   std::string log_level = "info";
   int http_port = 10999;
   int ssh_port = 10022;
-  std::string http_address;                   // empty: every interface
+  std::string http_address;  // empty: every interface
   std::vector<std::string> authorized_keys;
-  std::string ssh_log_level;                  // empty: the runner's default
+  std::string ssh_log_level;  // empty: the runner's default
 };
 
 // The runner's argument vector, [0] being its path in the container. In host mode the address is "localhost".

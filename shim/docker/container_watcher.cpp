@@ -1,7 +1,7 @@
 #include "shim/docker/container_watcher.h"
 
-#include <algorithm>
 #include <spdlog/spdlog.h>
+#include <algorithm>
 
 #include "common/error.h"
 #include "shim/docker/container_spec.h"
@@ -80,8 +80,7 @@ bool ContainerWatcher::pause(std::chrono::milliseconds length, const std::stop_t
   });
   std::unique_lock lock(mutex_);
   const std::uint64_t lists = lists_;
-  clock_.wait_until(lock, changed_, clock_.now() + length,
-                    [&] { return stop.stop_requested() || lists_ != lists; });
+  clock_.wait_until(lock, changed_, clock_.now() + length, [&] { return stop.stop_requested() || lists_ != lists; });
   return !stop.stop_requested();
 }
 
@@ -99,13 +98,12 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
       if (failures > 0) spdlog::info("Docker is back after {} attempts", failures);
       connected = clock_.now();
       // Whatever happened since the list was made comes with the stream, and what came before does no harm.
-      engine_.follow_ends(
-          kTaskLabel, at,
-          [this](const ContainerEvent& event) {
-            const std::scoped_lock lock(mutex_);
-            suspect(event.container_id, event.exit_code);
-          },
-          {.stop = stop, .limit = kRenewal});
+      engine_.follow_ends(kTaskLabel, at,
+                          [this](const ContainerEvent& event) {
+                            const std::scoped_lock lock(mutex_);
+                            suspect(event.container_id, event.exit_code);
+                          },
+                          {.stop = stop, .limit = kRenewal});
     } catch (const Error& error) {
       if (stop.stop_requested()) return;
       if (error.kind() == ErrorKind::timed_out && connected != os::SteadyTime::max()) {

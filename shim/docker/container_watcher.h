@@ -1,8 +1,8 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -24,7 +24,7 @@ struct ContainerEnd {
   bool gone = false;             // removed behind our back; the engine knows nothing of it any more
   std::optional<int> exit_code;  // absent for a container that is gone before its end was seen
   bool out_of_memory = false;
-  std::string error;             // the engine's own words, if it has any
+  std::string error;  // the engine's own words, if it has any
 };
 
 // The single place where the end of a container is found. One thread follows the engine's events; whenever that stream

@@ -19,7 +19,8 @@ struct EngineAddress {
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 
 // An empty variable counts as unset. Without DOCKER_HOST: unix:///var/run/docker.sock. Throws Error (invalid) that
-// names the variable for a scheme other than unix:// and tcp://, a host without a port, or a version that is no version.
+// names the variable for a scheme other than unix:// and tcp://, a host without a port, or a version that is no
+// version.
 EngineAddress engine_address(const Environment& environment);
 
 // The same from the process's own environment.

@@ -196,18 +196,38 @@ std::optional<ContainerEvent> parse_event(std::string_view line) {
   return out;
 }
 
-std::string join_output(std::string_view raw, bool tty) {
-  if (tty) return std::string(raw);
-  std::string out;
+namespace {
+
+// Calls `take(stream, piece)` for each frame; 1 is stdout, 2 is stderr.
+template <typename Take>
+void for_each_frame(std::string_view raw, Take take) {
   constexpr std::size_t kHeader = 8;
   while (raw.size() >= kHeader) {
+    const int stream = static_cast<unsigned char>(raw[0]);
     std::uint32_t length = 0;
     for (std::size_t i = 4; i < kHeader; ++i) length = length << 8 | static_cast<unsigned char>(raw[i]);
     raw.remove_prefix(kHeader);
     const std::string_view piece = raw.substr(0, length);
-    out += piece;
+    take(stream, piece);
     raw.remove_prefix(piece.size());
   }
+}
+
+}  // namespace
+
+std::string join_output(std::string_view raw, bool tty) {
+  if (tty) return std::string(raw);
+  std::string out;
+  for_each_frame(raw, [&out](int, std::string_view piece) { out += piece; });
+  return out;
+}
+
+ContainerOutput split_output(std::string_view raw) {
+  constexpr int kStandardError = 2;
+  ContainerOutput out;
+  for_each_frame(raw, [&out](int stream, std::string_view piece) {
+    (stream == kStandardError ? out.errors : out.output) += piece;
+  });
   return out;
 }
 

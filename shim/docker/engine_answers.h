@@ -30,4 +30,7 @@ std::optional<ContainerEvent> parse_event(std::string_view line);
 // bytes alone where the container has a terminal. An incomplete frame at the end is taken as far as it goes.
 std::string join_output(std::string_view raw, bool tty);
 
+// The same for a container without a terminal, its streams apart.
+ContainerOutput split_output(std::string_view raw);
+
 }  // namespace dstack::shim::docker

@@ -24,6 +24,7 @@ constexpr std::chrono::milliseconds kUnbounded = 0ms;
 constexpr std::size_t kLineLimit = std::size_t{1} << 20;    // of the event stream
 constexpr std::size_t kOutputLimit = std::size_t{1} << 20;  // bytes of a container's last lines
 constexpr std::size_t kOutputLineLimit = 4096;
+constexpr std::size_t kWholeOutputLimit = std::size_t{16} << 20;
 
 struct Version {
   int major = 0;
@@ -60,7 +61,8 @@ std::string base64_url(std::string_view data) {
   for (std::size_t i = 0; i < data.size(); i += 3) {
     const std::string_view group = data.substr(i, 3);
     unsigned bits = 0;
-    for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
+    for (std::size_t k = 0; k < 3; ++k)
+      bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
     for (std::size_t k = 0; k < 4; ++k) out += k <= group.size() ? kDigits[bits >> (18 - 6 * k) & 63] : '=';
   }
   return out;
@@ -124,8 +126,8 @@ void EngineClient::connect(const Call& call) {
     }
     if (*newest < kOldest) {
       throw Error(ErrorKind::unavailable,
-                  std::format("{} at {}: its API version is {}, at least {}.{} is needed (Docker Engine 20.10)", attempt,
-                              address_.name, header->second, kOldest.major, kOldest.minor));
+                  std::format("{} at {}: its API version is {}, at least {}.{} is needed (Docker Engine 20.10)",
+                              attempt, address_.name, header->second, kOldest.major, kOldest.minor));
     }
     const Version agreed = std::min(*newest, kNewest);
     agreement.version = std::format("{}.{}", agreed.major, agreed.minor);
@@ -185,9 +187,8 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
                         const std::function<void(std::string_view)>& take, const Call& call) {
   http::ClientRequest request{.method = "POST"};
   // A digest goes where the tag would, and wins over it.
-  request.path =
-      std::format("/images/create?fromImage={}&tag={}", http::encode_url_component(image.repository),
-                  http::encode_url_component(image.digest.empty() ? image.tag : image.digest));
+  request.path = std::format("/images/create?fromImage={}&tag={}", http::encode_url_component(image.repository),
+                             http::encode_url_component(image.digest.empty() ? image.tag : image.digest));
   if (!credentials.empty()) {
     const json auth{{"username", credentials.username}, {"password", credentials.password.reveal()}};
     request.headers.push_back("X-Registry-Auth: " +
@@ -224,9 +225,8 @@ void EngineClient::start(const std::string& id, const Call& call) {
 }
 
 void EngineClient::stop(const std::string& id, std::chrono::seconds grace, const Call& call) {
-  send("stop container " + id,
-       {.method = "POST", .path = container_path(id, std::format("/stop?t={}", grace.count()))}, call, grace + kQuick,
-       {304});
+  send("stop container " + id, {.method = "POST", .path = container_path(id, std::format("/stop?t={}", grace.count()))},
+       call, grace + kQuick, {304});
 }
 
 void EngineClient::kill(const std::string& id, const Call& call) {
@@ -290,6 +290,26 @@ std::vector<std::string> EngineClient::last_lines(const std::string& id, int cou
     return raw.size() < kOutputLimit;
   });
   return split_lines(join_output(raw, container->tty), static_cast<std::size_t>(std::max(count, 0)));
+}
+
+int EngineClient::wait(const std::string& id, const Call& call) {
+  const std::string attempt = "wait for container " + id;
+  const json answer = parse_answer(
+      attempt, send(attempt, {.method = "POST", .path = container_path(id, "/wait")}, call, kUnbounded).body);
+  if (!answer.is_object() || !answer.contains("StatusCode") || !answer["StatusCode"].is_number_integer()) {
+    throw Error(ErrorKind::unavailable, attempt + ": the answer has no exit code");
+  }
+  return answer["StatusCode"].get<int>();
+}
+
+ContainerOutput EngineClient::output(const std::string& id, const Call& call) {
+  std::string raw;
+  send("read the output of container " + id, {.path = container_path(id, "/logs?stdout=1&stderr=1")}, call, kQuick, {},
+       [&raw](std::string_view piece) {
+         raw += piece;
+         return raw.size() < kWholeOutputLimit;
+       });
+  return split_output(raw);
 }
 
 void EngineClient::follow_ends(const std::string& label, std::chrono::sys_seconds since,

@@ -87,6 +87,12 @@ class EngineClient {
   // The last lines of its output, stdout and stderr together, without line ends; each cut at 4 KiB.
   std::vector<std::string> last_lines(const std::string& id, int count, const Call& call = {});
 
+  // Waits for the end of a container that was started; its exit code. No limit of time unless `call` has one.
+  int wait(const std::string& id, const Call& call = {});
+
+  // All it has written, for one without a terminal: 16 MiB at most.
+  ContainerOutput output(const std::string& id, const Call& call = {});
+
   // Calls `take` for each end or removal of a container that carries the label, beginning with those the engine still
   // remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,

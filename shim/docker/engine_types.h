@@ -69,8 +69,14 @@ struct ContainerDetails {
   bool tty = false;
   // What the reference's containers tell of their GPUs.
   std::vector<std::string> environment;
-  std::vector<std::string> devices;             // paths on the host
+  std::vector<std::string> devices;                       // paths on the host
   std::vector<std::vector<std::string>> device_requests;  // the ids of each request
+};
+
+// What a container without a terminal has written.
+struct ContainerOutput {
+  std::string output;
+  std::string errors;
 };
 
 // A change in a container's life.

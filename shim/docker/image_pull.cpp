@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <format>
 #include <optional>
-#include <spdlog/spdlog.h>
 #include <thread>
 #include <vector>
 
@@ -21,11 +21,22 @@ namespace {
 
 // What no second attempt will change. The engine hands most of a registry's refusals on as a plain 500 or a line of the
 // stream, so that only the words tell.
-constexpr std::array<std::string_view, 16> kRefusals{
-    "unauthorized", "authentication required", "no basic auth credentials", "denied", "forbidden",
-    "invalid reference", "unsupported", "no matching manifest", "no space left", "x509:",
-    "HTTP response to HTTPS client", "failed to register layer", "incorrect username or password",
-    "failed to extract layer", "cannot overwrite digest", "invalid tag"};
+constexpr std::array<std::string_view, 16> kRefusals{"unauthorized",
+                                                     "authentication required",
+                                                     "no basic auth credentials",
+                                                     "denied",
+                                                     "forbidden",
+                                                     "invalid reference",
+                                                     "unsupported",
+                                                     "no matching manifest",
+                                                     "no space left",
+                                                     "x509:",
+                                                     "HTTP response to HTTPS client",
+                                                     "failed to register layer",
+                                                     "incorrect username or password",
+                                                     "failed to extract layer",
+                                                     "cannot overwrite digest",
+                                                     "invalid tag"};
 constexpr std::array<std::string_view, 5> kAbsences{"manifest unknown", "name unknown", "not found", "does not exist",
                                                     "repository name not known"};
 
@@ -180,7 +191,8 @@ class ImagePuller::Pull {
       }
       if (stop.stop_requested() || attempt >= puller_.limits_.attempts || !may_pass(failure->kind)) break;
       const auto pause = pause_after(attempt);
-      spdlog::warn("{}; attempt {} of {} in {} ms", failure->message, attempt + 1, puller_.limits_.attempts, pause.count());
+      spdlog::warn("{}; attempt {} of {} in {} ms", failure->message, attempt + 1, puller_.limits_.attempts,
+                   pause.count());
       if (!rest(pause, stop)) break;
     }
     finish(failure);
@@ -189,11 +201,11 @@ class ImagePuller::Pull {
   void try_once(int attempt, const std::stop_token& stop) {
     {
       const std::scoped_lock lock(audience_);
+      if (const auto progress = stream_.progress()) reached_ = progress;
       stream_ = PullStream();
     }
     note_move();
-    // The engine may have gone on by itself after the connection broke.
-    if (attempt > 1 && !image_.is_latest() && puller_.engine_.image_present(image_, {.stop = stop})) return;
+    if (attempt > 1 && !image_.is_latest() && arrived_meanwhile(stop)) return;
     try {
       puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
     } catch (const Error& error) {
@@ -215,6 +227,15 @@ class ImagePuller::Pull {
     }
     throw Error(ErrorKind::unavailable,
                 std::format("pull {}: Docker's stream ended before the pull was complete", image_.name()));
+  }
+
+  // The engine may have gone on by itself after the connection broke. If it cannot be asked, the pull will say why.
+  bool arrived_meanwhile(const std::stop_token& stop) {
+    try {
+      return puller_.engine_.image_present(image_, {.stop = stop});
+    } catch (const Error&) {
+      return false;
+    }
   }
 
   void take(std::string_view piece) {
@@ -256,6 +277,7 @@ class ImagePuller::Pull {
     {
       const std::scoped_lock lock(audience_);
       progress = stream_.progress();
+      if (!progress) progress = reached_;
     }
     const std::scoped_lock lock(state_);
     if (failure && stalled_) {
@@ -276,6 +298,7 @@ class ImagePuller::Pull {
   std::mutex audience_;
   std::vector<std::shared_ptr<Waiter>> waiters_;
   PullStream stream_;
+  std::optional<PullProgress> reached_;  // by the attempts before
   bool abandoned_ = false;
 
   std::mutex state_;

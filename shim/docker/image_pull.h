@@ -27,8 +27,8 @@ struct PullRequest {
 };
 
 struct PullLimits {
-  int attempts = 4;                                      // the first and three more
-  std::chrono::milliseconds first_pause{1000};           // before the second attempt; five times as long each time
+  int attempts = 4;                             // the first and three more
+  std::chrono::milliseconds first_pause{1000};  // before the second attempt; five times as long each time
   std::chrono::milliseconds stall = std::chrono::minutes{20};
 };
 

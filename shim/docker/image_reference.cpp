@@ -12,9 +12,7 @@ namespace {
 constexpr std::size_t kNameLimit = 4096;
 constexpr std::size_t kTagLimit = 128;
 
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
+bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
 // "host.name", "host:5000", "[::1]:5000", "HOST" before the first slash; the engine tells them from a part of the
 // repository in the same way.

@@ -31,8 +31,8 @@ class PullStream {
 
   // The engine said "Status: …", its last word after a pull that worked.
   bool completed() const { return completed_; }
-  // Podman's last word is a plain "complete" with the image's id, which layers get as well: whoever sees it at the end of
-  // the stream still has to look whether the image is there.
+  // Podman's last word is a plain "complete" with the image's id, which layers get as well: whoever sees it at the end
+  // of the stream still has to look whether the image is there.
   bool may_be_completed_by_podman() const { return podman_done_ && error_.empty(); }
   // The last error in the stream, in the engine's words; empty if none.
   const std::string& error() const { return error_; }

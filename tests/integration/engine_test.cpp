@@ -118,11 +118,12 @@ TEST_CASE_METHOD(Fixture, "the engine tells its version and settings") {
 TEST_CASE_METHOD(Fixture, "a pull of several layers counts every byte") {
   CHECK_FALSE(engine.image_present(image));
   std::vector<PullProgress> seen;
-  const bool pulled = puller.ensure({.image = image,
-                                     .credentials = {},
-                                     .log_file = folder / "pull.log",
-                                     .on_progress = [&seen](const PullProgress& progress) { seen.push_back(progress); }},
-                                    {});
+  const bool pulled =
+      puller.ensure({.image = image,
+                     .credentials = {},
+                     .log_file = folder / "pull.log",
+                     .on_progress = [&seen](const PullProgress& progress) { seen.push_back(progress); }},
+                    {});
   CHECK(pulled);
   CHECK(engine.image_present(image));
   CHECK_FALSE(os::read_file(folder / "pull.log").empty());
@@ -245,7 +246,8 @@ TEST_CASE_METHOD(Fixture, "the runner's ports are found on the loopback interfac
 TEST_CASE_METHOD(Fixture, "mounts and environment arrive byte for byte") {
   // Podman 4.3 puts mounts through a list with commas and quotes, and refuses those in a path.
   const bool podman = engine.is_podman();
-  ContainerSpec wanted = spec(R"(cat '/-x $(y) '\''z'\''/it'; printf %s "$ODD"; echo; touch /usr/local/bin/dstack-runner || echo read-only)");
+  ContainerSpec wanted = spec(
+      R"(cat '/-x $(y) '\''z'\''/it'; printf %s "$ODD"; echo; touch /usr/local/bin/dstack-runner || echo read-only)");
   const std::filesystem::path odd = folder / (podman ? "a b $(e)" : "a b,c=\"d\" $(e)");
   std::filesystem::create_directory(odd);
   std::ofstream(odd / "it") << "mounted\n";

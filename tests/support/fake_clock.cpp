@@ -96,7 +96,20 @@ std::unique_ptr<os::Timer> FakeClock::make_timer() { return std::make_unique<Fak
 
 void FakeClock::advance(std::chrono::nanoseconds by) {
   const std::scoped_lock lock(mutex_);
-  now_ += std::chrono::duration_cast<os::SteadyTime::duration>(by);
+  move(std::chrono::duration_cast<os::SteadyTime::duration>(by));
+}
+
+bool FakeClock::end_next_wait(std::chrono::nanoseconds within) {
+  const std::scoped_lock lock(mutex_);
+  if (waiters_.empty()) return false;
+  const auto left = *waiters_.begin() - now_;
+  if (left.count() <= 0 || left > within) return false;
+  move(left);
+  return true;
+}
+
+void FakeClock::move(os::SteadyTime::duration by) {
+  now_ += by;
   wall_ += std::chrono::duration_cast<os::WallTime::duration>(by);
   for (FakeTimer* timer : timers_) timer->fire_if_due();
 }

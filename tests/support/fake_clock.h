@@ -18,6 +18,10 @@ class FakeClock final : public os::Clock {
 
   // Moves both clocks. May be called with any lock held.
   void advance(std::chrono::nanoseconds by);
+  // Moves them to where the next wait ends, if that is not more than `within` away and no other has yet to notice that
+  // it is over; returns whether. Timers, which bound what others do, are no reason to move: so time does not run out
+  // on code that works, however slow the machine is.
+  bool end_next_wait(std::chrono::nanoseconds within);
   // Sets only the wall clock, as an administrator would.
   void set_wall(os::WallTime to);
 
@@ -33,6 +37,7 @@ class FakeClock final : public os::Clock {
   void remove_waiter(std::multiset<os::SteadyTime>::iterator waiter);
   std::size_t deadlines() const;
   bool deadline_before(os::SteadyTime moment) const;
+  void move(os::SteadyTime::duration by);
 
   mutable std::mutex mutex_;
   std::condition_variable waiters_changed_;

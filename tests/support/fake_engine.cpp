@@ -67,9 +67,10 @@ std::string http_date() {
   return std::format("{:%a, %d %b %Y %H:%M:%S} GMT", now);
 }
 
-std::string frame(std::string_view output) {
+std::string frame(std::string_view output, char stream = 1) {
   const auto size = static_cast<std::uint32_t>(output.size());
-  std::string out("\1\0\0\0", 4);
+  std::string out(4, '\0');
+  out[0] = stream;
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift & 0xff);
   return out + std::string(output);
 }
@@ -99,6 +100,7 @@ void FakeEngine::Reply::error(int status, const std::string& message) {
 }
 
 void FakeEngine::Reply::begin_stream() {
+  if (streaming_) return;
   answered_ = true;
   streaming_ = true;
   write_bytes(fd_, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -378,7 +380,22 @@ void FakeEngine::usual_container(const Request& request, const std::string& id, 
   if (action == "start") {
     if (running) return reply.answer(304);
     container->status = "running";
+    if (const auto outcome = decide_ ? decide_(container->create_body) : std::nullopt) {
+      container->status = "exited";
+      container->exit_code = outcome->exit_code;
+      container->output = outcome->output;
+      container->errors = outcome->errors;
+      emit(*container, "die");
+    }
     return reply.answer(204);
+  }
+  if (action == "wait") {
+    if (running) {
+      // Whoever ends it does not tell this thread; the client goes away in the end.
+      lock.unlock();
+      return reply.hang();
+    }
+    return reply.answer(200, json{{"StatusCode", container->exit_code}}.dump());
   }
   if (action == "stop" || action == "kill") {
     if (!running) return action == "stop" ? reply.answer(304) : reply.error(409, "Container is not running");
@@ -389,8 +406,10 @@ void FakeEngine::usual_container(const Request& request, const std::string& id, 
   }
   if (action == "logs") {
     const std::string output = container->output;
+    const std::string errors = container->errors;
     lock.unlock();
     reply.begin_stream();
+    if (!errors.empty()) reply.send(frame(errors, 2));
     return reply.send(frame(output));
   }
   if (action == "json") {
@@ -482,6 +501,11 @@ void FakeEngine::end_container(const std::string& id_or_name, int exit_code, boo
 void FakeEngine::set_output(const std::string& id_or_name, std::string output) {
   const std::scoped_lock lock(mutex_);
   if (Container* container = find(id_or_name)) container->output = std::move(output);
+}
+
+void FakeEngine::on_start(std::function<std::optional<Outcome>(const std::string&)> decide) {
+  const std::scoped_lock lock(mutex_);
+  decide_ = std::move(decide);
 }
 
 void FakeEngine::remove_container(const std::string& id_or_name) {

@@ -68,6 +68,7 @@ class FakeEngine {
     int exit_code = 0;
     bool out_of_memory = false;
     std::string output;  // what /logs gives, unframed
+    std::string errors;  // the same of stderr, after it
     std::string create_body;
   };
 
@@ -97,6 +98,14 @@ class FakeEngine {
   // What happens to a container by itself, with its event.
   void end_container(const std::string& id_or_name, int exit_code, bool out_of_memory = false);
   void set_output(const std::string& id_or_name, std::string output);
+  // What becomes of a container with this body as soon as it is started; nothing: it runs on. For programs that do their
+  // work and end.
+  struct Outcome {
+    int exit_code = 0;
+    std::string output;
+    std::string errors;
+  };
+  void on_start(std::function<std::optional<Outcome>(const std::string& create_body)> decide);
   void remove_container(const std::string& id_or_name);
   // The same without an event, as if it happened while nobody listened.
   void lose_container(const std::string& id_or_name);
@@ -142,6 +151,7 @@ class FakeEngine {
   mutable std::condition_variable changed_;
   std::string api_version_ = "1.44";
   std::deque<Rule> rules_;
+  std::function<std::optional<Outcome>(const std::string&)> decide_;
   std::vector<Request> requests_;
   std::list<Container> containers_;
   std::set<std::string> images_;

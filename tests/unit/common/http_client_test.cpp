@@ -45,7 +45,8 @@ class Running {
   std::thread thread_;
 };
 
-// Accepts connections on a Unix socket and says `answer` to each, whatever it is asked; then holds it open, or closes it.
+// Accepts connections on a Unix socket and says `answer` to each, whatever it is asked; then holds it open, or closes
+// it.
 class Oddity {
  public:
   Oddity(std::string answer, bool hold) {
@@ -203,7 +204,8 @@ TEST_CASE("the body of an error is collected, not streamed") {
   const Running running(server);
   http::Client client(running.endpoint());
   bool taken = false;
-  const http::ClientResponse response = client.stream({.path = "/"}, [&taken](std::string_view) { return taken = true; });
+  const http::ClientResponse response =
+      client.stream({.path = "/"}, [&taken](std::string_view) { return taken = true; });
   CHECK(response.status == 500);
   CHECK(response.body == "broken");
   CHECK_FALSE(taken);
@@ -215,7 +217,8 @@ TEST_CASE("what the taker throws reaches the caller") {
   const Running running(server);
   http::Client client(running.endpoint());
   CHECK_THROWS_WITH(
-      client.stream({.path = "/"}, [](std::string_view) -> bool { throw Error(ErrorKind::invalid, "I do not like it"); }),
+      client.stream({.path = "/"},
+                    [](std::string_view) -> bool { throw Error(ErrorKind::invalid, "I do not like it"); }),
       "I do not like it");
   CHECK(client.send({.path = "/"}).body == "x");
 }
@@ -306,7 +309,8 @@ TEST_CASE("no socket there is an error that names it and the reason") {
 
 TEST_CASE("a port where nobody listens is an error that says so") {
   http::Client client({.base_url = "http://127.0.0.1:1"});
-  CHECK_THROWS_WITH(client.send({.path = "/"}), ContainsSubstring("http://127.0.0.1:1") && ContainsSubstring("refused"));
+  CHECK_THROWS_WITH(client.send({.path = "/"}),
+                    ContainsSubstring("http://127.0.0.1:1") && ContainsSubstring("refused"));
 }
 
 TEST_CASE("nonsense instead of HTTP is an error") {
@@ -363,7 +367,8 @@ TEST_CASE("a POST is sent once, even if its connection breaks") {
 
 TEST_CASE("many threads use one client") {
   http::Server server;
-  server.get("/{n}", [](const http::Request& request) { return http::Response::text(200, request.path_parameters.at("n")); });
+  server.get("/{n}",
+             [](const http::Request& request) { return http::Response::text(200, request.path_parameters.at("n")); });
   const Running running(server);
   http::Client client(running.endpoint());
   std::atomic<int> right = 0;

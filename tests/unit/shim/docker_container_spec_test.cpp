@@ -86,8 +86,10 @@ TEST_CASE("in bridge mode the runner's ports are published on the loopback inter
   const json body = create_body(spec);
   CHECK(body["HostConfig"]["NetworkMode"] == "bridge");
   CHECK(body["ExposedPorts"] == json::parse(R"({"10999/tcp":{},"10022/tcp":{}})"));
-  CHECK(body["HostConfig"]["PortBindings"] ==
-        json::parse(R"({"10999/tcp":[{"HostIp":"127.0.0.1","HostPort":""}],"10022/tcp":[{"HostIp":"127.0.0.1","HostPort":""}]})"));
+  CHECK(
+      body["HostConfig"]["PortBindings"] ==
+      json::parse(
+          R"({"10999/tcp":[{"HostIp":"127.0.0.1","HostPort":""}],"10022/tcp":[{"HostIp":"127.0.0.1","HostPort":""}]})"));
 }
 
 TEST_CASE("mounts and environment stay as they are, byte for byte") {
@@ -110,7 +112,9 @@ TEST_CASE("InfiniBand brings its devices and unlimited locked memory") {
   ContainerSpec spec = plain();
   spec.infiniband = true;
   const json host = create_body(spec)["HostConfig"];
-  CHECK(host["Devices"] == json::parse(R"([{"PathOnHost":"/dev/infiniband","PathInContainer":"/dev/infiniband","CgroupPermissions":"rwm"}])"));
+  CHECK(host["Devices"] ==
+        json::parse(
+            R"([{"PathOnHost":"/dev/infiniband","PathInContainer":"/dev/infiniband","CgroupPermissions":"rwm"}])"));
   CHECK(host["Ulimits"] == json::parse(R"([{"Name":"memlock","Soft":-1,"Hard":-1}])"));
 }
 
@@ -131,7 +135,8 @@ TEST_CASE("what GPUs add is written down") {
   const json& host = body["HostConfig"];
   CHECK(host["Devices"].size() == 2);
   CHECK(host["Devices"][0]["PathOnHost"] == "/dev/kfd");
-  CHECK(host["DeviceRequests"] == json::parse(R"([{"Driver":"","Count":0,"DeviceIDs":["GPU-1","GPU-2"],"Capabilities":[["gpu","compute"]]}])"));
+  CHECK(host["DeviceRequests"] ==
+        json::parse(R"([{"Driver":"","Count":0,"DeviceIDs":["GPU-1","GPU-2"],"Capabilities":[["gpu","compute"]]}])"));
   CHECK(host["Mounts"][2]["Source"] == "/dev/hugepages-1G");
   CHECK(host["CapAdd"] == json{"SYS_NICE"});
   CHECK(host["SecurityOpt"] == json{"seccomp=unconfined"});

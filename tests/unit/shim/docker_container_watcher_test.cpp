@@ -34,7 +34,7 @@ class Reports {
   ContainerEnd take_in_time(test::FakeClock& clock) {
     std::unique_lock lock(mutex_);
     while (ends_.empty()) {
-      clock.advance(100ms);
+      clock.end_next_wait(10s);
       changed_.wait_for(lock, 1ms);
     }
     lock.unlock();
@@ -56,7 +56,8 @@ struct Fixture {
   test::FakeClock clock;
   EngineClient client{engine_at_socket(engine.socket_path()), clock};
   Reports reports;
-  ContainerWatcher watcher{client, {.ended = [this](const ContainerEnd& end) { reports.add(end); }, .listed = {}}, clock};
+  ContainerWatcher watcher{
+      client, {.ended = [this](const ContainerEnd& end) { reports.add(end); }, .listed = {}}, clock};
 
   Fixture() { engine.add_image("app:1"); }
 
@@ -214,8 +215,8 @@ TEST_CASE_METHOD(Fixture, "an engine in trouble is asked again with growing paus
 
 TEST_CASE_METHOD(Fixture, "an engine that hangs is asked again when it answers") {
   const std::string id = running("a");
-  engine.on("GET /containers/" + id + "/json",
-            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.hang(); }, 1);
+  engine.on(
+      "GET /containers/" + id + "/json", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.hang(); }, 1);
   watcher.start();
   engine.await_listeners();
   engine.end_container(id, 6);
@@ -242,12 +243,16 @@ TEST_CASE_METHOD(Fixture, "an event that was lost is made up for when the stream
 
 TEST_CASE_METHOD(Fixture, "garbage from the engine is survived") {
   const std::string id = running("a");
-  engine.on("GET /containers/json",
-            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "{\"no\": \"list\"}"); }, 1);
-  engine.on("GET /events", [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
-    reply.begin_stream();
-    reply.send("nonsense\n{}\n[]\n");
-  }, 1);
+  engine.on(
+      "GET /containers/json",
+      [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "{\"no\": \"list\"}"); }, 1);
+  engine.on(
+      "GET /events",
+      [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+        reply.begin_stream();
+        reply.send("nonsense\n{}\n[]\n");
+      },
+      1);
   watcher.start();
   watcher.watch(id);
   clock.await_deadline_within(100ms);

@@ -47,7 +47,8 @@ TEST_CASE("DOCKER_HOST names a TCP address without TLS") {
 }
 
 TEST_CASE("DOCKER_CERT_PATH turns TLS on, DOCKER_TLS_VERIFY the check of the engine's certificate") {
-  std::map<std::string, std::string> variables{{"DOCKER_HOST", "tcp://docker.example:2376"}, {"DOCKER_CERT_PATH", "/certs"}};
+  std::map<std::string, std::string> variables{{"DOCKER_HOST", "tcp://docker.example:2376"},
+                                               {"DOCKER_CERT_PATH", "/certs"}};
   const EngineAddress unchecked = address_with(variables);
   CHECK(unchecked.endpoint.base_url == "https://docker.example:2376");
   CHECK(unchecked.endpoint.ca_file == "/certs/ca.pem");

@@ -71,8 +71,8 @@ TEST_CASE("a list is read, entries without an id are left out") {
 
 TEST_CASE("only ends and removals of containers are events") {
   const auto event = [](const char* action, const char* type = "container") {
-    return parse_event(json{{"Type", type}, {"Action", action}, {"Actor", {{"ID", "i"}, {"Attributes", {{"exitCode", "3"}}}}}}
-                           .dump());
+    return parse_event(
+        json{{"Type", type}, {"Action", action}, {"Actor", {{"ID", "i"}, {"Attributes", {{"exitCode", "3"}}}}}}.dump());
   };
   REQUIRE(event("die"));
   CHECK(event("die")->container_id == "i");
@@ -88,8 +88,8 @@ TEST_CASE("only ends and removals of containers are events") {
 }
 
 TEST_CASE("Podman's names of the events are understood") {
-  const auto died = parse_event(
-      R"({"Type":"container","Action":"died","Actor":{"ID":"i","Attributes":{"containerExitCode":"4"}}})");
+  const auto died =
+      parse_event(R"({"Type":"container","Action":"died","Actor":{"ID":"i","Attributes":{"containerExitCode":"4"}}})");
   REQUIRE(died);
   CHECK(died->action == "die");
   CHECK(died->exit_code == 4);

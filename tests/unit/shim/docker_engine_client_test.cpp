@@ -63,7 +63,8 @@ TEST_CASE_METHOD(Fixture, "the engine's newest version is spoken, up to what thi
 
 TEST_CASE_METHOD(Fixture, "an engine that is too old is refused with its version") {
   engine.set_api_version("1.40");
-  CHECK_THROWS_WITH(client.connect(), ContainsSubstring("1.40") && ContainsSubstring("1.41") && ContainsSubstring(engine.socket_path()));
+  CHECK_THROWS_WITH(client.connect(),
+                    ContainsSubstring("1.40") && ContainsSubstring("1.41") && ContainsSubstring(engine.socket_path()));
 }
 
 TEST_CASE_METHOD(Fixture, "a version given by the environment is not negotiated") {
@@ -75,7 +76,8 @@ TEST_CASE_METHOD(Fixture, "a version given by the environment is not negotiated"
 
 TEST_CASE_METHOD(Fixture, "what answers and is no engine is refused") {
   engine.on("GET /_ping", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "hello"); });
-  CHECK_THROWS_WITH(client.connect(), ContainsSubstring("not a Docker engine") && ContainsSubstring(engine.socket_path()));
+  CHECK_THROWS_WITH(client.connect(),
+                    ContainsSubstring("not a Docker engine") && ContainsSubstring(engine.socket_path()));
 }
 
 TEST_CASE_METHOD(Fixture, "an engine that is not there is one line that names its socket") {
@@ -171,23 +173,27 @@ TEST_CASE_METHOD(Fixture, "each status has its kind and carries the engine's mes
 TEST_CASE_METHOD(Fixture, "a name that is taken is a conflict") {
   created("c");
   CHECK(kind_of_failure([&] { created("c"); }) == ErrorKind::conflict);
-  answer_with(engine, "POST /containers/create", 500, "creating container storage: the container name \"c\" is already in use by abc");
+  answer_with(engine, "POST /containers/create", 500,
+              "creating container storage: the container name \"c\" is already in use by abc");
   CHECK(kind_of_failure([&] { created("c"); }) == ErrorKind::conflict);
 }
 
 TEST_CASE_METHOD(Fixture, "a created container without an id is nonsense") {
-  engine.on("POST /containers/create", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(201, "{}"); });
+  engine.on("POST /containers/create",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(201, "{}"); });
   CHECK(kind_of_failure([&] { client.create("c", json::object()); }) == ErrorKind::unavailable);
 }
 
 TEST_CASE_METHOD(Fixture, "an answer that is no JSON is nonsense") {
-  engine.on("GET /containers/*", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "<html>"); });
+  engine.on("GET /containers/*",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "<html>"); });
   CHECK(kind_of_failure([&] { client.inspect("c"); }) == ErrorKind::unavailable);
   CHECK(kind_of_failure([&] { client.list("l"); }) == ErrorKind::unavailable);
 }
 
 TEST_CASE_METHOD(Fixture, "a broken connection is an engine that is away") {
-  engine.on("GET /containers/*", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.break_connection(); });
+  engine.on("GET /containers/*",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.break_connection(); });
   CHECK(kind_of_failure([&] { client.inspect("c"); }) == ErrorKind::unavailable);
   engine.behave();
   CHECK_FALSE(client.inspect("c"));
@@ -283,13 +289,12 @@ TEST_CASE_METHOD(Fixture, "ends and removals are followed") {
   std::chrono::sys_seconds at;
   client.list(kTaskLabel, {}, &at);
   CHECK(kind_of_failure([&] {
-          client.follow_ends(
-              kTaskLabel, at,
-              [&](const ContainerEvent& event) {
-                events.push_back(event);
-                if (event.action == "destroy") stop.request_stop();
-              },
-              {stop.get_token()});
+          client.follow_ends(kTaskLabel, at,
+                             [&](const ContainerEvent& event) {
+                               events.push_back(event);
+                               if (event.action == "destroy") stop.request_stop();
+                             },
+                             {stop.get_token()});
         }) == ErrorKind::cancelled);
   actor.join();
   REQUIRE(events.size() == 2);

@@ -23,8 +23,10 @@ using test::FakeEngine;
 namespace {
 
 const std::string kPull = "POST /images/create";
-const std::string kLayer = R"({"status":"Downloading","id":"aaa","progressDetail":{"current":5,"total":10}})" "\n";
-const std::string kDone = R"({"status":"Status: Downloaded newer image for app:1"})" "\n";
+const std::string kLayer = R"({"status":"Downloading","id":"aaa","progressDetail":{"current":5,"total":10}})"
+                           "\n";
+const std::string kDone = R"({"status":"Status: Downloaded newer image for app:1"})"
+                          "\n";
 
 // An Error as it comes out of another thread.
 struct Failure {
@@ -46,21 +48,28 @@ struct Fixture {
 
   // Answers pulls with these bytes of the stream, then ends it.
   void pulls_say(const std::string& text, int times = 0) {
-    engine.on(kPull, [text](const FakeEngine::Request&, FakeEngine::Reply& reply) {
-      reply.begin_stream();
-      reply.send(text);
-    }, times);
+    engine.on(
+        kPull,
+        [text](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+          reply.begin_stream();
+          reply.send(text);
+        },
+        times);
   }
   void pulls_fail(int status, const std::string& message, int times = 0) {
-    engine.on(kPull, [=](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(status, message); }, times);
+    engine.on(
+        kPull, [=](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(status, message); }, times);
   }
   // Says these bytes, and nothing more.
   void pulls_hang_after(const std::string& text, int times = 0) {
-    engine.on(kPull, [text](const FakeEngine::Request&, FakeEngine::Reply& reply) {
-      reply.begin_stream();
-      reply.send(text);
-      reply.hang();
-    }, times);
+    engine.on(
+        kPull,
+        [text](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+          reply.begin_stream();
+          reply.send(text);
+          reply.hang();
+        },
+        times);
   }
 
   // ensure() on a thread of its own; turns the clock by as much as each pause between attempts.
@@ -114,7 +123,9 @@ TEST_CASE_METHOD(Fixture, "a pull that the stream calls complete is done, its lo
 }
 
 TEST_CASE_METHOD(Fixture, "an error beside the word of completion does not count") {
-  pulls_say(R"({"error":"a layer was slow"})" "\n" + kDone);
+  pulls_say(R"({"error":"a layer was slow"})"
+            "\n" +
+            kDone);
   CHECK_FALSE(failure(request()));
 }
 
@@ -138,7 +149,8 @@ TEST_CASE_METHOD(Fixture, "what the registry refuses for good is not tried again
 }
 
 TEST_CASE_METHOD(Fixture, "a refusal in the stream is not tried again either, and says how far it got") {
-  pulls_say(kLayer + R"({"errorDetail":{"message":"write /x: no space left on device"},"error":"e"})" "\n");
+  pulls_say(kLayer + R"({"errorDetail":{"message":"write /x: no space left on device"},"error":"e"})"
+                     "\n");
   const std::optional<Failure> error = failure(request());
   REQUIRE(error);
   CHECK(error->message == "pull app:1: write /x: no space left on device (downloaded 5 of 10 bytes)");
@@ -171,11 +183,14 @@ TEST_CASE_METHOD(Fixture, "a second attempt that works is a success") {
 
 TEST_CASE_METHOD(Fixture, "a stream that breaks off is tried again") {
   pulls_say(kDone);
-  engine.on(kPull, [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
-    reply.begin_stream();
-    reply.send(kLayer);
-    reply.break_connection();
-  }, 1);
+  engine.on(
+      kPull,
+      [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+        reply.begin_stream();
+        reply.send(kLayer);
+        reply.break_connection();
+      },
+      1);
   CHECK_FALSE(failure(request(), {1s}));
 }
 
@@ -199,15 +214,19 @@ TEST_CASE_METHOD(Fixture, "an engine that died in the middle of a pull and came 
   CHECK(engine.count(kPull) == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "an engine that stays away ends the pull, and says which engine") {
+TEST_CASE_METHOD(Fixture, "an engine that stays away ends the pull, and says which engine and how far it got") {
   pulls_hang_after(kLayer, 1);
-  auto result = std::async(std::launch::async, [&] { return failure_of(request(), {}); });
-  engine.await(kPull);
+  std::latch moved(1);
+  PullRequest wanted = request();
+  wanted.on_progress = [&moved](const PullProgress&) { moved.count_down(); };
+  auto result = std::async(std::launch::async, [&] { return failure_of(wanted, {}); });
+  moved.wait();
   engine.die();
-  while (result.wait_for(1ms) != std::future_status::ready) clock.advance(1s);
+  while (result.wait_for(1ms) != std::future_status::ready) clock.end_next_wait(30s);
   const std::optional<Failure> error = result.get();
   REQUIRE(error);
   CHECK(error->kind == ErrorKind::unavailable);
+  CHECK_THAT(error->message, ContainsSubstring("downloaded 5 of 10 bytes"));
   CHECK_THAT(error->message, ContainsSubstring(engine.socket_path()));
 }
 
@@ -242,7 +261,9 @@ TEST_CASE_METHOD(Fixture, "progress, however slow, keeps a pull alive") {
     reply.begin_stream();
     for (int i = 1; i <= 3; ++i) {
       next.acquire();
-      reply.send(R"({"status":"Downloading","id":"a","progressDetail":{"current":)" + std::to_string(i) + R"(,"total":9}})" "\n");
+      reply.send(R"({"status":"Downloading","id":"a","progressDetail":{"current":)" + std::to_string(i) +
+                 R"(,"total":9}})"
+                 "\n");
     }
     next.acquire();
     reply.send(kDone);
@@ -402,9 +423,11 @@ TEST_CASE("Podman's stream ends without a word of completion, so the image is lo
   engine.on(kPull, [&engine](const FakeEngine::Request&, FakeEngine::Reply& reply) {
     engine.add_image("app:1");
     reply.begin_stream();
-    reply.send(R"({"status":"Download complete","progressDetail":{},"id":"0123456789ab"})" "\n");
+    reply.send(R"({"status":"Download complete","progressDetail":{},"id":"0123456789ab"})"
+               "\n");
   });
   EngineClient client(engine_at_socket(engine.socket_path()));
   ImagePuller puller(client);
-  CHECK(puller.ensure({.image = parse_image_reference("app:1"), .credentials = {}, .log_file = {}, .on_progress = nullptr}, {}));
+  CHECK(puller.ensure(
+      {.image = parse_image_reference("app:1"), .credentials = {}, .log_file = {}, .on_progress = nullptr}, {}));
 }

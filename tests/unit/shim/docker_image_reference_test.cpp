@@ -49,7 +49,8 @@ TEST_CASE("a tag beside a digest is kept, the digest decides") {
 }
 
 TEST_CASE("names that engines accept are accepted") {
-  const std::string name = GENERATE("a", "a__b/c.d-e", "HOST/app", "gcr.io/Proj.x/a" /* refused below */, "r:5/a:B.c-d_E");
+  const std::string name =
+      GENERATE("a", "a__b/c.d-e", "HOST/app", "gcr.io/Proj.x/a" /* refused below */, "r:5/a:B.c-d_E");
   if (name == "gcr.io/Proj.x/a") {
     CHECK_THROWS_AS(parse_image_reference(name), Error);
   } else {
@@ -58,12 +59,11 @@ TEST_CASE("names that engines accept are accepted") {
 }
 
 TEST_CASE("what cannot be an image's name is refused") {
-  const std::string name =
-      GENERATE(std::string(""), std::string(":1"), std::string("a:"), std::string("a:b:c"), std::string("a b"),
-               std::string("a\nb"), std::string("a\0b", 3), std::string("A"), std::string("/a"), std::string("a/"),
-               std::string("a//b"), std::string("../a"), std::string("a/../b"), std::string("-a"), std::string("a?x=1"),
-               std::string("a#b"), std::string("a%2e"), std::string("a@"), std::string("a@sha256:12"),
-               std::string("a@sha256"), std::string("a:-x"), std::string("ä"), "a:" + std::string(129, 'x'),
-               std::string(10240, 'a'));
+  const std::string name = GENERATE(
+      std::string(""), std::string(":1"), std::string("a:"), std::string("a:b:c"), std::string("a b"),
+      std::string("a\nb"), std::string("a\0b", 3), std::string("A"), std::string("/a"), std::string("a/"),
+      std::string("a//b"), std::string("../a"), std::string("a/../b"), std::string("-a"), std::string("a?x=1"),
+      std::string("a#b"), std::string("a%2e"), std::string("a@"), std::string("a@sha256:12"), std::string("a@sha256"),
+      std::string("a:-x"), std::string("ä"), "a:" + std::string(129, 'x'), std::string(10240, 'a'));
   CHECK_THROWS_AS(parse_image_reference(name), Error);
 }

@@ -13,7 +13,8 @@ std::string line(const std::string& id, const std::string& status) {
 }
 
 std::string line(const std::string& id, const std::string& status, std::uint64_t current, std::uint64_t total) {
-  return json{{"id", id}, {"status", status}, {"progressDetail", {{"current", current}, {"total", total}}}}.dump() + "\r\n";
+  return json{{"id", id}, {"status", status}, {"progressDetail", {{"current", current}, {"total", total}}}}.dump() +
+         "\r\n";
 }
 
 }  // namespace
@@ -27,7 +28,8 @@ TEST_CASE("there is no progress before a layer is named") {
 
 TEST_CASE("layers that are there already have no bytes, and the total is final") {
   PullStream stream;
-  stream.take(line("3.11", "Pulling from library/python") + line("aaa", "Already exists") + line("bbb", "Already exists"));
+  stream.take(line("3.11", "Pulling from library/python") + line("aaa", "Already exists") +
+              line("bbb", "Already exists"));
   CHECK(stream.progress() == PullProgress{0, 0, 0, true});
 }
 
@@ -46,7 +48,10 @@ TEST_CASE("a pull from its first line to its last") {
   stream.take(line("aaa", "Pull complete") + line("bbb", "Pull complete"));
   CHECK(stream.progress() == PullProgress{333, 333, 333, true});
   CHECK_FALSE(stream.completed());
-  stream.take(R"({"status":"Digest: sha256:abc"})" "\n" R"({"status":"Status: Downloaded newer image for python:3.11"})" "\n");
+  stream.take(R"({"status":"Digest: sha256:abc"})"
+              "\n"
+              R"({"status":"Status: Downloaded newer image for python:3.11"})"
+              "\n");
   CHECK(stream.completed());
   CHECK(stream.error().empty());
 }
@@ -54,8 +59,8 @@ TEST_CASE("a pull from its first line to its last") {
 TEST_CASE("an extraction counted in seconds leaves the bytes alone") {
   PullStream stream;
   stream.take(line("aaa", "Downloading", 200, 200) + line("aaa", "Download complete"));
-  const std::string second =
-      R"({"id":"aaa","status":"Extracting","progressDetail":{"current":1,"units":"s"}})" "\n";
+  const std::string second = R"({"id":"aaa","status":"Extracting","progressDetail":{"current":1,"units":"s"}})"
+                             "\n";
   CHECK(stream.take(second));
   CHECK_FALSE(stream.take(second));
   CHECK(stream.progress() == PullProgress{200, 0, 200, true});
@@ -88,8 +93,10 @@ TEST_CASE("lines may be cut anywhere") {
 
 TEST_CASE("what is no progress line is passed over") {
   PullStream stream;
-  stream.take("garbage\n[1,2]\nnull\n{\"status\":5,\"id\":[],\"progressDetail\":7}\n"
-              R"({"id":"a","status":"Downloading","progressDetail":{"current":-1,"total":"x"}})" "\n");
+  stream.take(
+      "garbage\n[1,2]\nnull\n{\"status\":5,\"id\":[],\"progressDetail\":7}\n"
+      R"({"id":"a","status":"Downloading","progressDetail":{"current":-1,"total":"x"}})"
+      "\n");
   CHECK(stream.progress() == PullProgress{0, 0, 0, false});
   stream.take(std::string(3 << 20, 'x'));
   stream.take("\n" + line("a", "Downloading", 1, 2));
@@ -98,9 +105,11 @@ TEST_CASE("what is no progress line is passed over") {
 
 TEST_CASE("the engine's error is kept in its own words") {
   PullStream stream;
-  stream.take(R"({"errorDetail":{"code":401,"message":"unauthorized"},"error":"e"})" "\n");
+  stream.take(R"({"errorDetail":{"code":401,"message":"unauthorized"},"error":"e"})"
+              "\n");
   CHECK(stream.error() == "unauthorized");
-  stream.take(R"({"error":"only this"})" "\n");
+  stream.take(R"({"error":"only this"})"
+              "\n");
   CHECK(stream.error() == "only this");
 }
 

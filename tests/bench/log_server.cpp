@@ -2,7 +2,7 @@
 //   bench_log_server FOLDER PORT COMMAND [ARGUMENT…]
 // Serves /logs_ws and /api/pull on 127.0.0.1:PORT, 0 for a free one. Prints "port N"; waits for a line on its standard input and
 // starts the command; prints "took SECONDS BYTES" when it has ended; "memory KB" and "cpu SECONDS" once another line
-// comes; leaves at the end of its input. With "-" for FOLDER's logs it is the bare loop that it is measured against:
+// comes; leaves at the end of its input. The bare loop that it is measured against, which does no more than it must:
 //   bench_log_server --bare FILE COMMAND [ARGUMENT…]
 
 #include <fcntl.h>
@@ -25,6 +25,8 @@
 #include "common/log/log.h"
 #include "common/os/signals.h"
 #include "runner/api/log_stream.h"
+#include "runner/job/terminal_reader.h"
+#include "runner/logs/job_log.h"
 #include "runner/logs/logs.h"
 
 namespace {
@@ -47,18 +49,11 @@ Child start(char** command) {
   return {.terminal = os::UniqueFd(terminal), .process = process};
 }
 
-// Reads the terminal to its end; how long that took and how much it was.
-template <typename Take>
-void follow(const Child& child, Take take) {
+// Calls `read_all`, which reads the terminal to its end, and says how long that took and how much it was.
+template <typename ReadAll>
+void follow(const Child& child, ReadAll read_all) {
   const auto began = std::chrono::steady_clock::now();
-  std::vector<char> buffer(65536);
-  std::uint64_t total = 0;
-  while (true) {
-    const ssize_t count = ::read(child.terminal.get(), buffer.data(), buffer.size());
-    if (count <= 0) break;
-    take(std::string_view(buffer.data(), static_cast<std::size_t>(count)));
-    total += static_cast<std::uint64_t>(count);
-  }
+  const std::uint64_t total = read_all();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   ::waitpid(child.process, nullptr, 0);
   std::println("took {:.3f} {}", took.count(), total);
@@ -82,8 +77,16 @@ std::string memory(const std::string& field) {
 
 void bare(const char* file, char** command) {
   const os::UniqueFd log(::open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  follow(start(command), [&log](std::string_view output) {
-    if (::write(log.get(), output.data(), output.size()) < 0) std::abort();
+  const Child child = start(command);
+  follow(child, [&] {
+    std::vector<char> buffer(65536);
+    std::uint64_t total = 0;
+    while (true) {
+      const ssize_t count = ::read(child.terminal.get(), buffer.data(), buffer.size());
+      if (count <= 0) return total;
+      if (::write(log.get(), buffer.data(), static_cast<std::size_t>(count)) != count) std::abort();
+      total += static_cast<std::uint64_t>(count);
+    }
   });
   std::println("cpu {:.3f}", cpu_seconds());
 }
@@ -106,7 +109,15 @@ void serve(const char* folder, int port, char** command) {
   if (std::getline(std::cin, line)) {
     std::thread job([&] {
       logs.add_state({.state = "running"});
-      follow(start(command), [&logs](std::string_view output) { logs.append(output); });
+      const Child child = start(command);
+      ::fcntl(child.terminal.get(), F_SETFL, O_NONBLOCK);
+      follow(child, [&] {
+        runner::job::TerminalReader reader(child.terminal.get(), [&logs](std::string_view output) { logs.append(output); });
+        siginfo_t end{};
+        ::waitid(P_PID, static_cast<id_t>(child.process), &end, WEXITED | WNOWAIT);
+        reader.finish();
+        return logs.job_log().size();
+      });
       logs.finish({.state = "done", .exit_status = 0});
     });
     while (std::getline(std::cin, line)) {

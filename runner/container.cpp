@@ -32,9 +32,10 @@ void put_home_right(const os::UserDatabase& users) {
 
 // sshd demands that nobody else may write to any folder above its files.
 void make_folders() {
-  if (::mkdir(dstack_folder.c_str(), 0755) != 0 && errno != EEXIST) throw os_error("create folder", dstack_folder.string());
+  if (::mkdir(dstack_folder.c_str(), 0755) != 0 && errno != EEXIST)
+    throw os_error("create folder", dstack_folder.string());
   // In a container that may not change owners it has to be root's already.
-  struct stat status {};
+  struct stat status{};
   if (::stat(dstack_folder.c_str(), &status) != 0) throw os_error("look at", dstack_folder.string());
   if ((status.st_uid != 0 || status.st_gid != 0) && ::chown(dstack_folder.c_str(), 0, 0) != 0) {
     throw os_error("change the owner of", dstack_folder.string());
@@ -59,7 +60,8 @@ void write_authorized_keys(const std::vector<std::string>& keys) {
 }  // namespace
 
 void prepare_container(const Options& options, const os::UserDatabase& users) {
-  if (::geteuid() != 0) throw Error(ErrorKind::forbidden, std::format("dstack-runner must be root, it is user {}", ::geteuid()));
+  if (::geteuid() != 0)
+    throw Error(ErrorKind::forbidden, std::format("dstack-runner must be root, it is user {}", ::geteuid()));
   put_home_right(users);
   make_folders();
   write_authorized_keys(options.ssh_authorized_keys);

@@ -14,8 +14,12 @@ namespace {
 void add_start_options(CLI::App& start, Options& options) {
   start.add_option("--temp-dir", options.temp_dir, "Folder for logs and other temporary files")->capture_default_str();
   start.add_option("--http-address", options.http_address, "Address that the API listens on; empty: every interface");
-  start.add_option("--http-port", options.http_port, "Port of the API")->capture_default_str()->check(CLI::Range(0, 65535));
-  start.add_option("--ssh-port", options.ssh_port, "Port of the SSH server")->capture_default_str()->check(CLI::Range(1, 65535));
+  start.add_option("--http-port", options.http_port, "Port of the API")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
+  start.add_option("--ssh-port", options.ssh_port, "Port of the SSH server")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
   // By a function, so that the text is taken as it is: a key may hold commas and brackets.
   start
       .add_option_function<std::string>(

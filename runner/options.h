@@ -1,7 +1,7 @@
 #pragma once
 
-#include <filesystem>
 #include <spdlog/common.h>
+#include <filesystem>
 #include <string>
 #include <variant>
 #include <vector>

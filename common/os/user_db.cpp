@@ -34,13 +34,15 @@ void read_lines(const std::filesystem::path& path, const std::function<bool(std:
     if (errno == ENOENT || errno == ENOTDIR) return;
     throw os_error("open", path.string());
   }
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw os_error("look at", path.string());
   if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::internal, "read " + path.string() + ": not a regular file");
 
   std::array<char, 65536> buffer;
   std::string rest;  // the start of a line whose end has not been read yet
-  const auto add = [&rest](std::string_view piece) { rest.append(piece.substr(0, line_limit - std::min(line_limit, rest.size()))); };
+  const auto add = [&rest](std::string_view piece) {
+    rest.append(piece.substr(0, line_limit - std::min(line_limit, rest.size())));
+  };
   while (true) {
     const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
@@ -80,7 +82,8 @@ std::optional<UserEntry> parse_user(std::string_view line) {
   if (name.empty() || name[0] == '#' || name[0] == '+' || name[0] == '-' || !uid || !gid) return std::nullopt;
   next_field(line, ':');
   const std::string_view home = next_field(line, ':');
-  return UserEntry{.name = std::string(name), .uid = *uid, .gid = *gid, .home = std::string(home), .shell = std::string(line)};
+  return UserEntry{
+      .name = std::string(name), .uid = *uid, .gid = *gid, .home = std::string(home), .shell = std::string(line)};
 }
 
 // name:password:gid:member,member; leaves the members in `line`.
@@ -92,7 +95,8 @@ std::optional<GroupEntry> parse_group(std::string_view& line) {
   return GroupEntry{.name = std::string(name), .gid = *gid};
 }
 
-std::optional<UserEntry> first_user(const std::filesystem::path& path, const std::function<bool(const UserEntry&)>& wanted) {
+std::optional<UserEntry> first_user(const std::filesystem::path& path,
+                                    const std::function<bool(const UserEntry&)>& wanted) {
   std::optional<UserEntry> found;
   read_lines(path, [&](std::string_view line) {
     auto entry = parse_user(line);

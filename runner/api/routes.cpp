@@ -37,7 +37,8 @@ Response upload_code(job::Executor& executor, http::BodyReader& body) {
   executor.check_upload_allowed();
   // Older servers upload an empty body where there is no code.
   body.read([](std::string_view piece) {
-    if (!piece.empty()) throw Error(ErrorKind::not_implemented, "uploading code is not supported by this version of dstack-runner");
+    if (!piece.empty())
+      throw Error(ErrorKind::not_implemented, "uploading code is not supported by this version of dstack-runner");
   });
   return Response::empty();
 }
@@ -53,9 +54,8 @@ bool has_ipv6_loopback() {
 }  // namespace
 
 void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::ConnectionWatch& connections) {
-  server.get("/api/healthcheck", [](const Request&) {
-    return Response::json({{"service", "dstack-runner"}, {"version", version()}});
-  });
+  server.get("/api/healthcheck",
+             [](const Request&) { return Response::json({{"service", "dstack-runner"}, {"version", version()}}); });
   server.get("/api/metrics", [](const Request&) {
     const auto metrics = metrics::collect();
     if (!metrics) throw Error(ErrorKind::not_found, "metrics: no control group of this container can be read");

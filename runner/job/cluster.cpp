@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <cerrno>
 #include <format>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 #include "common/os/file.h"

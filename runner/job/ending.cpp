@@ -16,7 +16,8 @@ JobState failed(std::string reason, std::string message, std::optional<int> exit
 }
 
 JobState state_of_exit(const ExitStatus& exit, bool out_of_memory) {
-  if (!exit.signal && exit.code == 0) return {.state = "done", .termination_reason = "", .termination_message = "", .exit_status = 0};
+  if (!exit.signal && exit.code == 0)
+    return {.state = "done", .termination_reason = "", .termination_message = "", .exit_status = 0};
   std::string message = exit.signal ? std::format("The job was killed by {}", signal_name(*exit.signal))
                                     : std::format("The job exited with status {}", exit.code);
   // A shell reports a command that SIGKILL ended as its own status 128 + 9.

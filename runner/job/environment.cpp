@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <format>
 #include <numeric>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 
@@ -43,7 +43,8 @@ Environment own_environment() {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     const std::size_t end = text.find('=');
-    if (end != std::string_view::npos) environment.insert_or_assign(std::string(text.substr(0, end)), text.substr(end + 1));
+    if (end != std::string_view::npos)
+      environment.insert_or_assign(std::string(text.substr(0, end)), text.substr(end + 1));
   }
   return environment;
 }
@@ -76,8 +77,9 @@ Environment make_environment(Environment container, const Submission& submission
   });
   for (const auto& [name, value] : environment) {
     if (name.contains('\0') || value.contains('\0')) {
-      throw Error(ErrorKind::invalid,
-                  std::format("the environment variable {} has a NUL byte, which no process can be given", printable(name)));
+      throw Error(
+          ErrorKind::invalid,
+          std::format("the environment variable {} has a NUL byte, which no process can be given", printable(name)));
     }
   }
   return environment;

@@ -38,7 +38,7 @@ class Executor::RunnerLog {
  public:
   RunnerLog(const std::filesystem::path& temp_dir, Logs& logs)
       : sinks_{std::make_shared<spdlog::sinks::rotating_file_sink_mt>((temp_dir / "runner.log").string(),
-                                                                       runner_log_limit, rotated_runner_logs),
+                                                                      runner_log_limit, rotated_runner_logs),
                logs.runner_log_sink()} {
     for (const auto& sink : sinks_) log::add_sink(sink);
   }
@@ -52,7 +52,8 @@ class Executor::RunnerLog {
   const std::array<spdlog::sink_ptr, 2> sinks_;
 };
 
-Executor::Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs, os::Clock& clock, os::UserDatabase users)
+Executor::Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs, os::Clock& clock,
+                   os::UserDatabase users)
     : temp_dir_(std::move(temp_dir)),
       places_(std::move(places)),
       logs_(logs),
@@ -69,7 +70,8 @@ Executor::~Executor() {
 
 void Executor::expect_submitted(std::string_view request) const {
   switch (phase_) {
-    case Phase::waiting_for_job: throw Error(ErrorKind::conflict, std::format("{}: no job has been submitted", request));
+    case Phase::waiting_for_job:
+      throw Error(ErrorKind::conflict, std::format("{}: no job has been submitted", request));
     case Phase::running: throw Error(ErrorKind::conflict, std::format("{}: the job runs already", request));
     case Phase::over: throw Error(ErrorKind::conflict, std::format("{}: the job is over", request));
     case Phase::submitted: break;

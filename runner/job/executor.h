@@ -46,8 +46,8 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;  // one has been submitted
-  bool over() const;     // no job runs or will run any more
+  bool has_job() const;                        // one has been submitted
+  bool over() const;                           // no job runs or will run any more
   int over_fd() const { return over_.get(); }  // becomes and stays readable when it is over
 
  private:

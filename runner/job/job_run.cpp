@@ -3,9 +3,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <format>
-#include <spdlog/spdlog.h>
 #include <system_error>
 
 #include "common/error.h"
@@ -88,9 +88,11 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
                    .working_dir = prepared.working_dir,
                    .user = prepared.user},
                   terminal);
-  logs.add_state({.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
+  logs.add_state(
+      {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
-  Supervision supervision(process, terminal, events, clock, [&places] { return find_descendants(::getpid(), places.own_servers()); });
+  Supervision supervision(process, terminal, events, clock,
+                          [&places] { return find_descendants(::getpid(), places.own_servers()); });
   Ended ended = supervision.watch(max_duration_of(submission));
   terminal.close_job_side();
   reader.finish();

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
 #include <filesystem>
 #include <functional>
-#include <sys/types.h>
 #include <vector>
 
 #include "common/os/clock.h"

@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <cerrno>
 #include <format>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 
@@ -37,7 +37,7 @@ std::vector<os::UserId> own_groups() {
 std::optional<std::string> objection_to(const std::filesystem::path& home) {
   if (home.empty()) return "is not set";
   if (!home.is_absolute()) return "is not absolute";
-  struct stat status {};
+  struct stat status{};
   if (::stat(home.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return std::nullopt;
     return "is not a folder";
@@ -102,7 +102,8 @@ JobUser find_job_user(const std::optional<UserRequest>& request, const os::UserD
   } else if (request->groupname) {
     const auto group = users.find_group(*request->groupname);
     if (!group) {
-      throw Error(ErrorKind::invalid, std::format("there is no group {} in /etc/group", printable(*request->groupname)));
+      throw Error(ErrorKind::invalid,
+                  std::format("there is no group {} in /etc/group", printable(*request->groupname)));
     }
     user.gid = group->gid;
   } else if (entry) {

@@ -38,7 +38,7 @@ std::filesystem::path expand_path(std::string_view path, const std::filesystem::
 }
 
 void make_folders_for(const std::filesystem::path& path, const JobUser& user, mode_t mode) {
-  struct stat status {};
+  struct stat status{};
   if (path.empty()) return;
   if (::stat(path.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return;

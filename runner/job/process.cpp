@@ -9,13 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <format>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 #include "runner/job/capabilities.h"
@@ -120,12 +120,14 @@ Error explain(const Failure& failure, const ProcessSpec& spec) {
     case Step::session: return os_error("start a session for", program, failure.code);
     case Step::terminal: return os_error("give a terminal to", program, failure.code);
     case Step::user: return os_error("become the user", printable(spec.user.name), failure.code);
-    case Step::working_dir: return os_error("enter the working folder", printable(spec.working_dir.native()), failure.code);
+    case Step::working_dir:
+      return os_error("enter the working folder", printable(spec.working_dir.native()), failure.code);
     case Step::program: break;
   }
   // ENOENT has two meanings here, and the second one puzzles people.
   if (failure.code == ENOENT && ::access(spec.program.c_str(), F_OK) == 0) {
-    return {ErrorKind::invalid, std::format("execute {}: the interpreter or loader that it names does not exist", program)};
+    return {ErrorKind::invalid,
+            std::format("execute {}: the interpreter or loader that it names does not exist", program)};
   }
   return os_error("execute", program, failure.code);
 }

@@ -23,8 +23,8 @@ struct ProcessSpec {
 };
 
 struct ExitStatus {
-  int code = 0;                // of a process that exited
-  std::optional<int> signal;   // that ended it
+  int code = 0;               // of a process that exited
+  std::optional<int> signal;  // that ended it
 };
 
 // The job's first process: the leader of a new session whose controlling terminal is the given one, with signals as a

@@ -1,13 +1,13 @@
 #include "runner/job/process_tree.h"
 
-#include <algorithm>
-#include <charconv>
 #include <dirent.h>
 #include <fcntl.h>
+#include <unistd.h>
+#include <algorithm>
+#include <charconv>
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <unistd.h>
 #include <unordered_map>
 
 #include "common/os/unique_fd.h"
@@ -53,12 +53,14 @@ std::optional<ProcessEntry> read_process(int proc, std::string_view name) {
 
 }  // namespace
 
-std::vector<ProcessEntry> find_descendants(pid_t root, const std::vector<pid_t>& except, const std::filesystem::path& proc) {
+std::vector<ProcessEntry> find_descendants(pid_t root, const std::vector<pid_t>& except,
+                                           const std::filesystem::path& proc) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(proc.c_str()), ::closedir);
   if (!folder) return {};
   std::unordered_map<pid_t, std::vector<ProcessEntry>> children;
   while (const dirent* entry = ::readdir(folder.get())) {
-    if (const auto process = read_process(::dirfd(folder.get()), entry->d_name)) children[process->parent].push_back(*process);
+    if (const auto process = read_process(::dirfd(folder.get()), entry->d_name))
+      children[process->parent].push_back(*process);
   }
   std::vector<ProcessEntry> found;
   std::vector<pid_t> pending{root};

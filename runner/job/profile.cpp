@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <array>
 #include <format>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 #include "common/os/file.h"

@@ -9,9 +9,9 @@ namespace dstack::runner::job {
 
 // What a login over SSH reads so that it sees the job's variables.
 struct ProfilePlaces {
-  std::filesystem::path profile = "/dstack/profile";           // for login shells, by way of the hook
-  std::filesystem::path hook = "/etc/profile";                 // gets a line that reads the profile
-  std::filesystem::path variables = "/dstack/environment";     // NAME=value\0…, for a command given to ssh
+  std::filesystem::path profile = "/dstack/profile";        // for login shells, by way of the hook
+  std::filesystem::path hook = "/etc/profile";              // gets a line that reads the profile
+  std::filesystem::path variables = "/dstack/environment";  // NAME=value\0…, for a command given to ssh
 };
 
 // The profile's text: an export for each variable that a shell can have, in quotes that any value survives, then a cd

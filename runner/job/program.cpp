@@ -18,7 +18,7 @@ constexpr std::string_view usual_folders = "/usr/local/sbin:/usr/local/bin:/usr/
 
 // 0, or why the file cannot be executed.
 int objection_to(const std::filesystem::path& file) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(file.c_str(), &status) != 0) return errno;
   if (S_ISDIR(status.st_mode)) return EISDIR;
   if (!S_ISREG(status.st_mode)) return EACCES;
@@ -30,7 +30,8 @@ int objection_to(const std::filesystem::path& file) {
 std::filesystem::path find_program(const std::string& name, const Environment& container) {
   if (name.contains('/')) return name;
   const auto variable = container.find("PATH");
-  const std::string_view path = variable == container.end() || variable->second.empty() ? usual_folders : variable->second;
+  const std::string_view path =
+      variable == container.end() || variable->second.empty() ? usual_folders : variable->second;
   std::string refused;  // the first file that is there and no program
   for (std::string_view rest = path; !name.empty() && !rest.empty();) {
     const std::size_t end = std::min(rest.find(':'), rest.size());
@@ -47,7 +48,8 @@ std::filesystem::path find_program(const std::string& name, const Environment& c
   if (!refused.empty()) {
     throw Error(ErrorKind::invalid, std::format("cannot execute the command {}: {}", printable(name), refused));
   }
-  throw Error(ErrorKind::invalid, std::format("the command {} was not found in PATH ({})", printable(name), printable(path)));
+  throw Error(ErrorKind::invalid,
+              std::format("the command {} was not found in PATH ({})", printable(name), printable(path)));
 }
 
 }  // namespace dstack::runner::job

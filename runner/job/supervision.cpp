@@ -3,12 +3,12 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <spdlog/spdlog.h>
 
 #include "common/error.h"
 
@@ -148,8 +148,8 @@ bool Supervision::clear_away() {
     return false;
   }
   const bool in_stages = stage_ != Stage::running && std::ranges::any_of(left, [this](const ProcessEntry& process) {
-    return process.session == process_.pid();
-  });
+                           return process.session == process_.pid();
+                         });
   if (!in_stages && !grace_end_) grace_end_ = now + straggler_grace;
   return false;
 }

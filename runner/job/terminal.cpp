@@ -51,7 +51,8 @@ os::UniqueFd open_jobs(int ours) {
 Terminal::Terminal() : ours_(open_ours()), jobs_(open_jobs(ours_.get())) {}
 
 void Terminal::give_to(os::UserId user) {
-  if (::fchown(jobs_.get(), user, static_cast<gid_t>(-1)) != 0) throw os_error("change the owner of", "the job's terminal");
+  if (::fchown(jobs_.get(), user, static_cast<gid_t>(-1)) != 0)
+    throw os_error("change the owner of", "the job's terminal");
 }
 
 void Terminal::interrupt() {

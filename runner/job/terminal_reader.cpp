@@ -34,8 +34,8 @@ void TerminalReader::finish() {
 }
 
 void TerminalReader::read() {
-  std::array<pollfd, 2> waiting{{{.fd = output_, .events = POLLIN, .revents = 0},
-                                 {.fd = finish_.get(), .events = POLLIN, .revents = 0}}};
+  std::array<pollfd, 2> waiting{
+      {{.fd = output_, .events = POLLIN, .revents = 0}, {.fd = finish_.get(), .events = POLLIN, .revents = 0}}};
   while (true) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
     if (waiting[1].revents != 0) {

@@ -56,7 +56,8 @@ std::string unescaped(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const std::string_view digits = text.substr(std::min(i + 1, text.size()), 3);
-    const bool escape = text[i] == '\\' && digits.size() == 3 && std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '7'; });
+    const bool escape = text[i] == '\\' && digits.size() == 3 &&
+                        std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '7'; });
     if (escape) {
       result += static_cast<char>((digits[0] - '0') * 64 + (digits[1] - '0') * 8 + (digits[2] - '0'));
       i += 3;
@@ -68,7 +69,7 @@ std::string unescaped(std::string_view text) {
 }
 
 struct Mount {
-  std::string root;   // which group the mount point shows
+  std::string root;  // which group the mount point shows
   std::string point;
 };
 
@@ -85,7 +86,8 @@ std::optional<Mount> find_mount(const std::filesystem::path& root, std::string_v
     while (!line.empty() && next_word(line, ' ') != "-") continue;
     const std::string_view type = next_word(line, ' ');
     next_word(line, ' ');
-    const bool wanted = controller.empty() ? type == "cgroup2" : type == "cgroup" && lists(next_word(line, ' '), controller);
+    const bool wanted =
+        controller.empty() ? type == "cgroup2" : type == "cgroup" && lists(next_word(line, ' '), controller);
     if (wanted) return Mount{.root = unescaped(shown), .point = unescaped(point)};
   }
   return std::nullopt;
@@ -99,7 +101,8 @@ std::optional<std::string> find_group(const std::filesystem::path& root, std::st
     std::string_view line = next_word(rest, '\n');  // "number:controllers:path"
     const std::string_view number = next_word(line, ':');
     const std::string_view controllers = next_word(line, ':');
-    if (controller.empty() ? number == "0" && controllers.empty() : lists(controllers, controller)) return std::string(line);
+    if (controller.empty() ? number == "0" && controllers.empty() : lists(controllers, controller))
+      return std::string(line);
   }
   return std::nullopt;
 }
@@ -124,7 +127,8 @@ std::optional<CgroupUsage> combine(std::optional<std::uint64_t> cpu_micro, std::
                                    std::optional<std::uint64_t> inactive) {
   if (!cpu_micro || !memory || !inactive) return std::nullopt;
   // The two numbers are of different moments.
-  return CgroupUsage{.cpu_micro = *cpu_micro, .memory_bytes = *memory, .working_set_bytes = *memory - std::min(*memory, *inactive)};
+  return CgroupUsage{
+      .cpu_micro = *cpu_micro, .memory_bytes = *memory, .working_set_bytes = *memory - std::min(*memory, *inactive)};
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ struct Metrics {
   std::vector<GpuMetrics> gpus;
 };
 
-// What the container uses now; nothing where no cgroup can be read. Takes as long as the GPU tool does. From any thread.
+// What the container uses now; nothing where no cgroup can be read. Takes as long as the GPU tool does. From any
+// thread.
 std::optional<Metrics> collect(os::Clock& clock = os::system_clock());
 
 }  // namespace dstack::runner::metrics

@@ -1,8 +1,8 @@
 #include "runner/metrics/gpu.h"
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <charconv>
-#include <spdlog/spdlog.h>
 #include <string>
 
 #include "common/error.h"
@@ -93,7 +93,8 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
   const std::vector<std::string> tool = tool_for(vendor);
   if (tool.empty()) return {};
   try {
-    const os::CommandResult result = os::run_command({.arguments = tool, .environment = {}, .input = {}, .limit = tool_limit}, {}, clock);
+    const os::CommandResult result =
+        os::run_command({.arguments = tool, .environment = {}, .input = {}, .limit = tool_limit}, {}, clock);
     if (!result.succeeded()) {
       spdlog::debug("{} {}", tool[0], result.describe());
       return {};

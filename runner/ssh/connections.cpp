@@ -89,8 +89,8 @@ std::optional<std::int64_t> ConnectionWatch::seconds_without() const {
 }
 
 void ConnectionWatch::run() {
-  std::array<pollfd, 2> waiting{{{.fd = stop_.get(), .events = POLLIN, .revents = 0},
-                                 {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
+  std::array<pollfd, 2> waiting{
+      {{.fd = stop_.get(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
     timer_->arm(last_look_ + look_interval);
     ::poll(waiting.data(), waiting.size(), -1);

@@ -23,7 +23,8 @@ std::set<std::string> find_connections(std::string_view table, int port);
 // count. It looks every 2.5 s, on a thread of its own, from start() on. All members may be called from any thread.
 class ConnectionWatch {
  public:
-  explicit ConnectionWatch(int port, os::Clock& clock = os::system_clock(), std::filesystem::path proc_net = "/proc/net");
+  explicit ConnectionWatch(int port, os::Clock& clock = os::system_clock(),
+                           std::filesystem::path proc_net = "/proc/net");
   ConnectionWatch(const ConnectionWatch&) = delete;
   ConnectionWatch& operator=(const ConnectionWatch&) = delete;
   ~ConnectionWatch();

@@ -1,8 +1,8 @@
 #include "common/os/user_db.h"
 
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "tests/support/temporary_directory.h"
@@ -74,7 +74,8 @@ TEST_CASE("lines that are no entries are passed over") {
       "# a comment:x:1:1::/:\n\n:x:1:1::/:\n+nis::::::\n-nis:x:1:1::/:\nshort:x\nword:x:one:1::/:\n"
       "neg:x:-1:1::/:\nbig:x:4294967296:1::/:\nnone:x:4294967295:1::/:\nok:x:1:1::/ok:\n");
   CHECK(files.database().find_user(UserId{1})->name == "ok");
-  for (const char* name : {"short", "word", "neg", "big", "none", "+nis", ""}) CHECK_FALSE(files.database().find_user(name));
+  for (const char* name : {"short", "word", "neg", "big", "none", "+nis", ""})
+    CHECK_FALSE(files.database().find_user(name));
 }
 
 TEST_CASE("fields behind the group may be absent") {

@@ -1,8 +1,8 @@
 #include "runner/job/cluster.h"
 
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "common/os/file.h"
@@ -28,7 +28,7 @@ JobUser user_at(const std::filesystem::path& home) {
 }
 
 unsigned mode_of(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat(path.c_str(), &status) == 0);
   CHECK(status.st_uid == 1234);
   return status.st_mode & 07777;
@@ -45,11 +45,13 @@ TEST_CASE("the hostfile has a line for each node") {
 
 TEST_CASE("the hostfile is empty while a node has no IP") {
   CHECK(mpi_hostfile_text({.job_ips = {"a", ""}, .master_job_ip = "", .gpus_per_job = 2, .gpus_per_node = {}}).empty());
-  CHECK(mpi_hostfile_text({.job_ips = {""}, .master_job_ip = "", .gpus_per_job = 2, .gpus_per_node = {1, 2, 3}}).empty());
+  CHECK(
+      mpi_hostfile_text({.job_ips = {""}, .master_job_ip = "", .gpus_per_job = 2, .gpus_per_node = {1, 2, 3}}).empty());
 }
 
 TEST_CASE("a GPU count for each node is required") {
-  CHECK_THROWS_AS(mpi_hostfile_text({.job_ips = {"a", "b"}, .master_job_ip = "", .gpus_per_job = 0, .gpus_per_node = {1}}), Error);
+  CHECK_THROWS_AS(
+      mpi_hostfile_text({.job_ips = {"a", "b"}, .master_job_ip = "", .gpus_per_job = 0, .gpus_per_node = {1}}), Error);
 }
 
 TEST_CASE("nodes reach each other with the run's key") {
@@ -62,9 +64,10 @@ TEST_CASE("nodes reach each other with the run's key") {
   CHECK(mode_of(home / ".ssh/config") == 0600);
   const std::string config = os::read_file(home / ".ssh/config");
   for (const char* ip : {"10.0.0.1", "10.0.0.2"}) {
-    CHECK(config.contains("Host " + std::string(ip) +
-                          "\n    Port 10022\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n    IdentityFile " +
-                          (home / ".ssh/dstack_job").string() + "\n"));
+    CHECK(config.contains(
+        "Host " + std::string(ip) +
+        "\n    Port 10022\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n    IdentityFile " +
+        (home / ".ssh/dstack_job").string() + "\n"));
   }
   CHECK(os::read_file(folder / "authorized_keys") == "ssh-ed25519 AAAA run\n");
 }
@@ -85,7 +88,8 @@ TEST_CASE("one node or no key needs no ssh between nodes") {
   one.cluster.job_ips.pop_back();
   Submission keyless = two_nodes();
   keyless.ssh_key.reset();
-  for (const Submission& submission : {one, keyless}) set_up_cluster_ssh(submission, user_at(folder / "home"), 1, folder / "keys");
+  for (const Submission& submission : {one, keyless})
+    set_up_cluster_ssh(submission, user_at(folder / "home"), 1, folder / "keys");
   CHECK_FALSE(std::filesystem::exists(folder / "home"));
 }
 

@@ -17,8 +17,8 @@ constexpr const char* header =
 
 // A line of /proc/net/tcp: state 01 is established, 0A listening, 06 waiting after the end. Port 2726 is 10022.
 std::string line(const std::string& state, const std::string& inode, const std::string& port = "2726") {
-  return "   0: 0100007F:" + port + " 0200007F:C001 " + state + " 00000000:00000000 00:00000000 00000000     0        0 " + inode +
-         " 1 ffff8881 100 0 0 10 0\n";
+  return "   0: 0100007F:" + port + " 0200007F:C001 " + state +
+         " 00000000:00000000 00:00000000 00000000     0        0 " + inode + " 1 ffff8881 100 0 0 10 0\n";
 }
 
 class Watched {
@@ -47,9 +47,11 @@ class Watched {
 }  // namespace
 
 TEST_CASE("connections are those to the port that are established") {
-  CHECK(find_connections(header + line("01", "77") + line("01", "78") + line("0A", "79") + line("06", "80") + line("01", "81", "2727"),
+  CHECK(find_connections(header + line("01", "77") + line("01", "78") + line("0A", "79") + line("06", "80") +
+                             line("01", "81", "2727"),
                          10022) == std::set<std::string>{"0200007F:C001 77", "0200007F:C001 78"});
-  CHECK(find_connections("  sl  local_address\n 0: 00000000000000000000000001000000:2726 00000000000000000000000001000000:C001 01 a b c d e 5\n",
+  CHECK(find_connections("  sl  local_address\n 0: 00000000000000000000000001000000:2726 "
+                         "00000000000000000000000001000000:C001 01 a b c d e 5\n",
                          10022)
             .size() == 1);
   CHECK(find_connections("", 10022).empty());

@@ -17,7 +17,8 @@ Submission two_nodes() {
   submission.repo_id = "repo";
   submission.job_num = 1;
   submission.jobs_per_replica = 2;
-  submission.cluster = {.job_ips = {"10.0.0.1", "10.0.0.2"}, .master_job_ip = "10.0.0.1", .gpus_per_job = 4, .gpus_per_node = {}};
+  submission.cluster = {
+      .job_ips = {"10.0.0.1", "10.0.0.2"}, .master_job_ip = "10.0.0.1", .gpus_per_job = 4, .gpus_per_node = {}};
   return submission;
 }
 
@@ -64,7 +65,8 @@ TEST_CASE("the container gives way to DSTACK_*, those to secrets, those to the j
 TEST_CASE("exported shell functions are dropped") {
   Submission submission = two_nodes();
   submission.env = {{"BASH_FUNC_g()", "() { :; }"}};
-  const Environment environment = make_environment({{"BASH_FUNC_f%%", "() { :; }"}, {"BASH_FUNC_x", "kept"}}, submission, places);
+  const Environment environment =
+      make_environment({{"BASH_FUNC_f%%", "() { :; }"}, {"BASH_FUNC_x", "kept"}}, submission, places);
   CHECK_FALSE(environment.contains("BASH_FUNC_f%%"));
   CHECK_FALSE(environment.contains("BASH_FUNC_g()"));
   CHECK(environment.contains("BASH_FUNC_x"));

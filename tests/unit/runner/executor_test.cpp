@@ -1,10 +1,10 @@
 #include "runner/job/executor.h"
 
+#include <poll.h>
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
-#include <poll.h>
-#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/gpu/vendor.h"
 #include "runner/metrics/gpu.h"
@@ -46,7 +46,9 @@ TEST_CASE("amd-smi's columns are found by their names") {
 }
 
 TEST_CASE("the vendor's tool is asked") {
-  const FakeTool tool("nvidia-smi", R"([ "$*" = "--query-gpu=memory.used,utilization.gpu --format=csv,noheader,nounits" ] && echo "7, 8")");
+  const FakeTool tool(
+      "nvidia-smi",
+      R"([ "$*" = "--query-gpu=memory.used,utilization.gpu --format=csv,noheader,nounits" ] && echo "7, 8")");
   CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * mebibyte, 8}});
 }
 

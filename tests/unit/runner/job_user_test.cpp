@@ -23,8 +23,8 @@ class Image {
     std::ofstream(folder_ / "passwd") << "root:x:0:0::/root:/bin/sh\nann:x:1000:1001::" << home().string()
                                       << ":/bin/sh\nfile:x:1:1::" << file().string()
                                       << ":\nrelative:x:2:2::home/x:\nunset:x:3:3:::\nnobody:x:65534:65534::"
-                                      << (folder_ / "nonexistent").string() << ":\nfuture:x:4:4::"
-                                      << (folder_ / "later").string() << ":\n";
+                                      << (folder_ / "nonexistent").string()
+                                      << ":\nfuture:x:4:4::" << (folder_ / "later").string() << ":\n";
     std::ofstream(folder_ / "group") << "video:x:44:ann\nann:x:1001:\nstaff:x:50:ann,bob\n";
   }
   std::filesystem::path home() const { return folder_ / "ann"; }
@@ -88,7 +88,8 @@ TEST_CASE("a uid without an entry is in group 0 and called by its number") {
 TEST_CASE("the largest uid is usable") { CHECK(Image().find(by_uid(4294967294)).name == "4294967294"); }
 
 TEST_CASE("ids out of range are refused with the number") {
-  for (const std::int64_t id : {std::int64_t{-1}, std::int64_t{4294967295}, std::int64_t{4294967296}, INT64_MIN, INT64_MAX}) {
+  for (const std::int64_t id :
+       {std::int64_t{-1}, std::int64_t{4294967295}, std::int64_t{4294967296}, INT64_MIN, INT64_MAX}) {
     CHECK_THROWS_MATCHES(Image().find(by_uid(id)), Error, MessageMatches(ContainsSubstring(std::to_string(id))));
     UserRequest request = by_name("ann");
     request.gid = id;

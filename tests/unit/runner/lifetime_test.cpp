@@ -1,11 +1,11 @@
 #include "runner/lifetime.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <csignal>
 #include <future>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "common/error.h"
 #include "common/os/signals.h"

@@ -27,8 +27,9 @@ TEST_CASE("start has the contract's defaults") {
 }
 
 TEST_CASE("a shim's whole command line is understood") {
-  const Options options = parsed({"--log-level", "6", "start", "--home-dir", "/root", "--temp-dir", "/t", "--http-address", "",
-                                  "--http-port", "1", "--ssh-port", "2", "--ssh-log-level", "DEBUG3"});
+  const Options options =
+      parsed({"--log-level", "6", "start", "--home-dir", "/root", "--temp-dir", "/t", "--http-address", "",
+              "--http-port", "1", "--ssh-port", "2", "--ssh-log-level", "DEBUG3"});
   CHECK(options.log_level == spdlog::level::trace);
   CHECK(options.temp_dir == "/t");
   CHECK(options.http_address.empty());
@@ -39,21 +40,24 @@ TEST_CASE("a shim's whole command line is understood") {
 
 TEST_CASE("authorized keys are taken whole, in their order") {
   const char* restricted = R"(command="a, b",no-pty ssh-ed25519 AAAA "c" [d,e])";
-  const Options options = parsed({"start", "--ssh-authorized-key", restricted, "--ssh-authorized-key=ssh-rsa B c", "--http-port", "5",
-                                  "--ssh-authorized-key", "[x,y]"});
+  const Options options = parsed({"start", "--ssh-authorized-key", restricted, "--ssh-authorized-key=ssh-rsa B c",
+                                  "--http-port", "5", "--ssh-authorized-key", "[x,y]"});
   CHECK(options.ssh_authorized_keys == std::vector<std::string>{restricted, "ssh-rsa B c", "[x,y]"});
   CHECK(options.http_port == 5);
 }
-
 
 TEST_CASE("the last of several values counts") {
   CHECK(parsed({"start", "--http-port", "1", "--http-port", "2"}).http_port == 2);
 }
 
 TEST_CASE("what is wrong with a command line ends the program") {
-  for (const std::vector<const char*>& arguments :
-       {std::vector<const char*>{}, {"run"}, {"start", "--no-such"}, {"start", "--http-port", "x"}, {"start", "--http-port", "65536"},
-        {"--log-level", "loud", "start"}, {"start", "extra"}}) {
+  for (const std::vector<const char*>& arguments : {std::vector<const char*>{},
+                                                    {"run"},
+                                                    {"start", "--no-such"},
+                                                    {"start", "--http-port", "x"},
+                                                    {"start", "--http-port", "65536"},
+                                                    {"--log-level", "loud", "start"},
+                                                    {"start", "extra"}}) {
     CHECK(std::get<int>(parse(arguments)) == 1);
   }
   CHECK(std::get<int>(parse({"--version"})) == 0);

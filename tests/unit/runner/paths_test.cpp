@@ -1,10 +1,10 @@
 #include "runner/job/paths.h"
 
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "common/os/file.h"
@@ -15,7 +15,7 @@ namespace dstack::runner::job {
 namespace {
 
 struct stat look_at(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::lstat(path.c_str(), &status) == 0);
   return status;
 }

@@ -1,13 +1,13 @@
 #include "runner/job/process.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <csignal>
 #include <fstream>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "runner/job/capabilities.h"
@@ -56,14 +56,16 @@ TEST_CASE("the last bytes before the end are read") {
 }
 
 TEST_CASE("a process leads a session of its own on the terminal") {
-  RunningJob job("tty > /dev/null && read -r _ _ _ _ group session tty _ < /proc/$$/stat; "
-                 "[ $group = $$ ] && [ $session = $$ ] && [ $tty != 0 ] && echo leader > /dev/tty");
+  RunningJob job(
+      "tty > /dev/null && read -r _ _ _ _ group session tty _ < /proc/$$/stat; "
+      "[ $group = $$ ] && [ $session = $$ ] && [ $tty != 0 ] && echo leader > /dev/tty");
   CHECK(job.process.wait().code == 0);
   CHECK(job.rest() == "leader\r\n");
 }
 
-TEST_CASE("a process has three descriptors") { 
-  CHECK(output_of("for fd in 0 1 2 3 4 5 6 7 8 9 10 11 12; do [ -e /proc/$$/fd/$fd ] && echo $fd; done") == "0\n1\n2\n");
+TEST_CASE("a process has three descriptors") {
+  CHECK(output_of("for fd in 0 1 2 3 4 5 6 7 8 9 10 11 12; do [ -e /proc/$$/fd/$fd ] && echo $fd; done") ==
+        "0\n1\n2\n");
 }
 
 TEST_CASE("a process starts with no signal blocked or ignored") {
@@ -112,7 +114,8 @@ TEST_CASE("what keeps a program from starting is said with its name") {
   ProcessSpec spec = RunningJob::spec("");
   SECTION("it is not there") {
     spec.program = "/no/such";
-    CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("execute \"/no/such\": No such file")));
+    CHECK_THROWS_MATCHES(RunningJob(spec), Error,
+                         MessageMatches(ContainsSubstring("execute \"/no/such\": No such file")));
   }
   SECTION("it is not executable") {
     std::ofstream(folder / "file") << "text";

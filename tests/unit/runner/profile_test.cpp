@@ -1,8 +1,8 @@
 #include "runner/job/profile.h"
 
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/os/child_process.h"
 #include "common/os/file.h"
@@ -26,10 +26,11 @@ TEST_CASE("a shell that reads the profile has every value as it was") {
                                 {"DSTACK_WORKING_DIR", "/"},
                                 {"E", ""}};
   write_profile(environment, places_in(folder));
-  const auto result = os::run_command(
-      {.arguments = {"/bin/sh", "-c", R"(. "$1"; pwd; printf '%s|' "$A" "$B" "$C" "$E")", "sh", (folder / "profile").string()},
-       .environment = std::vector<std::string>{"PATH=/usr/bin:/bin"},
-       .input = {}});
+  const auto result =
+      os::run_command({.arguments = {"/bin/sh", "-c", R"(. "$1"; pwd; printf '%s|' "$A" "$B" "$C" "$E")", "sh",
+                                     (folder / "profile").string()},
+                       .environment = std::vector<std::string>{"PATH=/usr/bin:/bin"},
+                       .input = {}});
   CHECK(result.errors.empty());
   CHECK(result.output == "/\n" + environment.at("A") + "|" + environment.at("B") + "|" + environment.at("C") + "||");
 }
@@ -58,7 +59,7 @@ TEST_CASE("everybody may read the profile, whatever the umask") {
   write_profile({}, places_in(folder));
   ::umask(before);
   for (const auto& path : {places_in(folder).profile, places_in(folder).hook, places_in(folder).variables}) {
-    struct stat status {};
+    struct stat status{};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 07777) == 0644);
   }

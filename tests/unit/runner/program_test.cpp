@@ -1,10 +1,10 @@
 #include "runner/job/program.h"
 
+#include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "tests/support/temporary_directory.h"
@@ -45,9 +45,7 @@ TEST_CASE("without a PATH the usual folders are searched") {
   CHECK(find_program("sh", {{"PATH", ""}}).filename() == "sh");
 }
 
-TEST_CASE("relative folders in PATH lead nowhere") {
-  CHECK_THROWS_AS(find_program("sh", {{"PATH", ":.:bin"}}), Error);
-}
+TEST_CASE("relative folders in PATH lead nowhere") { CHECK_THROWS_AS(find_program("sh", {{"PATH", ":.:bin"}}), Error); }
 
 TEST_CASE("a command that is not there is named with the PATH") {
   CHECK_THROWS_MATCHES(find_program("no-such", {{"PATH", "/a:/b"}}), Error,
@@ -58,8 +56,9 @@ TEST_CASE("a command that is not there is named with the PATH") {
 TEST_CASE("a file that may not be executed is named with the reason") {
   const test::TemporaryDirectory folder;
   make_file(folder / "tool", 0644);
-  CHECK_THROWS_MATCHES(find_program("tool", {{"PATH", folder.path().string()}}), Error,
-                       MessageMatches(ContainsSubstring((folder / "tool").string()) && ContainsSubstring("Permission denied")));
+  CHECK_THROWS_MATCHES(
+      find_program("tool", {{"PATH", folder.path().string()}}), Error,
+      MessageMatches(ContainsSubstring((folder / "tool").string()) && ContainsSubstring("Permission denied")));
 }
 
 }  // namespace dstack::runner::job

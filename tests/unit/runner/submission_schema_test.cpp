@@ -69,7 +69,8 @@ TEST_CASE("null is absent everywhere") {
 }
 
 TEST_CASE("the run's repo data stands in for the job's") {
-  CHECK(parse_submission(R"({"run": {"run_spec": {"repo_data": {"repo_type": "local"}}}, "job_spec": {}})").repo_data.type == "local");
+  CHECK(parse_submission(R"({"run": {"run_spec": {"repo_data": {"repo_type": "local"}}}, "job_spec": {}})")
+            .repo_data.type == "local");
 }
 
 TEST_CASE("user ids out of every range are accepted, other types are not") {

@@ -1,10 +1,10 @@
 #include "runner/job/supervision.h"
 
+#include <poll.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <csignal>
 #include <functional>
-#include <poll.h>
 #include <thread>
 
 #include "common/os/signals.h"
@@ -24,7 +24,8 @@ using Cause = Ended::Cause;
 // reaps.
 class Supervised {
  public:
-  Supervised(const std::string& script, os::Clock& clock, std::optional<std::chrono::seconds> max_duration = std::nullopt) {
+  Supervised(const std::string& script, os::Clock& clock,
+             std::optional<std::chrono::seconds> max_duration = std::nullopt) {
     adopt_orphans();
     thread_ = std::thread([this, script, &clock, max_duration] {
       test::RunningJob job(script);
@@ -34,8 +35,8 @@ class Supervised {
         changed_.notify_all();
       }
       Supervision supervision(job.process, job.terminal,
-                              {.stop = stop_.get(), .log_quota = quota_.get(), .children_changed = children_.get()}, clock,
-                              [] { return find_descendants(::getpid(), {}); });
+                              {.stop = stop_.get(), .log_quota = quota_.get(), .children_changed = children_.get()},
+                              clock, [] { return find_descendants(::getpid(), {}); });
       ended_ = supervision.watch(max_duration);
       output_ = job.rest();
       test::raise(over_);
@@ -54,7 +55,8 @@ class Supervised {
   // Reaps orphans until the supervision is over; how it ended.
   Ended finish() {
     while (thread_.joinable()) {
-      pollfd waiting[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0}, {.fd = over_.get(), .events = POLLIN, .revents = 0}};
+      pollfd waiting[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                          {.fd = over_.get(), .events = POLLIN, .revents = 0}};
       ::poll(waiting, 2, -1);
       if (waiting[0].revents != 0) {
         os::next_signal(signals_);
@@ -85,7 +87,8 @@ class Supervised {
 bool nothing_left() { return find_descendants(::getpid(), {}).empty(); }
 
 // Ignores an interrupt and a hang-up, and says when they come.
-constexpr const char* stubborn = "trap 'echo INT' INT; trap 'echo HUP' HUP; echo ready; while :; do sleep 1000 & wait $!; kill $!; done";
+constexpr const char* stubborn =
+    "trap 'echo INT' INT; trap 'echo HUP' HUP; echo ready; while :; do sleep 1000 & wait $!; kill $!; done";
 
 }  // namespace
 
@@ -141,7 +144,8 @@ TEST_CASE("the end of the maximum duration stops a job in the same stages") {
 
 TEST_CASE("a hang-up wakes a stopped process") {
   test::FakeClock clock;
-  Supervised job("trap 'echo HUP; exit 0' HUP; trap '' INT; echo ready; kill -STOP $$; while :; do sleep 0.01; done", clock);
+  Supervised job("trap 'echo HUP; exit 0' HUP; trap '' INT; echo ready; kill -STOP $$; while :; do sleep 0.01; done",
+                 clock);
   job.await("ready");
   job.stop();
   clock.await_deadline_within(5s);
@@ -162,11 +166,11 @@ TEST_CASE("an exceeded log quota kills at once") {
 
 TEST_CASE("whatever a job leaves behind is killed after its end") {
   const std::string script = GENERATE(
-      "sleep 1000 & exit 0",                                                        // in the background
-      "trap '' HUP INT TERM; sleep 1000 & exit 0",                                  // deaf to a hang-up
-      "trap '' HUP; setsid sleep 1000 & exit 0",                                     // in a session of its own
-      "trap '' HUP; sh -c 'setsid sh -c \"sleep 1000 & sleep 1000\" &'; exit 0",     // an orphan with a child
-      "setsid sh -c 'kill -STOP $$; sleep 1000' & sleep 0.05; exit 0",               // stopped
+      "sleep 1000 & exit 0",                                                      // in the background
+      "trap '' HUP INT TERM; sleep 1000 & exit 0",                                // deaf to a hang-up
+      "trap '' HUP; setsid sleep 1000 & exit 0",                                  // in a session of its own
+      "trap '' HUP; sh -c 'setsid sh -c \"sleep 1000 & sleep 1000\" &'; exit 0",  // an orphan with a child
+      "setsid sh -c 'kill -STOP $$; sleep 1000' & sleep 0.05; exit 0",            // stopped
       "trap '' HUP; setsid sh -c 'while :; do setsid sleep 1000 & sleep 0.001; done' & exit 0");  // starting more
   Supervised job(script, os::system_clock());
   CHECK(job.finish().exit.code == 0);
@@ -183,7 +187,8 @@ TEST_CASE("a pipe's reader may write its last words after its writer's end") {
 }
 
 TEST_CASE("a thousand children are gone with their parent") {
-  Supervised job("trap '' HUP; i=0; while [ $i -lt 1000 ]; do sleep 1000 & i=$((i+1)); done; exit 0", os::system_clock());
+  Supervised job("trap '' HUP; i=0; while [ $i -lt 1000 ]; do sleep 1000 & i=$((i+1)); done; exit 0",
+                 os::system_clock());
   job.finish();
   CHECK(nothing_left());
 }
@@ -211,7 +216,8 @@ TEST_CASE("processes that are no part of the job live on") {
   const os::UniqueFd quota = test::make_event();
   const os::UniqueFd children = test::make_event();
   test::RunningJob job("sleep 1000 & exit 0");
-  Supervision supervision(job.process, job.terminal, {.stop = stop.get(), .log_quota = quota.get(), .children_changed = children.get()},
+  Supervision supervision(job.process, job.terminal,
+                          {.stop = stop.get(), .log_quota = quota.get(), .children_changed = children.get()},
                           os::system_clock(), [server_pid] { return find_descendants(::getpid(), {server_pid}); });
   supervision.watch(std::nullopt);
   CHECK(::kill(server_pid, 0) == 0);

@@ -19,7 +19,8 @@ TEST_CASE("an interrupt is a Ctrl-C for the foreground processes") {
 
 TEST_CASE("an interrupt leaves in place what was written and not read yet") {
   Terminal terminal;
-  Process process(RunningJob::spec("trap 'exit 5' INT; echo before; kill -STOP $$; while :; do sleep 0.01; done"), terminal);
+  Process process(RunningJob::spec("trap 'exit 5' INT; echo before; kill -STOP $$; while :; do sleep 0.01; done"),
+                  terminal);
   // Stopped: all it has written by now is in the terminal, and nobody reads.
   siginfo_t info{};
   REQUIRE(::waitid(P_PID, static_cast<id_t>(process.pid()), &info, WSTOPPED) == 0);

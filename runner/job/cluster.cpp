@@ -60,7 +60,7 @@ std::string mpi_hostfile_text(const ClusterInfo& cluster) {
   std::string text;
   for (const std::string& ip : cluster.job_ips) {
     if (!ip.empty()) continue;
-    spdlog::info("The MPI hostfile stays empty: a node has no internal IP address");
+    spdlog::debug("The MPI hostfile stays empty: a node has no internal IP address");
     return "";
   }
   if (!cluster.gpus_per_node.empty() && cluster.gpus_per_node.size() != cluster.job_ips.size()) {

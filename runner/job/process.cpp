@@ -25,7 +25,7 @@ namespace dstack::runner::job {
 namespace {
 
 // A killed process that hangs in the kernel may never end; then it is left to the reaper.
-constexpr std::chrono::milliseconds last_wait{1000};
+constexpr std::chrono::milliseconds last_wait{100};
 
 enum class Step : int { session, terminal, user, working_dir, program };
 

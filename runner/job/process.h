@@ -39,7 +39,7 @@ class Process {
   Process(const ProcessSpec& spec, Terminal& terminal);
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
-  // Kills it if it has not been waited for, and gives the kernel a second to let go of it.
+  // Kills it if it has not been waited for, and gives the kernel a moment to let go of it.
   ~Process();
 
   // Also its session's and its process group's id. The number stays taken until wait().

@@ -23,8 +23,9 @@ constexpr auto stage_length = 5s;
 constexpr auto straggler_grace = 200ms;
 // The end of a process that is nobody's child here is not announced, so the tree is looked at again and again.
 constexpr auto look_interval = 20ms;
-// A process in an uninterruptible wait (a dead network disk) cannot be killed; the job's end does not wait for it.
-constexpr auto kill_patience = 800ms;
+// From the stop, or the job's own end, to giving up on processes that were killed and do not go: one in an
+// uninterruptible wait (a dead network disk) may never, one that gives back a GPU's memory takes seconds.
+constexpr auto whole_end = 10800ms;
 
 }  // namespace
 
@@ -69,7 +70,10 @@ void Supervision::step() {
     if (errno == EINTR) return;
     throw os_error("wait for", "the job");
   }
-  if (waiting[0].revents != 0) exit_ = process_.wait();
+  if (waiting[0].revents != 0) {
+    exit_ = process_.wait();
+    begin_end();
+  }
   if (waiting[2].revents != 0) {
     cause_ = Ended::Cause::log_quota;
     kill();
@@ -106,7 +110,12 @@ void Supervision::on_time() {
   if (reached(grace_end_)) kill();
 }
 
+void Supervision::begin_end() {
+  if (!patience_end_) patience_end_ = clock_.now() + whole_end;
+}
+
 void Supervision::stop(Ended::Cause cause) {
+  begin_end();
   cause_ = cause;
   stage_ = Stage::interrupted;
   stage_end_ = clock_.now() + stage_length;
@@ -126,10 +135,10 @@ void Supervision::hang_up() {
 }
 
 void Supervision::kill() {
+  begin_end();
   stage_ = Stage::killed;
   stage_end_.reset();
   grace_end_.reset();
-  patience_end_ = clock_.now() + kill_patience;
 }
 
 bool Supervision::clear_away() {
@@ -139,7 +148,7 @@ bool Supervision::clear_away() {
   const os::SteadyTime now = clock_.now();
   next_look_ = now + look_interval;
   if (stage_ == Stage::killed) {
-    if (now >= patience_end_) {
+    if (now >= *patience_end_) {
       spdlog::error("{} processes of the job do not end although they were killed", left.size());
       return true;
     }

@@ -48,6 +48,7 @@ class Supervision {
   // Waits for the next thing to happen and deals with it.
   void step();
   void on_time();
+  void begin_end();
   void stop(Ended::Cause cause);
   void hang_up();
   void kill();
@@ -68,9 +69,9 @@ class Supervision {
   // What is waited for; each is absent while it is not.
   std::optional<os::SteadyTime> max_duration_end_;
   std::optional<os::SteadyTime> stage_end_;
-  std::optional<os::SteadyTime> grace_end_;  // of the while that stragglers have
-  std::optional<os::SteadyTime> next_look_;  // at the process tree
-  os::SteadyTime patience_end_;              // with processes that were killed; set by kill()
+  std::optional<os::SteadyTime> grace_end_;     // of the while that stragglers have
+  std::optional<os::SteadyTime> next_look_;     // at the process tree
+  std::optional<os::SteadyTime> patience_end_;  // with processes that were killed; kept from the end's beginning on
 };
 
 }  // namespace dstack::runner::job

@@ -1,5 +1,6 @@
 """The job under the runner: who it runs as, where, with what, and how it ends."""
 
+import json
 import subprocess
 
 import pytest
@@ -251,3 +252,15 @@ def test_a_remote_repo_fails_honestly(runner):
     end = runner.run(["true"], repo_data={"repo_type": "remote"}).end
     assert end["termination_reason"] == "container_exited_with_error"
     assert end["termination_message"].startswith("Failed to set up the repo (")
+
+
+def test_a_kernel_without_newer_system_calls_is_enough(image, tmp_path):
+    profile = tmp_path / "seccomp.json"
+    older = {"names": ["pidfd_open", "close_range"], "action": "SCMP_ACT_ERRNO"}
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [older]}))
+    with RunnerContainer(image, options=["--security-opt", f"seccomp={profile}"]) as runner:
+        runner.wait_ready()
+        script = "for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done; kill -TERM $$"
+        result = runner.run(sh(script))
+    assert result.text.split() == ["0", "1", "2"]
+    assert result.end["termination_message"] == "The job was killed by SIGTERM"

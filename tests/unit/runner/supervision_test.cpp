@@ -25,9 +25,10 @@ using Cause = Ended::Cause;
 class Supervised {
  public:
   Supervised(const std::string& script, os::Clock& clock,
-             std::optional<std::chrono::seconds> max_duration = std::nullopt) {
+             std::optional<std::chrono::seconds> max_duration = std::nullopt,
+             std::function<std::vector<ProcessEntry>()> find = [] { return find_descendants(::getpid(), {}); }) {
     adopt_orphans();
-    thread_ = std::thread([this, script, &clock, max_duration] {
+    thread_ = std::thread([this, script, &clock, max_duration, find] {
       test::RunningJob job(script);
       {
         const std::scoped_lock lock(mutex_);
@@ -36,7 +37,7 @@ class Supervised {
       }
       Supervision supervision(job.process, job.terminal,
                               {.stop = stop_.get(), .log_quota = quota_.get(), .children_changed = children_.get()},
-                              clock, [] { return find_descendants(::getpid(), {}); });
+                              clock, find);
       ended_ = supervision.watch(max_duration);
       output_ = job.rest();
       test::raise(over_);
@@ -191,6 +192,23 @@ TEST_CASE("a thousand children are gone with their parent") {
                  os::system_clock());
   job.finish();
   CHECK(nothing_left());
+}
+
+TEST_CASE("a process that does not go although it was killed is waited for until 10.8 s after the end") {
+  test::FakeClock clock;
+  constexpr pid_t nobody = 4194305;  // above the largest number the kernel gives
+  Supervised job("exit 6", clock, std::nullopt, [] {
+    return std::vector<ProcessEntry>{{.pid = nobody, .parent = 1, .session = nobody, .state = 'D'}};
+  });
+  clock.await_deadline_within(20ms);
+  clock.advance(200ms);
+  clock.await_deadline_within(20ms);
+  clock.advance(10599ms);
+  clock.await_deadline_within(20ms);
+  clock.advance(1ms);
+  clock.await_deadline_within(20ms);
+  clock.advance(20ms);
+  CHECK(job.finish().exit.code == 6);
 }
 
 TEST_CASE("what is left of a stopped job's session still gets its hang-up") {

@@ -94,6 +94,13 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view data,
   sync_directory(path.parent_path().empty() ? "." : path.parent_path());
 }
 
+void replace_file(const std::filesystem::path& path, std::string_view data, mode_t mode) {
+  TemporaryFile file(path);
+  if (::fchmod(file.fd(), mode) != 0) throw os_error("set the mode of", file.path());
+  write_all(file.fd(), data, file.path());
+  file.rename_over(path);
+}
+
 void sync_directory(const std::filesystem::path& path) {
   const UniqueFd folder = open_file(path, O_RDONLY | O_DIRECTORY);
   if (::fsync(folder.get()) != 0) throw os_error("flush", path.string());

@@ -29,6 +29,9 @@ void write_all(int fd, std::string_view data, std::string_view what);
 // then gone.
 void write_file_atomic(const std::filesystem::path& path, std::string_view data, mode_t mode);
 
+// The same without the flushes: complete whenever the process is killed, but perhaps not after a power cut.
+void replace_file(const std::filesystem::path& path, std::string_view data, mode_t mode);
+
 // Flushes a folder's entries to disk.
 void sync_directory(const std::filesystem::path& path);
 

@@ -264,7 +264,7 @@ void LiveTask::remove_all() {
 }
 
 void LiveTask::publish(const TaskState& state) {
-  tools_.store.save(state);
+  tools_.store.save(state, must_be_flushed(copy_state(), state) ? TaskStore::Flush::now : TaskStore::Flush::later);
   const std::scoped_lock lock(mutex_);
   state_ = state;
   changed_.notify_all();

@@ -56,6 +56,10 @@ struct TaskState {
   void become(TaskStatus next);
 };
 
+// Whether a journal that says `after` must be on disk before anything else happens, one that says `before` being there:
+// what is taken and what is decided must outlive a power cut. How far a task has come is found out again without it.
+bool must_be_flushed(const TaskState& before, const TaskState& after);
+
 // What the API tells.
 struct TaskInfo {
   std::string id;

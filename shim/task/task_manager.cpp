@@ -43,6 +43,9 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   TaskState state;
   state.container_name = container_name(config.name, config.id);
   state.config = std::move(config);
+  // About to be taken, which saves the journal another flush.
+  state.holds_keys = !state.config.host_ssh_keys.empty();
+  state.holds_volumes = !state.config.volumes.empty();
   const std::string id = state.config.id;
   const auto task = add(state);
   if (!task) throw Error(ErrorKind::conflict, std::format("task {} is already submitted", printable(id)));

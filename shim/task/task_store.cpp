@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <format>
 #include <nlohmann/json.hpp>
 
@@ -19,6 +21,8 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* journal_name = "task.json";
+// The last flushed one, beside one that is not.
+constexpr const char* flushed_name = "task.json.flushed";
 constexpr std::size_t journal_limit = std::size_t{16} << 20;
 
 std::string serialise(const TaskState& state) {
@@ -73,6 +77,29 @@ TaskState parse(const std::string& text) {
   return state;
 }
 
+// Whether the first journal was never flushed, or has gone already.
+bool is_unfinished(const fs::path& folder) {
+  std::error_code failure;
+  const bool has_journal = fs::exists(fs::symlink_status(folder / journal_name, failure)) &&
+                           fs::file_size(folder / journal_name, failure) > 0;
+  return !has_journal && !fs::exists(fs::symlink_status(folder / flushed_name, failure));
+}
+
+TaskState read(const fs::path& folder) {
+  const auto read_one = [&folder](const char* name) {
+    TaskState state = parse(os::read_file(folder / name, journal_limit));
+    if (state.container_name != folder.filename()) throw Error(ErrorKind::invalid, "container_name: not its folder's name");
+    return state;
+  };
+  try {
+    return read_one(journal_name);
+  } catch (const Error& error) {
+    if (!fs::exists(fs::symlink_status(folder / flushed_name))) throw;
+    spdlog::warn("journal of {} did not outlive a power cut: {}", printable(folder.string()), error.what());
+    return read_one(flushed_name);
+  }
+}
+
 }  // namespace
 
 TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
@@ -84,7 +111,11 @@ void TaskStore::add(const TaskState& state) const {
   const fs::path folder = tasks_ / state.container_name;
   if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
   try {
-    save(state);
+    // Flushed together, since until then nothing depends on any of it.
+    os::replace_file(folder / journal_name, serialise(state), 0600);
+    const os::UniqueFd journal = os::open_file(folder / journal_name, O_RDONLY);
+    if (::fsync(journal.get()) != 0) throw os_error("flush", (folder / journal_name).string());
+    os::sync_directory(folder);
     os::sync_directory(tasks_);
   } catch (const Error&) {
     host::remove_tree(tasks_, state.container_name);
@@ -92,27 +123,32 @@ void TaskStore::add(const TaskState& state) const {
   }
 }
 
-void TaskStore::save(const TaskState& state) const {
-  os::write_file_atomic(tasks_ / state.container_name / journal_name, serialise(state), 0600);
+void TaskStore::save(const TaskState& state, Flush flush) const {
+  const fs::path folder = tasks_ / state.container_name;
+  if (flush == Flush::now) {
+    os::write_file_atomic(folder / journal_name, serialise(state), 0600);
+    host::remove_file(folder / flushed_name);
+    return;
+  }
+  if (::link((folder / journal_name).c_str(), (folder / flushed_name).c_str()) != 0 && errno != EEXIST) {
+    throw os_error("link", (folder / flushed_name).string());
+  }
+  os::replace_file(folder / journal_name, serialise(state), 0600);
 }
 
 std::vector<TaskState> TaskStore::load() const {
   std::vector<TaskState> states;
   for (const fs::directory_entry& entry : fs::directory_iterator(tasks_)) {
     const std::string name = entry.path().filename().string();
-    const fs::path journal = entry.path() / journal_name;
-    if (!fs::exists(fs::symlink_status(journal))) {
+    if (is_unfinished(entry.path())) {
       spdlog::info("folder {} has no journal: it was being made or removed; removed", printable(entry.path().string()));
       host::remove_tree(tasks_, name);
       continue;
     }
     try {
-      TaskState state = parse(os::read_file(journal, journal_limit));
-      if (state.container_name != name) throw Error(ErrorKind::invalid, "container_name: not its folder's name");
-      states.push_back(std::move(state));
+      states.push_back(read(entry.path()));
     } catch (const Error& error) {
-      spdlog::error("journal {} cannot be read, its task is not restored: {}", printable(journal.string()),
-                    error.what());
+      spdlog::error("folder {}: its task is not restored: {}", printable(entry.path().string()), error.what());
     }
   }
   return states;
@@ -128,6 +164,7 @@ void TaskStore::remove(const std::string& container_name) const {
   host::remove_tree(runners_, container_name);
   // The journal goes last in its folder: as long as anything is left, the next start knows what to finish.
   host::remove_file(tasks_ / container_name / "pull.log");
+  host::remove_file(tasks_ / container_name / flushed_name);
   host::remove_file(tasks_ / container_name / journal_name);
   host::remove_tree(tasks_, container_name);
 }

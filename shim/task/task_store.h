@@ -11,17 +11,20 @@ namespace dstack::shim::task {
 //   <home>/tasks/<container_name>/    0700  the journal task.json (0600) and pull.log: the shim's own
 //   <home>/runners/<container_name>/  0700  what the container sees as /tmp/runner, and may fill with anything
 //
-// The journal is replaced as one step and flushed, so that after a crash at any instant it is the old or the new one.
+// The journal is replaced as one step, so that whenever the process is killed it is the old or the new one. A flush takes
+// longer than all else that the shim does for a task, so there is one where the journal must outlive a power cut as well.
 // Different tasks may be handled by different threads at the same time.
 class TaskStore {
  public:
   // Makes both folders; throws Error.
   explicit TaskStore(std::filesystem::path home);
 
-  // Makes the journal's folder and the journal in it.
+  // Makes the journal's folder and the journal in it, flushed.
   void add(const TaskState& state) const;
-  // Replaces the journal.
-  void save(const TaskState& state) const;
+
+  enum class Flush { now, later };
+  // Replaces the journal. One that was not flushed and did not outlive a power cut leaves the last one that was.
+  void save(const TaskState& state, Flush flush) const;
   // Every task with a journal. Folders without one are what an interrupted add or remove left: they are removed. A
   // journal that cannot be read is logged and left alone.
   std::vector<TaskState> load() const;

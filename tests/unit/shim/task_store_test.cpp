@@ -120,6 +120,30 @@ TEST_CASE_METHOD(Fixture, "a journal that cannot be read is left for a person, a
   CHECK(fs::exists(home / "tasks/broken/task.json"));
 }
 
+TEST_CASE_METHOD(Fixture, "a journal that did not outlive a power cut leaves the last flushed one") {
+  TaskState state = full_state();
+  state.status = TaskStatus::creating;
+  store.add(state);
+  state.status = TaskStatus::running;
+  store.save(state, TaskStore::Flush::later);
+  store.save(state, TaskStore::Flush::later);
+  CHECK(store.load().at(0).status == TaskStatus::running);
+  // What some file systems make of a new file that was not flushed.
+  std::ofstream(journal, std::ios::trunc).close();
+  CHECK(store.load().at(0).status == TaskStatus::creating);
+
+  store.save(state, TaskStore::Flush::now);
+  CHECK(store.load().at(0).status == TaskStatus::running);
+  CHECK(std::distance(fs::directory_iterator(journal.parent_path()), {}) == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a first journal that was never flushed is none") {
+  fs::create_directories(home / "tasks/new");
+  std::ofstream(home / "tasks/new/task.json").close();
+  CHECK(store.load().empty());
+  CHECK_FALSE(fs::exists(home / "tasks/new"));
+}
+
 TEST_CASE_METHOD(Fixture, "a journal does not speak for another folder") {
   store.add(full_state());
   fs::create_directories(home / "tasks/other");

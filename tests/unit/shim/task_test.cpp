@@ -39,3 +39,26 @@ TEST_CASE("every status has a name that leads back to it") {
   }
   CHECK_FALSE(parse_status("paused"));
 }
+
+TEST_CASE("what is taken and what is decided is flushed, how far a task has come is not") {
+  const TaskState before;
+  TaskState after = before;
+  after.status = TaskStatus::running;
+  after.container_id = "abc";
+  after.ports.emplace();
+  after.gpu_ids.emplace();
+  CHECK_FALSE(must_be_flushed(before, after));
+  after.gpu_ids->push_back("GPU-1");
+  CHECK(must_be_flushed(before, after));
+
+  const auto changed = [&before](auto change) {
+    TaskState state = before;
+    change(state);
+    return must_be_flushed(before, state);
+  };
+  CHECK(changed([](TaskState& state) { state.holds_keys = true; }));
+  CHECK(changed([](TaskState& state) { state.holds_volumes = true; }));
+  CHECK(changed([](TaskState& state) { state.given_back = true; }));
+  CHECK(changed([](TaskState& state) { state.removing = true; }));
+  CHECK(changed([](TaskState& state) { state.ending = Ending{.reason = "done_by_runner", .message = ""}; }));
+}

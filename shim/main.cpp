@@ -5,6 +5,8 @@
 #include "common/os/file.h"
 #include "common/os/signals.h"
 #include "shim/api/routes.h"
+#include "shim/gpu/detect.h"
+#include "shim/gpu/host_gpus.h"
 #include "shim/home_lock.h"
 #include "shim/host/host_info.h"
 #include "shim/options.h"
@@ -32,7 +34,7 @@ int serve(const Options& options) {
   docker::ImagePuller puller(engine);
   host::KeyRing keys;
   volume::HostVolumes volumes;
-  gpu::NoGpus gpus;
+  shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
   task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
   tasks.restore();
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "shim/docker/container_spec.h"
+#include "shim/docker/engine_types.h"
 
 namespace dstack::shim::gpu {
 
@@ -21,15 +22,8 @@ class GpuPool {
   virtual void give_back(const std::vector<std::string>& ids) = 0;
   // What a container needs to use them.
   virtual docker::GpuSettings settings(const std::vector<std::string>& ids) const = 0;
-};
-
-// A host without GPUs.
-class NoGpus final : public GpuPool {
- public:
-  std::vector<std::string> take(std::int64_t count) override;
-  void restore(const std::vector<std::string>&) override {}
-  void give_back(const std::vector<std::string>&) override {}
-  docker::GpuSettings settings(const std::vector<std::string>&) const override { return {}; }
+  // Those that a container has, told by what it was made with: for containers without a journal.
+  virtual std::vector<std::string> ids_of(const docker::ContainerDetails&) const { return {}; }
 };
 
 }  // namespace dstack::shim::gpu

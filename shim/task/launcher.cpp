@@ -12,6 +12,7 @@
 #include "common/os/file.h"
 #include "shim/docker/container_spec.h"
 #include "shim/docker/image_reference.h"
+#include "shim/gpu/nvidia.h"
 
 namespace dstack::shim::task {
 
@@ -111,7 +112,11 @@ void Launcher::pull(TaskState& state, const Secret& registry_password, const Pub
 void Launcher::create(TaskState& state, const Publish& publish, std::stop_token exit) const {
   state.become(TaskStatus::creating);
   publish(state);
-  const nlohmann::json body = docker::create_body(container_spec(state));
+  make_container(state, container_spec(state), exit);
+}
+
+void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const {
+  const nlohmann::json body = docker::create_body(spec);
   try {
     state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
     return;
@@ -127,7 +132,17 @@ void Launcher::create(TaskState& state, const Publish& publish, std::stop_token 
 }
 
 void Launcher::start(TaskState& state, const Publish& publish, std::stop_token exit) const {
-  parts_.engine.start(state.container_id, {.stop = exit});
+  try {
+    parts_.engine.start(state.container_id, {.stop = exit});
+  } catch (const Error& error) {
+    docker::ContainerSpec spec = container_spec(state);
+    if (!gpu::fails_for_display(spec.gpus, error.what())) throw;
+    spdlog::warn("task {}: once more without a display, since: {}", printable(state.config.id), error.what());
+    gpu::drop_display(spec.gpus);
+    parts_.engine.remove(state.container_id, {.stop = exit});
+    make_container(state, spec, exit);
+    parts_.engine.start(state.container_id, {.stop = exit});
+  }
   state.ports.emplace();
   if (state.config.network_mode == docker::NetworkMode::bridge) {
     if (const auto details = parts_.engine.inspect(state.container_id, {.stop = exit})) state.ports = details->ports;

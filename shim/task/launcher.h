@@ -68,6 +68,7 @@ class Launcher {
   void pull(TaskState& state, const Secret& registry_password, const Publish& publish,
             const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
   void create(TaskState& state, const Publish& publish, std::stop_token exit) const;
+  void make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const;
   void start(TaskState& state, const Publish& publish, std::stop_token exit) const;
   docker::ContainerSpec container_spec(const TaskState& state) const;
 

@@ -44,8 +44,19 @@ bool resume(TaskState& state, const ContainerSummary* container, docker::EngineC
   return true;
 }
 
+// Which volumes a container has, by where they are mounted on the host; it knows no more of them, and no more is needed
+// to unmount them.
+std::vector<volume::VolumeInfo> volumes_of(const ContainerSummary& container) {
+  std::vector<volume::VolumeInfo> volumes;
+  for (const docker::ContainerMount& mount : container.mounts) {
+    const std::filesystem::path source = mount.source;
+    if (source.parent_path() == volume::volumes_folder) volumes.push_back({.name = source.filename().string()});
+  }
+  return volumes;
+}
+
 // A task of the reference shim, which keeps no journal.
-TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine) {
+TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine, const gpu::GpuPool& gpus) {
   TaskState state;
   state.config.id = task_id_of(container);
   state.config.name = container.name;
@@ -53,6 +64,8 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine)
   state.container_id = container.id;
   state.gpu_ids.emplace();
   state.ports.emplace();
+  state.config.volumes = volumes_of(container);
+  state.holds_volumes = !state.config.volumes.empty();
   if (container.status == ContainerStatus::created) {
     state.status = TaskStatus::creating;
     state.ending = {.reason = reason::creating_container_error,
@@ -63,13 +76,15 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine)
   if (const auto details = engine.inspect(container.id)) {
     state.config.network_mode = details->host_network ? docker::NetworkMode::host : docker::NetworkMode::bridge;
     state.ports = details->ports;
+    state.gpu_ids = gpus.ids_of(*details);
+    if (!state.gpu_ids->empty()) state.config.gpu = static_cast<std::int64_t>(state.gpu_ids->size());
   }
   return state;
 }
 
 }  // namespace
 
-std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClient& engine) {
+std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClient& engine, const gpu::GpuPool& gpus) {
   std::vector<TaskState> states = store.load();
   std::map<std::string, const ContainerSummary*> containers;
   const std::vector<ContainerSummary> all = engine.list(docker::kTaskLabel);
@@ -88,7 +103,7 @@ std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClien
   for (const auto& [id, container] : containers) {
     if (known.contains(id)) continue;
     spdlog::info("container {} has no journal: its task {} is taken over", container->name, printable(id));
-    states.push_back(adopt(*container, engine));
+    states.push_back(adopt(*container, engine, gpus));
     store.add(states.back());
   }
   return states;

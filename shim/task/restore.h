@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "shim/docker/engine_client.h"
+#include "shim/gpu/gpu_pool.h"
 #include "shim/task/task.h"
 #include "shim/task/task_store.h"
 
@@ -13,6 +14,6 @@ namespace dstack::shim::task {
 //   the watcher's business a task that had not come so far, and has no started container, gets an ending a container of
 //   this home without a journal is a task of the reference shim; from its labels comes a journal
 // Changed journals are written before this returns. Throws Error if the engine cannot be asked.
-std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClient& engine);
+std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClient& engine, const gpu::GpuPool& gpus);
 
 }  // namespace dstack::shim::task

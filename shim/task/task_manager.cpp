@@ -24,7 +24,7 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
 TaskManager::~TaskManager() { shut_down(); }
 
 void TaskManager::restore() {
-  for (TaskState& state : restore_tasks(store_, parts_.engine)) take_up(std::move(state));
+  for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
   parts_.keys.remove_leftovers();
   watcher_.start();
 }

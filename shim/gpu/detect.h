@@ -1,0 +1,19 @@
+#pragma once
+
+#include <filesystem>
+#include <stop_token>
+
+#include "common/os/clock.h"
+#include "shim/docker/engine_client.h"
+#include "shim/docker/image_pull.h"
+#include "shim/gpu/inventory.h"
+
+namespace dstack::shim::gpu {
+
+// The GPUs of this host, at the start of the process: the vendor by its device nodes below `root`, the rest by the
+// vendor's tool. A tool that is absent, fails or prints nonsense is logged, and the host counts as having no GPU.
+// Blocks for 2 minutes at most.
+Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, const std::filesystem::path& root = "/",
+                 os::Clock& clock = os::system_clock());
+
+}  // namespace dstack::shim::gpu

@@ -1,0 +1,81 @@
+#include "shim/gpu/host_gpus.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <format>
+
+#include "common/error.h"
+#include "shim/gpu/amd.h"
+#include "shim/gpu/intel.h"
+#include "shim/gpu/nvidia.h"
+#include "shim/gpu/tenstorrent.h"
+
+namespace dstack::shim::gpu {
+
+std::vector<std::string> HostGpus::take(std::int64_t count) {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::string> ids;
+  // In the order of the host, where neighbours are often joined by a faster link.
+  for (const Gpu& gpu : inventory_.gpus) {
+    if (count >= 0 && ids.size() == static_cast<std::size_t>(count)) break;
+    if (!taken_.contains(gpu.id)) ids.push_back(gpu.id);
+  }
+  if (count > 0 && ids.size() < static_cast<std::size_t>(count)) {
+    throw Error(ErrorKind::conflict,
+                std::format("not enough GPUs: {} wanted, {} of {} free", count, ids.size(), inventory_.gpus.size()));
+  }
+  taken_.insert(ids.begin(), ids.end());
+  return ids;
+}
+
+void HostGpus::restore(const std::vector<std::string>& ids) {
+  const std::scoped_lock lock(mutex_);
+  for (const std::string& id : ids) {
+    if (!is_known(id)) spdlog::warn("a task has GPU {}, which is not there any more", printable(id));
+    taken_.insert(id);
+  }
+}
+
+void HostGpus::give_back(const std::vector<std::string>& ids) {
+  const std::scoped_lock lock(mutex_);
+  for (const std::string& id : ids) taken_.erase(id);
+}
+
+docker::GpuSettings HostGpus::settings(const std::vector<std::string>& ids) const {
+  switch (inventory_.vendor) {
+    case Vendor::nvidia: return nvidia_settings(inventory_.gpus, ids, root_);
+    case Vendor::amd: return amd_settings(ids);
+    case Vendor::intel: return intel_settings(ids);
+    case Vendor::tenstorrent: return tenstorrent_settings(ids, root_);
+    case Vendor::none: break;
+  }
+  return {};
+}
+
+std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& container) const {
+  std::vector<std::string> ids;
+  const auto add = [this, &ids](const std::string& id) {
+    if (is_known(id) && !std::ranges::contains(ids, id)) ids.push_back(id);
+  };
+  for (const auto& request : container.device_requests) std::ranges::for_each(request, add);
+  for (const std::string& path : container.devices) {
+    add(path);
+    add(tenstorrent_id(path));
+  }
+  if (inventory_.vendor == Vendor::intel) {
+    for (const std::string& variable : container.environment) std::ranges::for_each(intel_ids(variable), add);
+  }
+  return ids;
+}
+
+HostGpus::Counts HostGpus::counts() const {
+  const std::scoped_lock lock(mutex_);
+  const auto taken = static_cast<std::size_t>(
+      std::ranges::count_if(inventory_.gpus, [this](const Gpu& gpu) { return taken_.contains(gpu.id); }));
+  return {.free = inventory_.gpus.size() - taken, .taken = taken};
+}
+
+bool HostGpus::is_known(const std::string& id) const { return std::ranges::contains(inventory_.gpus, id, &Gpu::id); }
+
+}  // namespace dstack::shim::gpu

@@ -1,0 +1,161 @@
+#include "shim/gpu/tenstorrent.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "shim/gpu/tool_container.h"
+#include "shim/gpu/tool_output.h"
+
+namespace dstack::shim::gpu {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* image = "dstackai/tt-smi:latest";
+constexpr const char* folder = "/dev/tenstorrent";
+constexpr const char* huge_pages = "/dev/hugepages-1G";
+
+struct Chip {
+  std::string board;  // its name: "n300"
+  char side = ' ';    // 'L', 'R', or a blank where boards have no sides
+  std::string board_id;
+  bool remote = false;  // reached through another chip, without a device node of its own
+};
+
+// A product's name without what differs between its revisions.
+std::string board_name(std::string name) {
+  if (name == "bh-scrappy" || name == "p100") return "p100a";
+  for (const char* family : {"p150", "p300"}) {
+    if (name.starts_with(family)) return family;
+  }
+  return name;
+}
+
+bool is_blackhole(std::string_view board) {
+  return board == "p100a" || board == "p150" || board == "p300" || board == "tt-galaxy-bh";
+}
+
+// MiB of one chip.
+std::int64_t chip_memory(std::string_view board) {
+  constexpr std::int64_t gib = 1024;
+  for (const char* family : {"n150", "n300", "tt-galaxy-wh"}) {
+    if (board.starts_with(family)) return 12 * gib;
+  }
+  if (board == "p100a") return 28 * gib;
+  if (is_blackhole(board)) return 32 * gib;
+  spdlog::warn("tt-smi: the memory of a board {} is not known", printable(board));
+  return 0;
+}
+
+Chip read_chip(const json& device) {
+  const json& info = member(device, "board_info");
+  Chip chip{.board_id = text_member(info, "board_id"), .remote = text_member(info, "bus_id") == "N/A"};
+  std::string type = text_member(info, "board_type");
+  if (type.ends_with(" L") || type.ends_with(" R")) {
+    chip.side = type.back();
+    type = std::string(trim(std::string_view(type).substr(0, type.size() - 2)));
+  }
+  if (type.empty()) throw Error(ErrorKind::unavailable, "tt-smi: a device without a board type");
+  chip.board = board_name(std::move(type));
+  return chip;
+}
+
+// Chips with device nodes, in the order of their indices, with the memory that they bring along.
+class Boards {
+ public:
+  void add(const Chip& chip) { entries_.push_back({.chip = chip, .memory = chip_memory(chip.board)}); }
+
+  // To the first of this board; false if there is none. Boards of Blackhole share ids, so that their names count too.
+  bool add_memory(const Chip& chip) {
+    const auto found = std::ranges::find_if(entries_, [&chip](const Entry& entry) {
+      return entry.chip.board_id == chip.board_id && (entry.chip.board == chip.board || !is_blackhole(chip.board));
+    });
+    if (found == entries_.end()) return false;
+    found->memory += chip_memory(chip.board);
+    return true;
+  }
+
+  std::vector<Gpu> gpus() const {
+    std::vector<Gpu> gpus;
+    for (const Entry& entry : entries_) {
+      gpus.push_back({.id = std::to_string(gpus.size()), .name = entry.chip.board, .memory = entry.memory});
+    }
+    return gpus;
+  }
+
+ private:
+  struct Entry {
+    Chip chip;
+    std::int64_t memory = 0;
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace
+
+Inventory parse_tt_smi(std::string_view output) {
+  const json answer = parse_json(output);
+  const json& list = member(answer, "device_info");
+  if (!list.is_array() || list.size() > gpu_limit) {
+    throw Error(ErrorKind::unavailable, std::format("tt-smi: no list of devices in {}", printable(trim(output))));
+  }
+  std::vector<Chip> chips;
+  for (const json& device : list) chips.push_back(read_chip(device));
+
+  Boards boards;
+  for (const Chip& chip : chips) {
+    if (chip.side == 'L') boards.add(chip);
+  }
+  for (const Chip& chip : chips) {
+    if (chip.side == 'R') boards.add_memory(chip);
+  }
+  for (const Chip& chip : chips) {
+    if (chip.side != ' ') continue;
+    if (is_blackhole(chip.board) ? !chip.remote : !boards.add_memory(chip)) boards.add(chip);
+  }
+  for (const Chip& chip : chips) {
+    if (chip.side == ' ' && chip.remote && is_blackhole(chip.board)) boards.add_memory(chip);
+  }
+  return {.vendor = Vendor::tenstorrent, .gpus = boards.gpus()};
+}
+
+Inventory detect_tenstorrent(docker::EngineClient& engine, docker::ImagePuller& puller,
+                             const std::filesystem::path& root, const std::stop_token& stop) {
+  const ToolResult result =
+      run_tool_container(engine, puller, {.image = image, .command = {"-s"}, .device = folder}, stop);
+  if (result.exit_code != 0) {
+    throw Error(ErrorKind::unavailable, std::format("tt-smi exited with status {}: {}", result.exit_code,
+                                                    printable(trim(result.output.errors))));
+  }
+  Inventory inventory = parse_tt_smi(result.output.output);
+  const auto version = os::try_read_file(root / "sys/module/tenstorrent/version");
+  inventory.driver_version = driver_version(version.value_or(""));
+  return inventory;
+}
+
+docker::GpuSettings tenstorrent_settings(const std::vector<std::string>& ids, const std::filesystem::path& root) {
+  docker::GpuSettings settings;
+  if (ids.empty()) return settings;
+  for (const std::string& id : ids) {
+    const std::string node = std::format("{}/{}", folder, id);
+    settings.devices.push_back({.path_on_host = node, .path_in_container = node});
+  }
+  std::error_code ignored;
+  if (std::filesystem::exists(root / std::string_view(huge_pages).substr(1), ignored)) {
+    settings.mounts.push_back({.source = huge_pages, .target = huge_pages});
+  }
+  return settings;
+}
+
+std::string tenstorrent_id(std::string_view path) {
+  const std::string prefix = std::format("{}/", folder);
+  return path.starts_with(prefix) ? std::string(path.substr(prefix.size())) : "";
+}
+
+}  // namespace dstack::shim::gpu

@@ -1,0 +1,100 @@
+#include <catch2/catch_test_macros.hpp>
+#include <set>
+#include <thread>
+
+#include "common/error.h"
+#include "shim/gpu/host_gpus.h"
+
+using namespace dstack;
+using namespace dstack::shim::gpu;
+using Ids = std::vector<std::string>;
+
+namespace {
+
+Inventory four(Vendor vendor = Vendor::tenstorrent) {
+  Inventory inventory{.vendor = vendor, .driver_version = "2.0.0"};
+  for (const char* id : {"0", "1", "2", "3"}) inventory.gpus.push_back({.id = id, .name = "n150", .memory = 12288});
+  return inventory;
+}
+
+}  // namespace
+
+TEST_CASE("GPUs are taken in the host's order and are nobody else's then") {
+  HostGpus gpus(four());
+  CHECK(gpus.take(1) == Ids{"0"});
+  CHECK(gpus.take(2) == Ids{"1", "2"});
+  gpus.give_back({"0"});
+  CHECK(gpus.take(2) == Ids{"0", "3"});
+  CHECK(gpus.counts().free == 0);
+  CHECK(gpus.counts().taken == 4);
+}
+
+TEST_CASE("too few free GPUs are refused and none is taken") {
+  HostGpus gpus(four());
+  gpus.take(3);
+  try {
+    gpus.take(2);
+    FAIL("taken");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::conflict);
+    CHECK(std::string(error.what()) == "not enough GPUs: 2 wanted, 1 of 4 free");
+  }
+  CHECK(gpus.counts().free == 1);
+}
+
+TEST_CASE("all GPUs means all that are free, even none") {
+  HostGpus gpus(four());
+  gpus.take(1);
+  CHECK(gpus.take(-1) == Ids{"1", "2", "3"});
+  CHECK(gpus.take(-1).empty());
+  HostGpus none{Inventory{}};
+  CHECK(none.take(-1).empty());
+  CHECK(none.take(0).empty());
+  CHECK_THROWS_AS(none.take(1), Error);
+}
+
+TEST_CASE("GPUs of a running task are its own after a restart") {
+  HostGpus gpus(four());
+  gpus.restore({"1", "2"});
+  CHECK(gpus.take(-1) == Ids{"0", "3"});
+  gpus.give_back({"1", "2"});
+  gpus.give_back({"1", "2"});
+  CHECK(gpus.take(-1) == Ids{"1", "2"});
+}
+
+TEST_CASE("a GPU that a task has and the host has not any more is no trouble") {
+  HostGpus gpus(four());
+  gpus.restore({"9"});
+  CHECK(gpus.counts().free == 4);
+  CHECK(gpus.counts().taken == 0);
+  gpus.give_back({"9"});
+  CHECK(gpus.take(4).size() == 4);
+}
+
+TEST_CASE("of many that take at once nobody gets what another has") {
+  Inventory inventory;
+  for (int i = 0; i < 64; ++i) inventory.gpus.push_back({.id = std::to_string(i), .name = "x"});
+  HostGpus gpus(inventory);
+  std::vector<Ids> taken(16);
+  {
+    std::vector<std::jthread> takers;
+    for (Ids& mine : taken) takers.emplace_back([&] { mine = gpus.take(4); });
+  }
+  std::set<std::string> all;
+  for (const Ids& mine : taken) all.insert(mine.begin(), mine.end());
+  CHECK(all.size() == 64);
+}
+
+TEST_CASE("which GPUs a container has is told by what it was made with") {
+  const auto ids_of = [](Vendor vendor, const std::vector<Gpu>& known,
+                         const shim::docker::ContainerDetails& container) {
+    return HostGpus({.vendor = vendor, .gpus = known}).ids_of(container);
+  };
+  CHECK(ids_of(Vendor::nvidia, {{.id = "GPU-a"}, {.id = "GPU-b"}}, {.device_requests = {{"GPU-b"}}}) == Ids{"GPU-b"});
+  CHECK(ids_of(Vendor::amd, {{.id = "/dev/dri/renderD128"}}, {.devices = {"/dev/kfd", "/dev/dri/renderD128"}}) ==
+        Ids{"/dev/dri/renderD128"});
+  CHECK(ids_of(Vendor::tenstorrent, {{.id = "0"}, {.id = "1"}}, {.devices = {"/dev/tenstorrent/1"}}) == Ids{"1"});
+  CHECK(ids_of(Vendor::intel, {{.id = "0"}, {.id = "1"}}, {.environment = {"A=0", "HABANA_VISIBLE_DEVICES=0,1,7"}}) ==
+        Ids{"0", "1"});
+  CHECK(ids_of(Vendor::none, {}, {.devices = {"/dev/dri/renderD128"}}).empty());
+}

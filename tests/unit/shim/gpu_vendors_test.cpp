@@ -1,0 +1,268 @@
+// AMD, Intel Gaudi and Tenstorrent: what their tools print and what containers get.
+
+#include <catch2/catch_test_macros.hpp>
+#include <format>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "shim/gpu/amd.h"
+#include "shim/gpu/intel.h"
+#include "shim/gpu/tenstorrent.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace dstack;
+using namespace dstack::shim::gpu;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::int64_t gib = 1024;
+
+// A host whose udev has linked the render nodes of these bus ids, from renderD128 on.
+class AmdHost {
+ public:
+  explicit AmdHost(const std::vector<std::string>& bus_ids) {
+    std::filesystem::create_directories(root_ / "dev/dri/by-path");
+    int number = 128;
+    for (const std::string& id : bus_ids) {
+      const std::string node = std::format("renderD{}", number++);
+      std::ofstream(root_ / "dev/dri" / node).put('x');
+      std::filesystem::create_symlink("../" + node, root_ / "dev/dri/by-path" / std::format("pci-{}-render", id));
+    }
+  }
+  const std::filesystem::path& root() const { return root_.path(); }
+
+ private:
+  test::TemporaryDirectory root_;
+};
+
+json chip(const std::string& type, const std::string& board, const std::string& bus = "0000:01:00.0") {
+  return {{"smbus_telem", {{"BOARD_ID", "0x1"}}},
+          {"board_info", {{"bus_id", bus}, {"board_type", type}, {"board_id", board}}}};
+}
+
+std::string snapshot(const std::vector<json>& chips) {
+  return json{{"time", "2025-06-20T12:10:28"}, {"host_info", {{"Driver", "TT-KMD 1.33"}}}, {"device_info", chips}}.dump(
+      4);
+}
+
+std::vector<Gpu> tenstorrent(const std::vector<json>& chips) { return parse_tt_smi(snapshot(chips)).gpus; }
+
+}  // namespace
+
+TEST_CASE("amd-smi of ROCm 6 answers with an array") {
+  const AmdHost host({"0000:05:00.0", "0000:26:00.0"});
+  const Inventory inventory = parse_amd_smi(R"([
+    {"gpu": 0, "asic": {"market_name": "AMD Instinct MI300X", "vendor_id": "0x1002"}, "bus": {"bdf": "0000:26:00.0"},
+     "driver": {"name": "amdgpu", "version": "6.10.5"}, "vram": {"type": "HBM", "size": {"value": 196592, "unit": "MB"}}},
+    {"gpu": 1, "asic": {"market_name": "AMD Instinct MI300X"}, "bus": {"bdf": "0000:05:00.0"},
+     "driver": {"name": "amdgpu", "version": "6.10.5"}, "vram": {"size": {"value": 196592, "unit": "MB"}}}])",
+                                            host.root());
+  CHECK(inventory.vendor == Vendor::amd);
+  CHECK(inventory.driver_version == "6.10.5");
+  CHECK(inventory.gpus ==
+        std::vector<Gpu>{{.id = "/dev/dri/renderD129", .name = "AMD Instinct MI300X", .memory = 196592},
+                         {.id = "/dev/dri/renderD128", .name = "AMD Instinct MI300X", .memory = 196592}});
+}
+
+TEST_CASE("amd-smi of ROCm 7 answers with an object") {
+  const AmdHost host({"0000:05:00.0"});
+  const Inventory inventory = parse_amd_smi(R"({"gpu_data": [{"gpu": 0, "asic": {"MARKET_NAME": "MI355X"},
+    "vram": {"size": {"value": "294896", "unit": "MB"}}, "bus": {"bdf": "0000:05:00.0"},
+    "driver": {"NAME": "amdgpu", "VERSION": "6.14.14"}}]})",
+                                            host.root());
+  CHECK(inventory.gpus.at(0) == Gpu{.id = "/dev/dri/renderD128", .name = "MI355X", .memory = 294896});
+  CHECK(inventory.driver_version == "6.14.14");
+}
+
+TEST_CASE("amd-smi names the driver's version in several ways, or not") {
+  const AmdHost host({"0000:05:00.0"});
+  const auto version = [&host](const std::string& driver) {
+    return parse_amd_smi(R"([{"bus": {"bdf": "0000:05:00.0"})" + driver + "}]", host.root()).driver_version;
+  };
+  CHECK(version(R"(, "driver": {"driver_name": "amdgpu", "driver_version": "6.8.5"})") == "6.8.5");
+  CHECK(version(R"(, "driver": {"version": "6.10.5", "driver_version": "6.8.5"})") == "6.10.5");
+  CHECK(version(R"(, "driver": {"version": "N/A", "driver_version": "6.8.5"})") == "6.8.5");
+  CHECK(version(R"(, "driver": {"name": "N/A", "version": "N/A"})").empty());
+  CHECK(version(R"(, "driver": "amdgpu 6.8.5")").empty());
+  CHECK(version(R"(, "driver": {"version": 6})").empty());
+  CHECK(version("").empty());
+}
+
+TEST_CASE("warnings before amd-smi's answer are passed over") {
+  const AmdHost host({"0000:05:00.0"});
+  CHECK(parse_amd_smi("WARNING: User is missing the following required groups: render\n[WARN] more\n"
+                      R"([{"bus": {"bdf": "0000:05:00.0"}}])",
+                      host.root())
+            .gpus.size() == 1);
+}
+
+TEST_CASE("a memory that amd-smi does not know is 0") {
+  const AmdHost host({"0000:05:00.0"});
+  for (const char* vram : {"{}", R"({"size": "N/A"})", R"({"size": {"value": "N/A", "unit": "MB"}})",
+                           R"({"size": {"value": -1}})", "[]"}) {
+    CHECK(parse_amd_smi(std::format(R"([{{"bus": {{"bdf": "0000:05:00.0"}}, "vram": {}}}])", vram), host.root())
+              .gpus.at(0)
+              .memory == 0);
+  }
+  CHECK(parse_amd_smi(R"([{"bus": {"bdf": "0000:05:00.0"}, "vram": {"size": {"value": 192, "unit": "GB"}}}])",
+                      host.root())
+            .gpus.at(0)
+            .memory == 192 * gib);
+}
+
+TEST_CASE("a GPU without a render node is left out") {
+  const AmdHost host({"0000:05:00.0"});
+  const Inventory inventory = parse_amd_smi(
+      R"([{"bus": {"bdf": "0000:99:00.0"}}, {"bus": {"bdf": "0000:05:00.0"}}, {"bus": {}}, {}, 5])", host.root());
+  REQUIRE(inventory.gpus.size() == 1);
+  CHECK(inventory.gpus[0].id == "/dev/dri/renderD128");
+}
+
+TEST_CASE("a bus id that is a path leads nowhere") {
+  const AmdHost host({"0000:05:00.0"});
+  for (const char* bdf : {"../../0000:05:00.0", "/etc/passwd", "", "0000:05:00.0/.."}) {
+    CHECK(parse_amd_smi(std::format(R"([{{"bus": {{"bdf": "{}"}}}}])", bdf), host.root()).gpus.empty());
+  }
+}
+
+TEST_CASE("without udev's links the kernel tells the render node") {
+  test::TemporaryDirectory root;
+  std::filesystem::create_directories(root / "sys/bus/pci/devices/0000:05:00.0/drm/card1");
+  std::filesystem::create_directories(root / "sys/bus/pci/devices/0000:05:00.0/drm/renderD130");
+  CHECK(parse_amd_smi(R"([{"bus": {"bdf": "0000:05:00.0"}}])", root.path()).gpus.at(0).id == "/dev/dri/renderD130");
+}
+
+TEST_CASE("amd-smi's nonsense is an error") {
+  const AmdHost host({});
+  for (const char* output : {"", "\n", "{}", "null", "{\"gpu_data\": 5}", "ERROR: no GPU\n", "[{", "\xff\xfe"}) {
+    INFO(output);
+    CHECK_THROWS_AS(parse_amd_smi(output, host.root()), Error);
+  }
+  CHECK_THROWS_AS(parse_amd_smi(
+                      "[" + std::string(4000, ' ') + std::format("{:{}}", "", 0) + "0" +
+                          [] {
+                            std::string more;
+                            for (int i = 0; i < 2000; ++i) more += ",0";
+                            return more;
+                          }() +
+                          "]",
+                      host.root()),
+                  Error);
+  CHECK(parse_amd_smi("[]", host.root()).gpus.empty());
+}
+
+TEST_CASE("a container of AMD gets kfd and its render nodes") {
+  const auto settings = amd_settings({"/dev/dri/renderD128", "/dev/dri/renderD130"});
+  REQUIRE(settings.devices.size() == 3);
+  CHECK(settings.devices[0].path_on_host == "/dev/kfd");
+  CHECK(settings.devices[1].path_on_host == "/dev/dri/renderD128");
+  CHECK(settings.devices[2].path_in_container == "/dev/dri/renderD130");
+  CHECK(settings.host_ipc);
+  CHECK(settings.added_capabilities == std::vector<std::string>{"SYS_PTRACE"});
+  CHECK(settings.security_options == std::vector<std::string>{"seccomp=unconfined"});
+  CHECK(amd_settings({}).devices.empty());
+}
+
+TEST_CASE("hl-smi lists accelerators by their indices") {
+  const Inventory inventory = parse_hl_smi("HL-225, 98304, 0\nHL-225, 98304, 1\n");
+  CHECK(inventory.vendor == Vendor::intel);
+  CHECK(inventory.gpus == std::vector<Gpu>{{.id = "0", .name = "HL-225", .memory = 98304},
+                                           {.id = "1", .name = "HL-225", .memory = 98304}});
+  CHECK(parse_hl_smi("HL-325L, 131072 MiB, 0").gpus.at(0).memory == 131072);
+  CHECK(parse_hl_smi("HL-225, N/A, 0\n").gpus.at(0).memory == 0);
+  CHECK(parse_hl_smi("").gpus.empty());
+}
+
+TEST_CASE("hl-smi's nonsense is an error") {
+  for (const char* output :
+       {"name, memory.total [MiB], index\nHL-225, 98304, 0\n", "HL-225, 98304\n", "HL-225, 98304, x\n",
+        "HL-225, 98304, 0\nHL-225, 98304, 0\n", "No devices found\n", "HL-225, 98304, -1\n", ", , \n"}) {
+    INFO(output);
+    CHECK_THROWS_AS(parse_hl_smi(output), Error);
+  }
+}
+
+TEST_CASE("a container of Gaudi gets Habana's runtime and its indices") {
+  const auto settings = intel_settings({"0", "3", "5"});
+  CHECK(settings.runtime == "habana");
+  CHECK(settings.host_ipc);
+  CHECK(settings.added_capabilities == std::vector<std::string>{"SYS_NICE"});
+  CHECK(settings.environment == std::vector<std::string>{"HABANA_VISIBLE_DEVICES=0,3,5"});
+  CHECK(settings.devices.empty());
+  CHECK(intel_settings({}).runtime.empty());
+  CHECK(intel_ids(settings.environment[0]) == std::vector<std::string>{"0", "3", "5"});
+  CHECK(intel_ids("HABANA_VISIBLE_DEVICES=all").empty());
+  CHECK(intel_ids("PATH=/bin").empty());
+}
+
+TEST_CASE("a Wormhole board is its left chip with the memory of both") {
+  CHECK(tenstorrent({chip("n150 L", "100018611902010")}) ==
+        std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * gib}});
+  CHECK(tenstorrent({chip("n300 L", "a"), chip("n300 L", "b"), chip("n300 R", "b", "N/A"),
+                     chip("n300 R", "a", "N/A")}) == std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * gib},
+                                                                      {.id = "1", .name = "n300", .memory = 24 * gib}});
+}
+
+TEST_CASE("each left chip of a Wormhole galaxy is one, though they share a board") {
+  std::vector<json> chips;
+  for (int i = 0; i < 32; ++i) chips.push_back(chip("tt-galaxy-wh L", "100035100000000"));
+  const auto gpus = tenstorrent(chips);
+  REQUIRE(gpus.size() == 32);
+  CHECK(gpus[31] == Gpu{.id = "31", .name = "tt-galaxy-wh", .memory = 12 * gib});
+}
+
+TEST_CASE("Wormhole chips without a side count once a board") {
+  CHECK(tenstorrent({chip("n300", "a"), chip("n300", "a"), chip("n150", "b")}) ==
+        std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * gib},
+                         {.id = "1", .name = "n150", .memory = 12 * gib}});
+}
+
+TEST_CASE("names of Blackhole boards lose their revisions") {
+  const auto gpus = tenstorrent({chip("bh-scrappy", "1"), chip("p100", "2"), chip("p100a", "3"), chip("p150a", "4"),
+                                 chip("p150b", "5"), chip("p300c", "6"), chip("tt-galaxy-bh", "7")});
+  REQUIRE(gpus.size() == 7);
+  for (int i = 0; i < 3; ++i) CHECK(gpus[static_cast<std::size_t>(i)].name == "p100a");
+  CHECK(gpus[0].memory == 28 * gib);
+  CHECK(gpus[3] == Gpu{.id = "3", .name = "p150", .memory = 32 * gib});
+  CHECK(gpus[5] == Gpu{.id = "5", .name = "p300", .memory = 32 * gib});
+  CHECK(gpus[6] == Gpu{.id = "6", .name = "tt-galaxy-bh", .memory = 32 * gib});
+}
+
+TEST_CASE("two local Blackhole chips of one board are two, a remote one brings its memory along") {
+  CHECK(tenstorrent({chip("p300a", "b", "0000:01:00.0"), chip("p300a", "b", "0000:02:00.0")}).size() == 2);
+  CHECK(tenstorrent({chip("p300a", "b", "N/A"), chip("p300a", "b", "0000:01:00.0")}) ==
+        std::vector<Gpu>{{.id = "0", .name = "p300", .memory = 64 * gib}});
+}
+
+TEST_CASE("a board that nobody knows has no known memory") {
+  CHECK(tenstorrent({chip("x900", "1")}) == std::vector<Gpu>{{.id = "0", .name = "x900", .memory = 0}});
+}
+
+TEST_CASE("tt-smi's nonsense is an error, no devices are none") {
+  for (const char* output :
+       {"", "{}", "[]", R"({"device_info": null})", R"({"device_info": {}})", "Traceback:\n", R"({"device_info": [5]})",
+        R"({"device_info": [{"board_info": {}}]})", "{\"device_info\": ["}) {
+    INFO(output);
+    CHECK_THROWS_AS(parse_tt_smi(output), Error);
+  }
+  CHECK(parse_tt_smi(R"({"device_info": []})").gpus.empty());
+}
+
+TEST_CASE("a container of Tenstorrent gets its nodes, and huge pages where there are any") {
+  test::TemporaryDirectory root;
+  auto settings = tenstorrent_settings({"0", "3"}, root.path());
+  REQUIRE(settings.devices.size() == 2);
+  CHECK(settings.devices[0].path_on_host == "/dev/tenstorrent/0");
+  CHECK(settings.devices[1].path_in_container == "/dev/tenstorrent/3");
+  CHECK(settings.mounts.empty());
+  std::filesystem::create_directories(root / "dev/hugepages-1G");
+  settings = tenstorrent_settings({"0"}, root.path());
+  REQUIRE(settings.mounts.size() == 1);
+  CHECK(settings.mounts[0].source == "/dev/hugepages-1G");
+  CHECK(settings.mounts[0].target == "/dev/hugepages-1G");
+  CHECK_FALSE(settings.mounts[0].read_only);
+  CHECK(tenstorrent_id("/dev/tenstorrent/3") == "3");
+  CHECK(tenstorrent_id("/dev/kfd").empty());
+}

@@ -160,11 +160,11 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
 }
 
 // From the terminal.
-void PlainText::leave(std::string text) {
+void PlainText::leave(std::string_view text) {
   while (text.size() > event_limit) {
     const std::size_t cut = character_boundary(text, event_limit);
     leave(text.substr(0, cut));
-    text.erase(0, cut);
+    text.remove_prefix(cut);
   }
   make_room(text.size());
   held_size_ += text.size();

@@ -52,7 +52,7 @@ class PlainText final : private Screen::Owner {
   void let_all_go();
   std::string text_of(const Piece& piece) const;
 
-  void leave(std::string text) override;
+  void leave(std::string_view text) override;
   std::optional<std::string> take_back() override;
 
   Reread reread_;

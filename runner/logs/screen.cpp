@@ -84,6 +84,15 @@ void Screen::print(std::string_view text) {
       text.remove_prefix(fits);
       continue;
     }
+    if (!at_end_) {
+      if (const std::size_t over = line.write_over(column_, text); over > 0) {
+        moved();
+        last_character_ = static_cast<unsigned char>(text[over - 1]);
+        set_column(column_ + over);
+        text.remove_prefix(over);
+        continue;
+      }
+    }
     const Utf8Character first = first_character(text);
     write(first.character);
     last_character_ = first.character;
@@ -252,8 +261,17 @@ void Screen::line_feed() {
 
 void Screen::new_row() {
   if (rows_.size() == 1) {
-    let_go(row(), true);
-    rows_.front() = Row{};
+    Row& only = row();
+    if (only.line.only_appended() && only.left.empty() && !only.left_ended && !open_) {
+      // By far the most lines.
+      only.line.append("\n");
+      owner_.leave(only.line.appended());
+      only.line.clear();
+      only.changed = only.moved_over = false;
+    } else {
+      let_go(only, true);
+      only = Row{};
+    }
     changed_at_.reset();
   } else {
     rows_.emplace_back();
@@ -365,7 +383,7 @@ void Screen::let_go(Row& row, bool end) {
   row.left_ended = end;
   if (piece.empty()) return;
   open_ = row.open = !end;
-  owner_.leave(std::move(piece));
+  owner_.leave(piece);
 }
 
 // Only the line with the cursor stays.

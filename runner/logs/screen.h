@@ -26,7 +26,7 @@ class Screen final : private TerminalActions {
    public:
     virtual ~Owner() = default;
     // The next text of the log: whole lines, or the part of a line that goes on in the next call.
-    virtual void leave(std::string text) = 0;
+    virtual void leave(std::string_view text) = 0;
     // The last line that was left and is still held, without its end: it is back on the screen, and not with the owner
     // any more. Nothing where there is none.
     virtual std::optional<std::string> take_back() = 0;

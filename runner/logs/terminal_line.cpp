@@ -68,6 +68,21 @@ std::size_t TerminalLine::write(std::size_t column, char32_t character) {
   return column;
 }
 
+std::size_t TerminalLine::write_over(std::size_t column, std::string_view text) {
+  make_cells();
+  std::size_t done = 0;
+  for (; done < text.size() && column + done < cells_.size(); ++done) {
+    const auto character = static_cast<unsigned char>(text[done]);
+    Cell& cell = cells_[column + done];
+    const bool alone = column + done + 1 == cells_.size() || cells_[column + done + 1].character != 0;
+    if (character >= 0x80 || cell.character == 0 || !alone) break;
+    size_ -= bytes_of(cell);
+    cell = {.character = character};
+    ++size_;
+  }
+  return done;
+}
+
 std::size_t TerminalLine::tab(std::size_t column) {
   make_cells();
   const std::size_t next = (column / tab_width + 1) * tab_width;

@@ -18,6 +18,7 @@ class TerminalLine {
 
   // Nothing has been written over yet: append() costs next to nothing.
   bool only_appended() const { return !in_cells_; }
+  std::string_view appended() const { return text_; }
   // Columns up to the end of the text.
   std::size_t width();
 
@@ -26,6 +27,9 @@ class TerminalLine {
 
   // Writes one character at `column`, which may be beyond the end, over what is there. Returns the next column.
   std::size_t write(std::size_t column, char32_t character);
+  // The same for as much of the beginning of `text` as goes letter for letter over what is there: plain ASCII before the
+  // end of the line. Returns how much.
+  std::size_t write_over(std::size_t column, std::string_view text);
   // Moves over what is there, or adds a tab at the end. Returns the next column.
   std::size_t tab(std::size_t column);
 

@@ -12,8 +12,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.processes import ROOT, Program, wait_until
+from support.hosts import stand_in_runner
+from support.processes import ROOT, Program, Shim, wait_until
 from support.registries import closed_image, closed_registry, layer_bytes, layered  # noqa: F401
+from support.shim_calls import Calls
 
 TESTS = Path(os.environ.get("DSTACK_ENGINE_TESTS", ROOT / "build/dev/tests/integration/engine_tests"))
 
@@ -149,14 +151,15 @@ def test_the_engine_behind_tls(tmp_path):
         assert ask_for_settings(**{**checked, "DOCKER_CERT_PATH": str(others)}).returncode != 0
 
 
-@pytest.mark.skipif(not shutil.which("podman"), reason="Podman is not installed")
-def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, tmp_path):
+@pytest.fixture
+def podman(registry, closed_registry, tmp_path) -> str:
+    """DOCKER_HOST of a Podman with a storage of its own."""
+    if not shutil.which("podman"):
+        pytest.skip("Podman is not installed")
     path = tmp_path / "podman.sock"
     # The registries here speak plain HTTP.
     (tmp_path / "registries.conf").write_text(
-        "".join(
-            f'[[registry]]\nlocation = "{name.split("/")[0]}"\ninsecure = true\n' for name in (layered, closed_image)
-        )
+        "".join(f'[[registry]]\nlocation = "{name}"\ninsecure = true\n' for name in (registry, closed_registry[0]))
     )
     # Its usual limits are above what a test machine that is a container itself may set.
     limits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -166,7 +169,8 @@ def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, 
         tempfile.TemporaryDirectory() as run,
         Program(
             # In a folder of its own: conmon leaves a file "oom" in the current one.
-            ["env", "-C", tmp_path, "podman", "--root", tmp_path / "root", "--runroot", run, "system", "service", "--time=0", f"unix://{path}"],
+            ["env", "-C", tmp_path, "podman", "--root", tmp_path / "root", "--runroot", run]
+            + ["system", "service", "--time=0", f"unix://{path}"],
             tmp_path / "podman.log",
             {
                 "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
@@ -176,7 +180,34 @@ def test_podman_does_what_the_shim_asks(layered, closed_image, closed_registry, 
     ):
         wait_until(path.exists, "Podman's socket")
         try:
-            run_tests(f"unix://{path}", layered, closed_image, closed_registry)
+            yield f"unix://{path}"
         finally:
             # Podman leaves its storage mounted.
             subprocess.run(["umount", tmp_path / "root/overlay"], capture_output=True)
+
+
+def test_podman_does_what_the_shim_asks(podman, layered, closed_image, closed_registry):
+    run_tests(podman, layered, closed_image, closed_registry)
+
+
+def test_tasks_on_podman(podman, image, home, tmp_path):
+    runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
+    with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:
+        calls = Calls(shim.wait_ready())
+        info = calls.run(image, network_mode="bridge")
+        assert info["status"] == "running", info
+        assert sorted(port["container"] for port in info["ports"]) == [10022, 10999]
+        killed = calls.run(image)
+        shim.kill()
+    with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:
+        calls = Calls(shim.wait_ready())
+        assert calls.info(info["id"])["status"] == "running"
+        for task in (info, killed):
+            answer = calls.terminate(task["id"], termination_reason="aborted_by_user")
+            assert answer.status_code == 200, answer.text
+            assert calls.info(task["id"])["termination_reason"] == "aborted_by_user"
+            assert calls.remove(task["id"]).status_code == 200
+        again = calls.run(image, name="fails", container_user="no-such-user")
+        assert again["status"] == "terminated"
+        assert again["termination_reason"] in ("creating_container_error", "container_exited_with_error"), again
+        assert "no-such-user" in again["termination_message"]

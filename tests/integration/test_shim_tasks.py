@@ -82,12 +82,12 @@ def test_host_mode_binds_the_runner_to_loopback(home, image, sleeping):
 
 
 def test_the_last_lines_of_a_failed_container_are_its_message(home, image, tmp_path):
-    runner = stand_in_runner(tmp_path / "r", "for i in 1 2 3 4 5 6; do echo line $i; done; echo bad >&2; exit 9")
+    runner = stand_in_runner(tmp_path / "r", "for i in 1 2 3 4 5 6; do echo line $i; done; echo bad; exit 9")
     with Shim(home, runner=runner) as shim:
         calls = Calls(shim.wait_ready())
         info = calls.wait_for(calls.submit(image), "terminated")
         assert info["termination_reason"] == "container_exited_with_error"
-        assert sorted(info["termination_message"].splitlines()) == ["bad", "line 3", "line 4", "line 5", "line 6"]
+        assert info["termination_message"].splitlines() == ["line 3", "line 4", "line 5", "line 6", "bad"]
 
 
 def test_what_a_hostile_job_leaves_is_neither_trusted_nor_followed(home, image, tmp_path):

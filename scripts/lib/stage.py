@@ -101,9 +101,9 @@ class Staged:
         with open(work.with_suffix(".lock"), "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not self.is_built():  # by whoever held the lock
-                self.build_in(work)
+                self.build_in(work, file.fileno())
 
-    def build_in(self, work: Path) -> None:
+    def build_in(self, work: Path, lock_fd: int) -> None:
         archive, path = origins.fetch(self.dependency)
         progress(f"{self.name} {self.version}: building for {self.toolchain}")
         start = time.monotonic()
@@ -117,6 +117,8 @@ class Staged:
                 ["bash", "-c", 'source "$1"; source "$2"', "recipe", RECIPES / "lib.sh", self.recipe],
                 cwd=work,
                 env=os.environ | self.environment(work, top / archive.subfolder),
+                # Were this program killed, its compilers would still hold the lock while they write there.
+                pass_fds=[lock_fd],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

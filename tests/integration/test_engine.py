@@ -186,10 +186,12 @@ def podman(registry, closed_registry, tmp_path) -> str:
             subprocess.run(["umount", tmp_path / "root/overlay"], capture_output=True)
 
 
+@pytest.mark.long
 def test_podman_does_what_the_shim_asks(podman, layered, closed_image, closed_registry):
     run_tests(podman, layered, closed_image, closed_registry)
 
 
+@pytest.mark.long
 def test_tasks_on_podman(podman, image, home, tmp_path):
     runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
     with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:

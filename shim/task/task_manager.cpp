@@ -21,7 +21,11 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
                 .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); }},
                clock) {}
 
-TaskManager::~TaskManager() { shut_down(); }
+TaskManager::~TaskManager() {
+  shut_down();
+  // A worker may still be about to tell the watcher of its container, and the watcher goes first.
+  threads_.finish();
+}
 
 void TaskManager::restore() {
   for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
@@ -126,6 +130,7 @@ void TaskManager::container_ended(const docker::ContainerEnd& end) {
 
 // The engine may carry out a create long after everybody gave up on it.
 void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& containers) {
+  if (exit_.stop_requested()) return;
   for (const docker::ContainerSummary& container : containers) {
     const auto label = container.labels.find(docker::kTaskIdLabel);
     if (label == container.labels.end() || container.status != docker::ContainerStatus::created) continue;

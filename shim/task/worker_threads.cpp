@@ -12,7 +12,7 @@ void join(std::vector<std::thread>& threads) {
 
 }  // namespace
 
-WorkerThreads::~WorkerThreads() {
+void WorkerThreads::finish() {
   // A job may start another one until the last has ended.
   while (true) {
     std::vector<std::thread> threads;

@@ -15,8 +15,11 @@ class WorkerThreads {
   WorkerThreads() = default;
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
-  // Waits for all of them: whoever owns them has told them to end.
-  ~WorkerThreads();
+  // As finish().
+  ~WorkerThreads() { finish(); }
+
+  // Waits for all of them, and for those they start meanwhile: whoever owns them has told them to end.
+  void finish();
 
   // `job` must not throw. From any thread, also from a job.
   void run(std::function<void()> job);

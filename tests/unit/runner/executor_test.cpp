@@ -86,7 +86,8 @@ TEST_CASE("requests out of turn are conflicts that say why") {
   runner.executor.check_upload_allowed();
   const std::filesystem::path fifo = runner.folder / "fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-  runner.executor.submit(Runner::shell("echo ready > " + fifo.string() + "; sleep 1000"));
+  runner.executor.submit(
+      Runner::shell("trap 'exit 0' INT; echo ready > " + fifo.string() + "; while :; do sleep 0.01; done"));
   runner.executor.run();
   CHECK(os::read_file(fifo) == "ready\n");
   CHECK_THROWS_MATCHES(runner.executor.submit({}), Error, MessageMatches(ContainsSubstring("runs already")));

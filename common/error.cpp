@@ -11,7 +11,11 @@ namespace {
 // The length of the UTF-8 sequence at the start of `text`, 0 if there is none.
 std::size_t utf8_length(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 0;
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xf0 && lead < 0xf5 ? 4
+                             : lead >= 0xe0                ? 3
+                             : lead >= 0xc2                ? 2
+                                                           : 0;
   if (length == 0 || lead >= 0xf5 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
@@ -24,7 +28,9 @@ std::size_t utf8_length(std::string_view text) {
 std::string describe_errno(int code) { return std::generic_category().message(code); }
 
 Error os_error(std::string_view action, std::string_view subject, int code) {
-  const ErrorKind kind = code == ENOENT ? ErrorKind::not_found : ErrorKind::internal;
+  const ErrorKind kind = code == ENOENT   ? ErrorKind::not_found
+                         : code == EACCES ? ErrorKind::denied
+                                          : ErrorKind::internal;
   if (subject.empty()) return {kind, std::format("{}: {}", action, describe_errno(code))};
   return {kind, std::format("{} {}: {}", action, subject, describe_errno(code))};
 }

@@ -9,15 +9,16 @@ namespace dstack {
 
 // What went wrong in terms a caller can act on. common/http/server.cpp maps each kind to one HTTP status.
 enum class ErrorKind {
-  invalid,            // the request or the configuration is at fault
-  forbidden,
+  invalid,    // the request or the configuration is at fault
+  forbidden,  // the caller may not
+  denied,     // the system does not let this process
   not_found,
   conflict,
   too_large,
   unsupported_media,
-  cancelled,          // a stop token ended the work
+  cancelled,  // a stop token ended the work
   timed_out,
-  unavailable,        // the other side (an engine, an exporter) does not answer or answers nonsense
+  unavailable,  // the other side (an engine, an exporter) does not answer or answers nonsense
   not_implemented,
   internal,
 };

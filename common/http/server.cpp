@@ -42,6 +42,7 @@ int status_of(ErrorKind kind) {
     case ErrorKind::unavailable: return 502;
     case ErrorKind::cancelled:
     case ErrorKind::timed_out:
+    case ErrorKind::denied:
     case ErrorKind::internal: break;
   }
   return 500;

@@ -1,6 +1,7 @@
 #include "shim/host/authorized_keys.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -185,8 +186,13 @@ void change_our_keys(const User& user, const KeyChange& change) {
       if (change_our_keys(text, change)) file.replace(text);
     });
   } catch (const Error& error) {
+    if (adds) throw;
     // Nor from a folder that is not there.
-    if (adds || error.kind() != ErrorKind::not_found) throw;
+    if (error.kind() == ErrorKind::not_found) return;
+    // sshd reads the file with the user's rights as well: what those do not reach lets nobody in, and a task must not
+    // wait for its user. The next start of the shim looks for left-over lines again.
+    if (error.kind() != ErrorKind::denied) throw;
+    spdlog::warn("keys of user {} are left where they are: {}", printable(user.name), error.what());
   }
 }
 

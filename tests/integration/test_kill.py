@@ -114,8 +114,8 @@ class Life:
 
 
 @pytest.fixture
-def user(tmp_path):
-    made = HostUser(tmp_path)
+def user():
+    made = HostUser()
     yield made
     made.remove()
 

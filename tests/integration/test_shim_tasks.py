@@ -167,8 +167,8 @@ def test_a_container_of_the_reference_shim_is_taken_over(home, image, sleeping):
 
 
 @pytest.fixture
-def user(tmp_path):
-    made = HostUser(tmp_path)
+def user():
+    made = HostUser()
     yield made
     made.remove()
 
@@ -194,6 +194,18 @@ def test_host_keys_come_and_go_with_their_tasks(home, image, sleeping, user):
         assert user.keys.read_bytes() == b"# mine\r\nssh-rsa FOREIGN me\n"
         assert user.keys.stat().st_mode & 0o777 == 0o640
         assert user.keys.owner() == user.name
+
+
+def test_a_user_whose_home_is_closed_holds_no_task_up(home, image, sleeping, user):
+    user.home.chmod(0)
+    subprocess.run(["chown", "root:root", str(user.home)], check=True)
+    with Shim(home, runner=sleeping) as shim:
+        calls = Calls(shim.wait_ready())
+        task = calls.submit(image, host_ssh_user=user.name, host_ssh_keys=["ssh-ed25519 KEY"])
+        info = calls.wait_for(task, "running", "terminated")
+        assert (info["status"], info["termination_reason"]) == ("terminated", "executor_error"), info
+        assert "Permission denied" in info["termination_message"]
+        assert calls.remove(task).status_code == 200
 
 
 def test_lines_that_no_task_holds_go_at_the_start(home, sleeping, user):

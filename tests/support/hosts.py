@@ -1,7 +1,9 @@
 """Parts of the host that tests need for themselves."""
 
 import pwd
+import shutil
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -9,14 +11,11 @@ from pathlib import Path
 class HostUser:
     """A user of this host, gone after the test."""
 
-    def __init__(self, folder: Path):
+    def __init__(self):
         self.name = f"dstack-{uuid.uuid4().hex[:8]}"
-        self.home = folder / self.name
-        self.home.mkdir(mode=0o755)
-        for parent in self.home.parents:
-            # pytest's folders are for root only, and the user's files are handled as the user.
-            if str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        # pytest's folders, and perhaps the checkout, are for root only, and the user's files are handled as the user.
+        self.home = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        self.home.chmod(0o755)
         subprocess.run(["useradd", "-M", "-d", str(self.home), self.name], check=True)
         entry = pwd.getpwnam(self.name)
         subprocess.run(["chown", f"{entry.pw_uid}:{entry.pw_gid}", str(self.home)], check=True)
@@ -32,6 +31,7 @@ class HostUser:
 
     def remove(self) -> None:
         subprocess.run(["userdel", self.name], check=True, capture_output=True)
+        shutil.rmtree(self.home)
 
 
 def stand_in_runner(path: Path, script: str) -> Path:

@@ -119,6 +119,13 @@ TEST_CASE_METHOD(Fixture, "nothing is made where there is nothing to take away")
   CHECK_FALSE(has_our_keys(user));
 }
 
+TEST_CASE_METHOD(Fixture, "a home closed to its own user takes no key, and holds nobody up who gives one back") {
+  if (::geteuid() != 0) SKIP("only root's files are out of a user's reach");
+  REQUIRE(::chmod(folder.path().c_str(), 0700) == 0);
+  CHECK_THROWS_AS(change_our_keys(user, {.add = {key_a}}), Error);
+  CHECK_NOTHROW(change_our_keys(user, {.remove = {key_a}}));
+}
+
 TEST_CASE_METHOD(Fixture, "owner and mode stay, and no other file is left behind") {
   write("foreign\n", 0640);
   change_our_keys(user, {.add = {key_a}});

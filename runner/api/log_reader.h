@@ -27,8 +27,8 @@ class LogReader {
     writable_ = writable_ || writable;
   }
 
-  // Receives and sends what it can, but no more than a little, as others wait. `size` is how long the output is, `ended`
-  // that it will be no longer. True when there is more to do at once.
+  // Receives and sends what it can, but no more than a little, as others wait. `size` is how long the output is,
+  // `ended` that it will be no longer. True when there is more to do at once.
   bool advance(std::uint64_t size, bool ended);
 
   // All has been sent, a close frame too; only the peer's answer to that is awaited.

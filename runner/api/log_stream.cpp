@@ -4,11 +4,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <spdlog/spdlog.h>
 #include <array>
 #include <cerrno>
 #include <list>
 #include <mutex>
-#include <spdlog/spdlog.h>
 #include <thread>
 
 #include "common/error.h"
@@ -130,7 +130,8 @@ class LogStream::Implementation {
         logs_.reader_left();
         continue;
       }
-      if (reader->patience && (!nearest_patience_ || *reader->patience < *nearest_patience_)) nearest_patience_ = reader->patience;
+      if (reader->patience && (!nearest_patience_ || *reader->patience < *nearest_patience_))
+        nearest_patience_ = reader->patience;
       ++reader;
     }
     return more;
@@ -152,7 +153,8 @@ class LogStream::Implementation {
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       if (auto* reader = static_cast<LogReader*>(event.data.ptr)) {
-        reader->note((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0, (event.events & EPOLLOUT) != 0);
+        reader->note((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0,
+                     (event.events & EPOLLOUT) != 0);
       } else {
         eventfd_t value = 0;
         ::eventfd_read(wake_.get(), &value);
@@ -168,7 +170,7 @@ class LogStream::Implementation {
   os::UniqueFd poll_;
   os::UniqueFd wake_;
   std::list<LogReader> readers_;  // the thread's own
-  std::uint64_t size_ = 0;       // of the output, as far as readers are to have it now
+  std::uint64_t size_ = 0;        // of the output, as far as readers are to have it now
   os::SteadyTime next_look_{};
   std::optional<os::SteadyTime> nearest_patience_;
   bool armed_ = false;

@@ -53,9 +53,7 @@ void set_space_aside(int file, std::uint64_t from, std::uint64_t bytes) {
 
 }  // namespace
 
-void drop_carriage_returns(std::string& text) {
-  text.erase(std::ranges::remove(text, '\r').begin(), text.end());
-}
+void drop_carriage_returns(std::string& text) { text.erase(std::ranges::remove(text, '\r').begin(), text.end()); }
 
 EventLog::EventLog(const std::filesystem::path& folder, const std::string& name, const JobLog* raw)
     : raw_(raw),

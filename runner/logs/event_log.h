@@ -43,7 +43,8 @@ class EventLog {
     std::uint32_t text_size : 31;  // at most event_limit
   };
 
-  // Two files in `folder`, emptied: NAME.index and NAME.text. `raw` may be null where no event refers to it. Throws Error.
+  // Two files in `folder`, emptied: NAME.index and NAME.text. `raw` may be null where no event refers to it. Throws
+  // Error.
   EventLog(const std::filesystem::path& folder, const std::string& name, const JobLog* raw);
 
   // Sets disk space aside for about `bytes` of text, so that a little can be said when the disk is full. Tries only.

@@ -31,7 +31,8 @@ void JobLog::Follower::wait_for(std::uint64_t size) {
   [[maybe_unused]] const ssize_t drained = ::read(event_.get(), &count, sizeof count);
   wanted_ = size;
   log_.update_nearest();
-  // append() changes the size first and looks at nearest_ then, this does it the other way round: one of the two sees it.
+  // append() changes the size first and looks at nearest_ then, this does it the other way round: one of the two sees
+  // it.
   const std::uint64_t there = log_.ended() ? never : log_.size();
   if (there >= wanted_) log_.wake(there);
 }
@@ -73,7 +74,8 @@ void JobLog::end() {
 std::size_t JobLog::read(std::uint64_t position, std::span<char> into) const {
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t count = ::pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(position + done));
+    const ssize_t count =
+        ::pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(position + done));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
     done += static_cast<std::size_t>(count);

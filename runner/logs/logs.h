@@ -1,11 +1,11 @@
 #pragma once
 
+#include <spdlog/common.h>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <spdlog/common.h>
 #include <string>
 #include <string_view>
 

@@ -25,7 +25,8 @@ nlohmann::json to_json(const StampedState& stamped) {
 
 }  // namespace
 
-Page::Page(Snapshot snapshot, std::int64_t after, std::uint64_t limit) : snapshot_(std::move(snapshot)), until_(snapshot_.latest) {
+Page::Page(Snapshot snapshot, std::int64_t after, std::uint64_t limit)
+    : snapshot_(std::move(snapshot)), until_(snapshot_.latest) {
   job_ = {snapshot_.job.first_after(after, snapshot_.job_count), snapshot_.job_count};
   runner_ = {snapshot_.runner.first_after(after, snapshot_.runner_count), snapshot_.runner_count};
   if (size_until(until_) > limit) {
@@ -75,7 +76,8 @@ bool Page::write_events(const http::BodySink& sink, std::string& text, const Eve
   std::array<EventLog::Event, 128> events{};
   std::string message;
   for (std::uint64_t next = range.first; next < range.end;) {
-    const auto some = std::span(events).first(static_cast<std::size_t>(std::min<std::uint64_t>(events.size(), range.end - next)));
+    const auto some =
+        std::span(events).first(static_cast<std::size_t>(std::min<std::uint64_t>(events.size(), range.end - next)));
     log.events(next, some);
     for (const EventLog::Event& event : some) {
       if (next++ != range.first) text += ',';

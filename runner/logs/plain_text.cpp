@@ -63,7 +63,8 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
     }
     if (done == bytes.size()) return done;
     std::size_t returns = 0;
-    while (done + returns < bytes.size() && bytes[done + returns] == '\r' && returns <= carriage_returns_limit) ++returns;
+    while (done + returns < bytes.size() && bytes[done + returns] == '\r' && returns <= carriage_returns_limit)
+      ++returns;
     if (done + returns == bytes.size()) return done;
     if (bytes[done + returns] == '\n') {
       done += returns + 1;
@@ -102,9 +103,9 @@ void PlainText::to_screen() {
   clean_ = false;
   const std::string text = line_size_ > 0 ? reread_(line_, line_size_) : "";
   screen_.begin({.text = text,
-                   .left = std::min(line_left_, text.size()),
-                   .open = line_open_,
-                   .changed_at = line_changed_at_.value_or(now_)});
+                 .left = std::min(line_left_, text.size()),
+                 .open = line_open_,
+                 .changed_at = line_changed_at_.value_or(now_)});
   line_open_ = false;
   line_changed_at_.reset();
 }

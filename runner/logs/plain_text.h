@@ -61,10 +61,10 @@ class PlainText final : private Screen::Owner {
 
   // The line that has not ended, as long as it is clean: only printable characters and tabs.
   bool clean_ = true;
-  std::uint64_t line_ = 0;      // where it begins
-  std::size_t line_size_ = 0;   // how much of it was seen
-  std::size_t line_left_ = 0;   // how much of that has left
-  bool line_open_ = false;      // what left last was of this line
+  std::uint64_t line_ = 0;     // where it begins
+  std::size_t line_size_ = 0;  // how much of it was seen
+  std::size_t line_left_ = 0;  // how much of that has left
+  bool line_open_ = false;     // what left last was of this line
   std::optional<os::SteadyTime> line_changed_at_;
 
   // Complete lines that may yet be taken back.

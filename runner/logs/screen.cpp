@@ -9,12 +9,9 @@ namespace dstack::runner {
 
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds quiet_limit{500};
-constexpr milliseconds hold_limit{3000};
 constexpr std::size_t line_limit = event_limit;
-constexpr std::size_t rows_limit = 200;
+// As far up as a terminal would go.
+constexpr std::size_t up_limit = 200;
 
 char32_t last_of(std::string_view text) {
   return first_character(text.substr(character_boundary(text, text.size() - 1))).character;
@@ -23,13 +20,8 @@ char32_t last_of(std::string_view text) {
 }  // namespace
 
 void Screen::begin(const Beginning& beginning) {
-  row().line.append(beginning.text);
+  rows_.begin(beginning);
   if (!beginning.text.empty()) last_character_ = last_of(beginning.text);
-  row().left = beginning.text.substr(0, beginning.left);
-  row().open = beginning.open;
-  row().changed = beginning.text.size() > beginning.left;
-  open_ = beginning.open;
-  if (row().changed) changed_at_ = beginning.changed_at;
 }
 
 std::size_t Screen::take(std::string_view bytes, os::SteadyTime now) {
@@ -37,55 +29,30 @@ std::size_t Screen::take(std::string_view bytes, os::SteadyTime now) {
   return parser_.take_line(bytes, *this);
 }
 
-bool Screen::idle() const {
-  const Row& first = rows_.front();
-  return rows_.size() == 1 && at_end_ && first.line.empty() && first.left.empty() && !first.left_ended && !first.open && parser_.idle();
-}
-
-std::optional<os::SteadyTime> Screen::deadline() const {
-  if (!changed_at_) return std::nullopt;
-  const os::SteadyTime latest = *changed_at_ + hold_limit;
-  if (rows_.size() == 1 && !rows_.front().moved_over) return latest;
-  return std::min(latest, moved_at_ + quiet_limit);
-}
-
-void Screen::flush() {
-  for (Row& each : rows_) {
-    const bool last = &each == &rows_.back();
-    if (last && each.line.empty()) continue;
-    if (last ? each.changed : each.changed || !each.left_ended) let_go(each, !last || each.moved_over || each.left_ended);
-  }
-  changed_at_.reset();
-  if (row_ + 1 == rows_.size()) collapse();
-}
-
 void Screen::finish() {
-  flush();
-  Row& last = rows_.back();
-  if (last.open || (!last.line.empty() && !last.left_ended)) let_go(last, true);
-  rows_.clear();
-  rows_.emplace_back();
+  rows_.finish();
   row_ = 0;
+  column_ = 0;
   at_end_ = true;
 }
 
 void Screen::print(std::string_view text) {
   while (!text.empty()) {
-    TerminalLine& line = row().line;
-    if (at_end_ && line.only_appended()) {
-      const std::size_t fits = character_boundary(text, line_limit - std::min(line_limit, line.size()));
+    TerminalLine& current = line();
+    if (at_end_ && current.only_appended()) {
+      const std::size_t fits = character_boundary(text, line_limit - std::min(line_limit, current.size()));
       if (fits == 0) {
         overflow();
         continue;
       }
-      line.append(text.substr(0, fits));
+      current.append(text.substr(0, fits));
       last_character_ = last_of(text.substr(0, fits));
       changed();
       text.remove_prefix(fits);
       continue;
     }
     if (!at_end_) {
-      if (const std::size_t over = line.write_over(column_, text); over > 0) {
+      if (const std::size_t over = current.write_over(column_, text); over > 0) {
         moved();
         last_character_ = static_cast<unsigned char>(text[over - 1]);
         set_column(column_ + over);
@@ -108,7 +75,7 @@ void Screen::control(char control) {
     case '\v':
     case '\f': down(1); return;
     case '\r':
-      if (!row().line.empty()) {
+      if (!line().empty()) {
         column_ = 0;
         at_end_ = false;
       } else {
@@ -118,15 +85,15 @@ void Screen::control(char control) {
     case '\t': break;
     default: return;
   }
-  TerminalLine& line = row().line;
-  if (line.size() + TerminalLine::slack > line_limit && (!at_end_ || !line.only_appended() || line.size() >= line_limit)) overflow();
-  if (at_end_ && row().line.only_appended()) {
-    row().line.append("\t");
+  const bool appends = at_end_ && line().only_appended();
+  if (line().size() + (appends ? 1 : TerminalLine::slack) > line_limit) overflow();
+  if (at_end_ && line().only_appended()) {
+    line().append("\t");
     changed();
     return;
   }
   const std::size_t before = width();
-  const std::size_t next = row().line.tab(column());
+  const std::size_t next = line().tab(column());
   if (width() != before) changed();
   set_column(std::min(next, std::max(width(), TerminalLine::column_limit)));
 }
@@ -158,7 +125,7 @@ void Screen::sequence(const ControlSequence& sequence) {
     case 'f':
     case 'd':
       // Somewhere on a screen of which we do not know the height: somewhere else.
-      if (!row().line.empty()) line_feed();
+      if (!line().empty()) line_feed();
       if (sequence.final == 'd') return;
       set_column(0);
       move_right(sequence.parameter(1, 1) - 1);
@@ -201,7 +168,7 @@ void Screen::escape(char final) {
 }
 
 // An empty line is asked first, as to count columns makes appending to it dearer.
-std::size_t Screen::width() { return row().line.empty() ? 0 : row().line.width(); }
+std::size_t Screen::width() { return line().empty() ? 0 : line().width(); }
 
 std::size_t Screen::column() { return at_end_ ? width() : column_; }
 
@@ -222,182 +189,86 @@ void Screen::move_left(std::size_t count) {
 
 void Screen::up(std::size_t count) {
   const std::size_t at = column();
-  count = std::min(count, rows_limit);
-  while (row_ < count) {
-    Row above;
-    if (auto text = owner_.take_back()) {
-      above.line.append(*text);
-      above.changed = true;
-    } else {
-      // It has left. Nothing more is known of it: it leaves again only if something is written there.
-      above.left_ended = true;
-    }
-    rows_.push_front(std::move(above));
-    ++row_;
-  }
+  count = std::min(count, up_limit);
+  for (; row_ < count; ++row_) rows_.add_above();
   row_ -= count;
   set_column(at);
-  moved_at_ = now_;
-  if (!changed_at_) changed_at_ = now_;
+  rows_.moved_between(now_);
 }
 
 // Down to a line that is there, or else to one new line.
 void Screen::down(std::size_t count) {
   const std::size_t at = column();
-  const std::size_t there = std::min(count, rows_.size() - 1 - row_);
+  const std::size_t there = std::min(count, rows_.count() - 1 - row_);
   row_ += there;
-  if (there < count) new_row();
+  if (there < count) new_line();
   set_column(at);
 }
 
 void Screen::line_feed() {
-  if (row_ + 1 < rows_.size()) {
+  if (row_ + 1 < rows_.count()) {
     ++row_;
   } else {
-    new_row();
+    new_line();
   }
   set_column(0);
 }
 
-void Screen::new_row() {
-  if (rows_.size() == 1) {
-    Row& only = row();
-    if (only.line.only_appended() && only.left.empty() && !only.left_ended && !open_) {
-      // By far the most lines.
-      only.line.append("\n");
-      owner_.leave(only.line.appended());
-      only.line.clear();
-      only.changed = only.moved_over = false;
-    } else {
-      let_go(only, true);
-      only = Row{};
-    }
-    changed_at_.reset();
-  } else {
-    rows_.emplace_back();
-    ++row_;
-    if (rows_.size() > rows_limit || held() > line_limit) flush();
-  }
+void Screen::new_line() {
+  row_ = rows_.add_below();
   column_ = 0;
   at_end_ = true;
 }
 
 void Screen::erase_line(unsigned mode) {
-  if (mode > 2 || row().line.empty()) return;
+  if (mode > 2 || line().empty()) return;
   const std::size_t at = column();
   if (mode != 0 || at < width()) {
     moved();
-    row().line.erase(mode == 0 ? at : 0, mode == 1 ? at + 1 : width());
+    line().erase(mode == 0 ? at : 0, mode == 1 ? at + 1 : width());
   }
   set_column(at);
 }
 
 // Erases, removes or inserts characters at the cursor, which stays.
 void Screen::edit(char what, std::size_t count) {
-  if (row().line.size() + TerminalLine::slack > line_limit) overflow();
+  if (line().size() + TerminalLine::slack > line_limit) overflow();
   const std::size_t at = column();
   if (at >= width()) return;
   moved();
-  TerminalLine& line = row().line;
-  if (what == 'X') line.erase(at, at + count);
-  if (what == 'P') line.remove(at, count);
-  if (what == '@') line.insert(at, count);
+  if (what == 'X') line().erase(at, at + count);
+  if (what == 'P') line().remove(at, count);
+  if (what == '@') line().insert(at, count);
   set_column(at);
 }
 
 void Screen::erase_screen(unsigned mode) {
   if (mode > 2) return;
   erase_line(mode);
-  if (mode != 1) rows_.resize(row_ + 1);
+  if (mode != 1) rows_.cut_below(row_);
 }
 
 // One character over what is there, or behind it.
 void Screen::write(char32_t character) {
-  if (row().line.size() + TerminalLine::slack > line_limit) overflow();
-  if (at_end_ && row().line.only_appended()) {
+  if (line().size() + TerminalLine::slack > line_limit) overflow();
+  if (at_end_ && line().only_appended()) {
     std::string text;
     append_utf8(text, character);
-    row().line.append(text);
+    line().append(text);
     changed();
     return;
   }
   const std::size_t at = column();
   if (at < width()) moved();
-  set_column(row().line.write(at, character));
+  set_column(line().write(at, character));
   changed();
 }
 
-void Screen::changed() {
-  row().changed = true;
-  if (!changed_at_) changed_at_ = now_;
-}
-
-// The cursor has gone back over the line, and something happens there.
-void Screen::moved() {
-  row().moved_over = true;
-  moved_at_ = now_;
-  changed();
-}
-
-// The line has reached the limit: what there is of it leaves, and it goes on as if it began here.
 void Screen::overflow() {
-  if (rows_.size() > 1) {
-    flush();
-    collapse();
-  }
-  row().moved_over = false;
-  let_go(row(), false);
-  const bool open = row().open;
-  rows_.front() = Row{};
-  row().open = open;
-  changed_at_.reset();
+  rows_.overflow(row_);
+  row_ = 0;
   column_ = 0;
   at_end_ = true;
-}
-
-// Lets what has not left of a row leave, with a line's end where `end` says so.
-void Screen::let_go(Row& row, bool end) {
-  std::string text = row.line.text();
-  // Blanks at the end are mostly there to wipe out something longer; nobody sees them.
-  if (row.moved_over && !(row.open && text.starts_with(row.left) && text.find_last_not_of(' ') + 1 < row.left.size())) {
-    text.resize(text.find_last_not_of(' ') + 1);
-  }
-  row.changed = false;
-  std::string piece;
-  if (row.open && (text.starts_with(row.left) || text.empty())) {
-    piece = text.substr(std::min(text.size(), row.left.size()));
-  } else if (row.left_ended && text == row.left) {
-    return;
-  } else {
-    if (open_) {
-      piece = "\n";
-      for (Row& each : rows_) {
-        each.left_ended = each.left_ended || each.open;
-        each.open = false;
-      }
-    }
-    piece += text;
-  }
-  if (end) piece += '\n';
-  row.left = std::move(text);
-  row.left_ended = end;
-  if (piece.empty()) return;
-  open_ = row.open = !end;
-  owner_.leave(piece);
-}
-
-// Only the line with the cursor stays.
-void Screen::collapse() {
-  Row kept = std::move(row());
-  rows_.clear();
-  rows_.push_back(std::move(kept));
-  row_ = 0;
-}
-
-std::size_t Screen::held() const {
-  std::size_t size = 0;
-  for (const Row& each : rows_) size += each.line.size();
-  return size;
 }
 
 }  // namespace dstack::runner

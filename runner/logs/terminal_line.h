@@ -27,13 +27,13 @@ class TerminalLine {
 
   // Writes one character at `column`, which may be beyond the end, over what is there. Returns the next column.
   std::size_t write(std::size_t column, char32_t character);
-  // The same for as much of the beginning of `text` as goes letter for letter over what is there: plain ASCII before the
-  // end of the line. Returns how much.
+  // The same for as much of the beginning of `text` as goes letter for letter over what is there: plain ASCII before
+  // the end of the line. Returns how much.
   std::size_t write_over(std::size_t column, std::string_view text);
   // Moves over what is there, or adds a tab at the end. Returns the next column.
   std::size_t tab(std::size_t column);
 
-  void erase(std::size_t from, std::size_t to);   // with blanks; to the end: cuts it off
+  void erase(std::size_t from, std::size_t to);      // with blanks; to the end: cuts it off
   void remove(std::size_t from, std::size_t count);  // what is behind moves up
   void insert(std::size_t from, std::size_t count);  // blanks; what is behind moves away
   void clear();

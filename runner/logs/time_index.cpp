@@ -13,7 +13,8 @@ constexpr std::int64_t granularity = 500;  // ms
 
 }  // namespace
 
-TimeIndex::TimeIndex(const std::filesystem::path& path) : file_(os::open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600)) {}
+TimeIndex::TimeIndex(const std::filesystem::path& path)
+    : file_(os::open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600)) {}
 
 void TimeIndex::add(std::int64_t time, std::uint64_t position) noexcept {
   if (latest_ != INT64_MIN && time < latest_ + granularity) return;

@@ -1,6 +1,7 @@
 // A reader of /logs_ws that costs as little as can be, so that what is measured is the sender:
 //   bench_log_reader PORT PATH [FILE]
-// Prints "read SECONDS BYTES close CODE" when the server has closed; with FILE, the raw log, compares every byte with it.
+// Prints "read SECONDS BYTES close CODE" when the server has closed; with FILE, the raw log, compares every byte with
+// it.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,12 +27,14 @@ using namespace dstack;
 
 class Reader {
  public:
-  Reader(int port, const std::string& path, const char* file) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Reader(int port, const std::string& path, const char* file)
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) throw os_error("connect to", "the log server");
+    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      throw os_error("connect to", "the log server");
     const std::string request = "GET " + path +
                                 " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";

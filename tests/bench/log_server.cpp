@@ -1,8 +1,9 @@
 // The runner's logs and their two ways out, with a command on a terminal and nothing else of the runner:
 //   bench_log_server FOLDER PORT COMMAND [ARGUMENT…]
-// Serves /logs_ws and /api/pull on 127.0.0.1:PORT, 0 for a free one. Prints "port N"; waits for a line on its standard input and
-// starts the command; prints "took SECONDS BYTES" when it has ended; "memory KB" and "cpu SECONDS" once another line
-// comes; leaves at the end of its input. The bare loop that it is measured against, which does no more than it must:
+// Serves /logs_ws and /api/pull on 127.0.0.1:PORT, 0 for a free one. Prints "port N"; waits for a line on its standard
+// input and starts the command; prints "took SECONDS BYTES" when it has ended; "memory KB" and "cpu SECONDS" once
+// another line comes; leaves at the end of its input. The bare loop that it is measured against, which does no more
+// than it must:
 //   bench_log_server --bare FILE COMMAND [ARGUMENT…]
 
 #include <fcntl.h>
@@ -63,7 +64,9 @@ void follow(const Child& child, ReadAll read_all) {
 double cpu_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
@@ -112,7 +115,8 @@ void serve(const char* folder, int port, char** command) {
       const Child child = start(command);
       ::fcntl(child.terminal.get(), F_SETFL, O_NONBLOCK);
       follow(child, [&] {
-        runner::job::TerminalReader reader(child.terminal.get(), [&logs](std::string_view output) { logs.append(output); });
+        runner::job::TerminalReader reader(child.terminal.get(),
+                                           [&logs](std::string_view output) { logs.append(output); });
         siginfo_t end{};
         ::waitid(P_PID, static_cast<id_t>(child.process), &end, WEXITED | WNOWAIT);
         reader.finish();
@@ -121,7 +125,8 @@ void serve(const char* folder, int port, char** command) {
       logs.finish({.state = "done", .exit_status = 0});
     });
     while (std::getline(std::cin, line)) {
-      std::println("memory{} peak{} cpu {:.3f} drained {}", memory("VmRSS"), memory("VmHWM"), cpu_seconds(), logs.drained());
+      std::println("memory{} peak{} cpu {:.3f} drained {}", memory("VmRSS"), memory("VmHWM"), cpu_seconds(),
+                   logs.drained());
       std::fflush(stdout);
     }
     job.join();

@@ -23,8 +23,9 @@ struct Heard {
 Heard hear(std::string_view bytes, std::size_t piece) {
   Heard heard;
   http::WebSocketInput input;
-  const http::WebSocketInput::Listener listener{.ping = [&heard](std::string_view payload) { heard.pings.emplace_back(payload); },
-                                                .close = [&heard] { ++heard.closes; }};
+  const http::WebSocketInput::Listener listener{
+      .ping = [&heard](std::string_view payload) { heard.pings.emplace_back(payload); },
+      .close = [&heard] { ++heard.closes; }};
   for (std::size_t i = 0; i < bytes.size(); i += piece) heard.fine = input.take(bytes.substr(i, piece), listener);
   return heard;
 }

@@ -15,7 +15,8 @@ std::string client_frame(unsigned first, std::string_view payload) {
   if (payload.size() < 126) {
     frame.push_back(static_cast<char>(0x80 | payload.size()));
   } else {
-    frame += {static_cast<char>(0xfe), static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size() & 0xff)};
+    frame +=
+        {static_cast<char>(0xfe), static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size() & 0xff)};
   }
   const std::string mask = "\x11\x22\x33\x44";
   frame += mask;
@@ -32,8 +33,8 @@ struct Heard {
 Heard hear(std::string_view bytes, std::size_t piece) {
   Heard heard;
   http::WebSocketInput input;
-  const http::WebSocketInput::Listener listener{.ping = [&](std::string_view payload) { heard.pings.emplace_back(payload); },
-                                                .close = [&] { ++heard.closes; }};
+  const http::WebSocketInput::Listener listener{
+      .ping = [&](std::string_view payload) { heard.pings.emplace_back(payload); }, .close = [&] { ++heard.closes; }};
   for (std::size_t i = 0; i < bytes.size(); i += piece) heard.fine = input.take(bytes.substr(i, piece), listener);
   return heard;
 }
@@ -42,8 +43,8 @@ Heard hear(std::string_view bytes, std::size_t piece) {
 
 TEST_CASE("pings and a close are heard between data, in pieces of any size") {
   const std::size_t piece = GENERATE(1U, 2U, 3U, 7U, 1000U);
-  const Heard heard = hear(client_frame(0x89, "one") + client_frame(0x82, std::string(300, 'x')) + client_frame(0x89, "") +
-                               client_frame(0x88, "\x03\xe8") + client_frame(0x89, "too late"),
+  const Heard heard = hear(client_frame(0x89, "one") + client_frame(0x82, std::string(300, 'x')) +
+                               client_frame(0x89, "") + client_frame(0x88, "\x03\xe8") + client_frame(0x89, "too late"),
                            piece);
   CHECK(heard.fine);
   CHECK(heard.pings == std::vector<std::string>{"one", ""});
@@ -55,10 +56,10 @@ TEST_CASE("what a client may not send ends the conversation") {
   std::string unmasked = ping;
   unmasked[1] &= 0x7f;
   CHECK_FALSE(hear(unmasked, 1).fine);
-  CHECK_FALSE(hear(client_frame(0xc9, ""), 1).fine);                      // a reserved bit
-  CHECK_FALSE(hear(client_frame(0x83, ""), 1).fine);                      // an unknown opcode
-  CHECK_FALSE(hear(client_frame(0x09, ""), 1).fine);                      // a control frame in parts
-  CHECK_FALSE(hear(client_frame(0x89, std::string(126, 'x')), 1).fine);   // a control frame that is too long
+  CHECK_FALSE(hear(client_frame(0xc9, ""), 1).fine);                             // a reserved bit
+  CHECK_FALSE(hear(client_frame(0x83, ""), 1).fine);                             // an unknown opcode
+  CHECK_FALSE(hear(client_frame(0x09, ""), 1).fine);                             // a control frame in parts
+  CHECK_FALSE(hear(client_frame(0x89, std::string(126, 'x')), 1).fine);          // a control frame that is too long
   CHECK_FALSE(hear(std::string("\x82\xff\x80\0\0\0\0\0\0\0....", 14), 1).fine);  // a length of 64 bits
   CHECK(hear(client_frame(0xc9, "") + ping, 1).pings.empty());
 }

@@ -32,7 +32,9 @@ struct Fixture {
   runner::EventLog runner_log{folder.path(), "runner", nullptr};
   std::vector<runner::StampedState> states;
 
-  void add_job(std::int64_t time, std::size_t size) { REQUIRE(job.add(time, std::vector{piece(std::string(size, 'j'))})); }
+  void add_job(std::int64_t time, std::size_t size) {
+    REQUIRE(job.add(time, std::vector{piece(std::string(size, 'j'))}));
+  }
   void add_runner(std::int64_t time, std::size_t size) {
     REQUIRE(runner_log.add(time, std::vector{piece(std::string(size, 'r'))}));
   }
@@ -51,8 +53,13 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("base64 pads like everybody's") {
-  const std::pair<std::string, std::string> cases[] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                                       {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<std::string, std::string> cases[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"\xff\xfe\xfd", "//79"},
+                                                       {"foobar", "Zm9vYmFy"}};
   for (const auto& [data, expected] : cases) {
     std::string text;
     runner::append_base64(text, data);
@@ -62,11 +69,14 @@ TEST_CASE("base64 pads like everybody's") {
 
 TEST_CASE("a page has the fields that a server reads") {
   Fixture logs;
-  logs.states.push_back({.time = 5, .state = {.state = "failed", .termination_reason = "r", .termination_message = "m", .exit_status = 3}});
+  logs.states.push_back(
+      {.time = 5,
+       .state = {.state = "failed", .termination_reason = "r", .termination_message = "m", .exit_status = 3}});
   REQUIRE(logs.job.add(6, std::vector{piece("foo")}));
   REQUIRE(logs.runner_log.add(7, std::vector{piece("f")}));
   CHECK(answer(logs.page(8, 0, 1000)) ==
-        nlohmann::json::parse(R"({"job_states":[{"state":"failed","timestamp":5,"termination_reason":"r","termination_message":"m",
+        nlohmann::json::parse(
+            R"({"job_states":[{"state":"failed","timestamp":5,"termination_reason":"r","termination_message":"m",
           "exit_status":3}],"job_logs":[{"timestamp":6,"message":"Zm9v"}],"runner_logs":[{"timestamp":7,"message":"Zg=="}],
           "last_updated":8,"no_connections_secs":7,"has_more":true})"));
 }

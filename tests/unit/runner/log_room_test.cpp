@@ -1,11 +1,11 @@
 #include <sys/resource.h>
 
-#include <catch2/catch_test_macros.hpp>
-#include <csignal>
-#include <memory>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <catch2/catch_test_macros.hpp>
+#include <csignal>
+#include <memory>
 #include <sstream>
 #include <thread>
 
@@ -45,7 +45,8 @@ class FileLimit {
 class Said {
  public:
   Said() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
+    spdlog::set_default_logger(
+        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
     spdlog::set_pattern("%v");
   }
   Said(const Said&) = delete;
@@ -82,7 +83,8 @@ TEST_CASE("a full disk is told once, loses what does not fit, and the log goes o
   CHECK(log.size() == 12);
   CHECK(log.lost() == 6);
   CHECK(said.text() ==
-        "The job's output cannot be kept: File too large. The job goes on, and so does its log when there is room again\n");
+        "The job's output cannot be kept: File too large. The job goes on, and so does its log when there is room "
+        "again\n");
 }
 
 TEST_CASE("events that find no room are added whole or not at all") {

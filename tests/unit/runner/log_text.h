@@ -12,7 +12,9 @@ namespace dstack::test {
 class LogText {
  public:
   LogText()
-      : text_([this](std::uint64_t position, std::size_t size) { return raw_.substr(static_cast<std::size_t>(position), size); }) {}
+      : text_([this](std::uint64_t position, std::size_t size) {
+          return raw_.substr(static_cast<std::size_t>(position), size);
+        }) {}
 
   void give(std::string_view output) {
     raw_ += output;

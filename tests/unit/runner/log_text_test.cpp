@@ -35,7 +35,8 @@ TEST_CASE("backspaces and cursor movements place what follows") {
   CHECK(plain_text("abc\r\x1b[CX\r\n") == "aXc\n");
   CHECK(plain_text("ab\x1b[5`X\r\n") == "ab  X\n");
   CHECK(plain_text("ab\x1b[sc\x1b[uX\r\n") == "abX\n");
-  CHECK(plain_text("ab\x1b\x37" "c\x1b\x38X\r\n") == "abX\n");
+  CHECK(plain_text("ab\x1b\x37"
+                   "c\x1b\x38X\r\n") == "abX\n");
 }
 
 TEST_CASE("erasing takes text away") {
@@ -65,9 +66,11 @@ TEST_CASE("colours, titles, links, charsets and unknown sequences leave no trace
   CHECK(plain_text("\x1b(0\x1b(Btext\x1b%G\x0e\x0f\r\n") == "text\n");
   CHECK(plain_text("\x1b[?25l\x1b[?2004hx\x1b[>4;1m\x1b[!p\x1b=\x1b>\x1b[99y\r\n") == "x\n");
   CHECK(plain_text("\x1bP1$r0m\x1b\\a\x1b_apc\x1b\\b\x1b^pm\x1b\\c\r\n") == "abc\n");
-  CHECK(plain_text("a\x07\x01\x7f\x05" "b\r\n") == "ab\n");
+  CHECK(plain_text("a\x07\x01\x7f\x05"
+                   "b\r\n") == "ab\n");
   // U+009B stands for ESC [.
-  CHECK(plain_text("\xc2\x9b" "31mred\r\n") == "red\n");
+  CHECK(plain_text("\xc2\x9b"
+                   "31mred\r\n") == "red\n");
 }
 
 TEST_CASE("a sixel picture leaves no trace, with its line ends") {
@@ -79,14 +82,20 @@ TEST_CASE("an unfinished sequence ends with its line and takes no more with it")
   CHECK(plain_text("a\x1b]0;title\r\nb\r\n") == "a\nb\n");
   CHECK(plain_text("a\x1bPdevice\r\nb\r\n") == "a\nb\n");
   CHECK(plain_text("a\x1b\r\nb\r\n") == "a\nb\n");
-  CHECK(plain_text("a\x1b[3\x18" "b\r\n") == "ab\n");
+  CHECK(plain_text("a\x1b[3\x18"
+                   "b\r\n") == "ab\n");
   CHECK(plain_text("end\x1b[") == "end\n");
 }
 
 TEST_CASE("what is not UTF-8 is dropped and characters stay whole") {
-  CHECK(plain_text("caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x9a\x80\r\n") == "caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x9a\x80\n");
-  CHECK(plain_text("a\xff\xfe" "b\xc3(c\xe2\x82\r\n") == "ab(c\n");
-  CHECK(plain_text("a\xed\xa0\x80" "b\xc0\xaf" "c\xf5\x80\x80\x80" "d\r\n") == "abcd\n");
+  CHECK(plain_text("caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x9a\x80\r\n") ==
+        "caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x9a\x80\n");
+  CHECK(plain_text("a\xff\xfe"
+                   "b\xc3(c\xe2\x82\r\n") == "ab(c\n");
+  CHECK(plain_text("a\xed\xa0\x80"
+                   "b\xc0\xaf"
+                   "c\xf5\x80\x80\x80"
+                   "d\r\n") == "abcd\n");
   CHECK(plain_text("cut\xe2\x82") == "cut\n");
 }
 
@@ -114,18 +123,21 @@ TEST_CASE("clearing the screen keeps what the log has") {
 
 TEST_CASE("text is the same whatever the pieces it comes in") {
   const std::string mixed =
-      "plain line\r\n\ttabs\tand  blanks \r\n\r\n10%\r20%\r\x1b[Kdone \xe2\x9c\x94\r\n\x1b[1;32mgreen\x1b[0m and \x1b]8;;u\x07link\x1b]8;;\x07\r\n"
-      "\xe6\x97\xa5\xe6\x9c\xac\b\bx\xff\xe2\x28\r\nbar a\r\nbar b\r\n\x1b[2A\x1b[Kbar A\r\n\x1b[Kbar B\r\nabc\x1b[10CX\x1b[3b\r\r\r\nlast";
+      "plain line\r\n\ttabs\tand  blanks \r\n\r\n10%\r20%\r\x1b[Kdone \xe2\x9c\x94\r\n\x1b[1;32mgreen\x1b[0m and "
+      "\x1b]8;;u\x07link\x1b]8;;\x07\r\n"
+      "\xe6\x97\xa5\xe6\x9c\xac\b\bx\xff\xe2\x28\r\nbar a\r\nbar b\r\n\x1b[2A\x1b[Kbar A\r\n\x1b[Kbar "
+      "B\r\nabc\x1b[10CX\x1b[3b\r\r\r\nlast";
   const std::string whole = plain_text(mixed);
   for (std::size_t piece = 1; piece <= mixed.size(); ++piece) CHECK(plain_text(mixed, piece) == whole);
 }
 
 TEST_CASE("text of random output is the same whatever the pieces it comes in") {
   std::mt19937 random(GENERATE(1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U));
-  const std::string words[] = {"a",     "bc",     "word ", "\t",        "\r\n",     "\n",       "\r",       "\b",       "\x1b[K",   "\x1b[2K",
-                               "\x1b[", "\x1b[A", "3",     "\x1b[2A",   "\x1b[5D",  "\x1b[9C",  "\x1b[31m", "\x1b]0;t", "\x07",     "\x1b\\",
-                               "\xc3",  "\xa9",   "\xe6\x97\xa5",       "\xcc\x81", "\xff",     "\x1b[3b",  "\x1b[J",   "\x1b[2P",  "\x1b[2@",
-                               "\x1bP", "\x1bM",  "\v",    "\x1b[H",    "\x1b[B",   "\x1b[99G", "\x1b[1K"};
+  const std::string words[] = {
+      "a",       "bc",      "word ",  "\t",    "\r\n",         "\n",       "\r",      "\b",       "\x1b[K",
+      "\x1b[2K", "\x1b[",   "\x1b[A", "3",     "\x1b[2A",      "\x1b[5D",  "\x1b[9C", "\x1b[31m", "\x1b]0;t",
+      "\x07",    "\x1b\\",  "\xc3",   "\xa9",  "\xe6\x97\xa5", "\xcc\x81", "\xff",    "\x1b[3b",  "\x1b[J",
+      "\x1b[2P", "\x1b[2@", "\x1bP",  "\x1bM", "\v",           "\x1b[H",   "\x1b[B",  "\x1b[99G", "\x1b[1K"};
   std::string output;
   while (output.size() < 20000) output += words[random() % std::size(words)];
   const std::string whole = plain_text(output);
@@ -167,7 +179,8 @@ TEST_CASE("lines share events of at most 32 KiB, which end with a line") {
 
 TEST_CASE("only what is near a changed line is copied") {
   std::string output;
-  for (int i = 0; i < 20000; ++i) output += i % 5000 == 4999 ? "\x1b[1mbold\x1b[m\r\n" : "a line that stays as it is\r\n";
+  for (int i = 0; i < 20000; ++i)
+    output += i % 5000 == 4999 ? "\x1b[1mbold\x1b[m\r\n" : "a line that stays as it is\r\n";
   LogText text;
   text.give(output);
   text.finish();

@@ -2,12 +2,12 @@
 
 #include <poll.h>
 
+#include <spdlog/sinks/sink.h>
+#include <spdlog/spdlog.h>
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/sink.h>
-#include <spdlog/spdlog.h>
 #include <sstream>
 #include <thread>
 
@@ -140,7 +140,8 @@ TEST_CASE("a reader that follows last_updated sees every event once, at any rate
   for (int i = 0; i < lines; ++i) expected += std::to_string(i) + "\n";
   CHECK((text == expected));
   REQUIRE(states.size() == lines / 1000 + 1);
-  for (int i = 0; i < lines / 1000; ++i) CHECK(states[static_cast<std::size_t>(i)] == "running " + std::to_string(i * 1000));
+  for (int i = 0; i < lines / 1000; ++i)
+    CHECK(states[static_cast<std::size_t>(i)] == "running " + std::to_string(i * 1000));
   CHECK(states.back() == "done");
 }
 

@@ -18,6 +18,15 @@ constexpr std::size_t string_limit = std::size_t{16} << 20;
 
 bool is_control(unsigned char byte) { return byte < 0x20 || byte == 0x7f; }
 
+// How long the colour at the beginning of `bytes` is, "ESC [ 1 ; 31 m"; 0 where there is none, or not all of it. Most
+// sequences by far are colours, and nothing comes of them here.
+std::size_t colour_size(std::string_view bytes) {
+  if (bytes.size() < 3 || bytes[0] != escape_byte || bytes[1] != '[') return 0;
+  std::size_t end = 2;
+  while (end < bytes.size() && bytes[end] >= '0' && bytes[end] <= ';') ++end;
+  return end < bytes.size() && bytes[end] == 'm' ? end + 1 : 0;
+}
+
 }  // namespace
 
 std::size_t EscapeParser::take_line(std::string_view bytes, TerminalActions& actions) {
@@ -48,6 +57,10 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
       if (printable > 0) {
         actions.print(rest.substr(0, printable));
         done += printable;
+        continue;
+      }
+      if (const std::size_t colour = colour_size(rest); colour > 0) {
+        done += colour;
         continue;
       }
       if (is_control(static_cast<unsigned char>(rest.front()))) return done;

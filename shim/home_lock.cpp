@@ -21,7 +21,9 @@ constexpr std::chrono::milliseconds pause{20};
 
 }  // namespace
 
-HomeLock::HomeLock(const std::filesystem::path& home) : fd_(os::open_file(home / "shim.lock", O_RDWR | O_CREAT, 0600)) {
+HomeLock::HomeLock(const std::filesystem::path& home) {
+  os::make_directories(home, 0755);
+  fd_ = os::open_file(home / "shim.lock", O_RDWR | O_CREAT, 0600);
   os::Clock& clock = os::system_clock();
   const auto deadline = clock.now() + predecessor_limit;
   std::mutex mutex;

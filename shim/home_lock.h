@@ -9,7 +9,8 @@ namespace dstack::shim {
 // One daemon at a time works in a home: two would finish each other's tasks. Held until this, or the process, is gone.
 class HomeLock {
  public:
-  // Waits for a predecessor that is leaving, as long as that may take. Throws Error (conflict) if it does not go.
+  // Makes a missing home, and waits for a predecessor that is leaving, as long as that may take. Throws Error
+  // (conflict) if it does not go.
   explicit HomeLock(const std::filesystem::path& home);
 
  private:

@@ -2,13 +2,13 @@
 #include <iostream>
 
 #include "common/log/log.h"
-#include "common/os/file.h"
 #include "common/os/signals.h"
 #include "shim/api/routes.h"
 #include "shim/gpu/detect.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/home_lock.h"
 #include "shim/host/host_info.h"
+#include "shim/host/startup_memory.h"
 #include "shim/options.h"
 #include "shim/settings.h"
 #include "shim/shutdown.h"
@@ -22,9 +22,8 @@ namespace {
 int serve(const Options& options) {
   const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
   os::ignore_broken_pipes();
-  os::make_directories(options.home, 0755);
-  log::set_up(options.log_level, log::Stream::standard_error, options.home / "shim.log");
   const HomeLock lock(options.home);
+  log::set_up(options.log_level, log::Stream::standard_error, options.home / "shim.log");
 
   component::Components components(options.runner_binary_path, options.binary_path);
   components.ensure_runner(options.runner_download_url);
@@ -45,6 +44,7 @@ int serve(const Options& options) {
   const int port = server.bind("127.0.0.1", options.http_port);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
   if (options.service) host::write_host_info(options.home, host::detect_resources(engine.info().root_directory), {});
+  host::give_back_startup_memory();
   server.run();
   shutdown.served();
   return 0;

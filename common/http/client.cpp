@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <exception>
 #include <format>
 #include <limits>
@@ -62,10 +63,9 @@ using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
 HeaderList make_headers(const ClientRequest& request) {
   HeaderList list;
   const auto add = [&list](const std::string& line) {
-    curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-    if (longer == nullptr) throw std::bad_alloc();
-    (void)list.release();
-    list.reset(longer);
+    curl_slist* const head = curl_slist_append(list.get(), line.c_str());
+    if (head == nullptr) throw std::bad_alloc();
+    if (!list) list.reset(head);  // a longer list has the head it had
   };
   bool has_type = false;
   for (const std::string& line : request.headers) {
@@ -101,8 +101,11 @@ struct Receiver {
       if (line.starts_with("HTTP/")) {
         // The first line of each answer, of which an interim one (1xx) may come first.
         response.headers.clear();
-        const std::size_t space = line.find(' ');
-        response.status = space == std::string_view::npos ? 0 : std::atoi(std::string(line.substr(space + 1)).c_str());
+        response.status = 0;
+        if (const std::size_t space = line.find(' '); space != std::string_view::npos) {
+          const std::string_view rest = line.substr(space + 1);
+          std::from_chars(rest.data(), rest.data() + rest.size(), response.status);
+        }
       } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
         std::string name(trimmed(line.substr(0, colon)));
         std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -111,7 +114,7 @@ struct Receiver {
       return line.size();
     } catch (...) {
       failure = std::current_exception();
-      return line.size() == 0 ? 1 : 0;
+      return 0;
     }
   }
 
@@ -331,12 +334,12 @@ Client::Client(Endpoint endpoint, os::Clock& clock)
 
 Client::~Client() = default;
 
-ClientResponse Client::send(const ClientRequest& request, std::stop_token stop) {
+ClientResponse Client::send(const ClientRequest& request, const std::stop_token& stop) {
   return implementation_->perform(request, nullptr, stop);
 }
 
 ClientResponse Client::stream(const ClientRequest& request, const std::function<bool(std::string_view)>& take,
-                              std::stop_token stop) {
+                              const std::stop_token& stop) {
   return implementation_->perform(request, &take, stop);
 }
 

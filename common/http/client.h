@@ -52,12 +52,12 @@ class Client {
   Client& operator=(const Client&) = delete;
   ~Client();
 
-  ClientResponse send(const ClientRequest& request, std::stop_token stop = {});
+  ClientResponse send(const ClientRequest& request, const std::stop_token& stop = {});
 
   // Calls `take` with each piece of a 2xx answer's body as it arrives; another status' body is collected as in send.
   // `take` returns false to end the transfer, which is then not an error.
   ClientResponse stream(const ClientRequest& request, const std::function<bool(std::string_view)>& take,
-                        std::stop_token stop = {});
+                        const std::stop_token& stop = {});
 
  private:
   class Implementation;

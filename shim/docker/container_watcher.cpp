@@ -95,7 +95,7 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
       const std::vector<ContainerSummary> containers = engine_.list(kTaskLabel, {.stop = stop}, &at);
       compare(containers);
       if (handlers_.listed) handlers_.listed(containers);
-      if (failures > 0) spdlog::info("Docker is back after {} attempts", failures);
+      if (failures > 0) spdlog::info("Docker is back");
       connected = clock_.now();
       // Whatever happened since the list was made comes with the stream, and what came before does no harm.
       engine_.follow_ends(kTaskLabel, at,

@@ -88,7 +88,8 @@ bool is_unfinished(const fs::path& folder) {
 TaskState read(const fs::path& folder) {
   const auto read_one = [&folder](const char* name) {
     TaskState state = parse(os::read_file(folder / name, journal_limit));
-    if (state.container_name != folder.filename()) throw Error(ErrorKind::invalid, "container_name: not its folder's name");
+    if (state.container_name != folder.filename())
+      throw Error(ErrorKind::invalid, "container_name: not its folder's name");
     return state;
   };
   try {

@@ -11,9 +11,9 @@ namespace dstack::shim::task {
 //   <home>/tasks/<container_name>/    0700  the journal task.json (0600) and pull.log: the shim's own
 //   <home>/runners/<container_name>/  0700  what the container sees as /tmp/runner, and may fill with anything
 //
-// The journal is replaced as one step, so that whenever the process is killed it is the old or the new one. A flush takes
-// longer than all else that the shim does for a task, so there is one where the journal must outlive a power cut as well.
-// Different tasks may be handled by different threads at the same time.
+// The journal is replaced as one step, so that whenever the process is killed it is the old or the new one. A flush
+// takes longer than all else that the shim does for a task, so there is one where the journal must outlive a power cut
+// as well. Different tasks may be handled by different threads at the same time.
 class TaskStore {
  public:
   // Makes both folders; throws Error.

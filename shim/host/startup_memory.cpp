@@ -1,0 +1,40 @@
+#include "shim/host/startup_memory.h"
+
+#include <link.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace dstack::shim::host {
+
+namespace {
+
+// Only what is mapped from the file and never written to: dropping such a page loses nothing.
+void drop_unwritable(const dl_phdr_info& program) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (int index = 0; index < program.dlpi_phnum; ++index) {
+    const auto& segment = program.dlpi_phdr[index];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    const std::uintptr_t start = (program.dlpi_addr + segment.p_vaddr + page - 1) / page * page;
+    const std::uintptr_t end = (program.dlpi_addr + segment.p_vaddr + segment.p_filesz) / page * page;
+    if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+  }
+}
+
+}  // namespace
+
+void give_back_startup_memory() {
+  ::malloc_trim(0);
+  // The first one is the program itself.
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* program, std::size_t, void*) {
+        drop_unwritable(*program);
+        return 1;
+      },
+      nullptr);
+}
+
+}  // namespace dstack::shim::host

@@ -4,6 +4,8 @@
 #include "common/log/log.h"
 #include "common/os/signals.h"
 #include "shim/api/routes.h"
+#include "shim/dcgm/helper.h"
+#include "shim/dcgm/services.h"
 #include "shim/gpu/detect.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/home_lock.h"
@@ -36,14 +38,18 @@ int serve(const Options& options) {
   shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
   task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
   tasks.restore();
+  const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
   http::Server server;
   api::LegacyApi legacy(tasks);
   Shutdown shutdown(server, signals, [&tasks] { tasks.shut_down(); });
-  api::add_routes(server, {tasks, legacy, components, [&shutdown](bool force) { shutdown.request(force); }});
+  api::add_routes(server, {tasks, legacy, components, gpus.inventory(), monitoring,
+                           [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
-  if (options.service) host::write_host_info(options.home, host::detect_resources(engine.info().root_directory), {});
+  if (options.service)
+    host::write_host_info(options.home, host::detect_resources(engine.info().root_directory),
+                          gpu_summary(gpus.inventory()));
   host::give_back_startup_memory();
   server.run();
   shutdown.served();
@@ -54,6 +60,7 @@ int serve(const Options& options) {
 
 int main(int argc, char** argv) {
   try {
+    if (const auto status = dcgm::run_helper(argc, argv)) return *status;
     const auto command = parse_command_line(argc, argv);
     if (const auto* daemon = std::get_if<Options>(&command)) return serve(*daemon);
     if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);

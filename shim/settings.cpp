@@ -18,4 +18,20 @@ task::LaunchSettings launch_settings(const Options& options) {
   return settings;
 }
 
+dcgm::ServiceSettings dcgm_settings(const Options& options) {
+  return {.home = options.home,
+          .exporter_port = options.dcgm_exporter_http_port,
+          .exporter_interval = std::chrono::milliseconds(options.dcgm_exporter_interval_ms),
+          .address = options.dcgm_address};
+}
+
+host::GpuSummary gpu_summary(const gpu::Inventory& inventory) {
+  if (inventory.gpus.empty()) return {};
+  const gpu::Gpu& first = inventory.gpus.front();
+  return {.vendor = std::string(dstack::gpu::name_of(inventory.vendor)),
+          .name = first.name,
+          .memory = first.memory,
+          .count = static_cast<int>(inventory.gpus.size())};
+}
+
 }  // namespace dstack::shim

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/version.h"
+#include "shim/api/instance_routes.h"
 #include "shim/api/schemas.h"
 
 namespace dstack::shim::api {
@@ -46,16 +47,6 @@ void add_component_routes(http::Server& server, component::Components& component
   });
 }
 
-// A host whose GPUs are not looked for has none to tell of.
-void add_instance_routes(http::Server& server) {
-  server.get("/api/instance/health", [](const Request&) { return Response::json({{"dcgm", nullptr}}); });
-  server.get("/api/instance/info", [](const Request&) { return Response::json(json::object()); });
-  server.get("/metrics/tasks/{id}",
-             [](const Request&) { return Response::text(404, "DCGM Exporter is not available\n"); });
-  server.get("/metrics",
-             [](const Request&) -> Response { throw Error(ErrorKind::not_implemented, "not implemented yet"); });
-}
-
 }  // namespace
 
 void add_routes(http::Server& server, Parts parts) {
@@ -70,7 +61,9 @@ void add_routes(http::Server& server, Parts parts) {
     shut_down(read_force(request.body));
     return Response::empty();
   });
-  add_instance_routes(server);
+  add_instance_routes(server, parts.tasks, parts.gpus, parts.dcgm);
+  server.get("/metrics",
+             [](const Request&) -> Response { throw Error(ErrorKind::not_implemented, "not implemented yet"); });
   add_component_routes(server, parts.components);
   add_task_routes(server, parts.tasks);
   parts.legacy.add_routes(server);

@@ -5,6 +5,8 @@
 #include "common/http/server.h"
 #include "shim/api/legacy.h"
 #include "shim/component/components.h"
+#include "shim/dcgm/services.h"
+#include "shim/gpu/inventory.h"
 #include "shim/task/task_manager.h"
 
 namespace dstack::shim::api {
@@ -13,6 +15,8 @@ struct Parts {
   task::TaskManager& tasks;
   LegacyApi& legacy;
   component::Components& components;
+  const gpu::Inventory& gpus;
+  const dcgm::Services& dcgm;
   // Asks the process to leave; with `force` it does not wait for requests in flight. Returns at once.
   std::function<void(bool force)> shut_down;
 };

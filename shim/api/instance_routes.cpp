@@ -1,0 +1,52 @@
+#include "shim/api/instance_routes.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "shim/dcgm/metrics_filter.h"
+
+namespace dstack::shim::api {
+
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+json instance_info(const gpu::Inventory& gpus) {
+  json info = json::object();
+  if (gpus.gpus.empty()) return info;
+  info["gpu_vendor"] = dstack::gpu::name_of(gpus.vendor);
+  if (!gpus.driver_version.empty()) info["gpu_driver_version"] = gpus.driver_version;
+  return info;
+}
+
+json instance_health(const dcgm::Services& dcgm) {
+  const auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
+  return {{"dcgm", report ? dcgm::to_json(*report) : json()}};
+}
+
+Response task_metrics(task::TaskManager& tasks, dcgm::Exporter* exporter, const std::string& id) {
+  if (exporter == nullptr) return Response::text(404, "DCGM Exporter is not available\n");
+  const task::TaskInfo info = tasks.info(id);  // 404 for an unknown one
+  // What an ended task had may be another's by now.
+  if (info.status == task::TaskStatus::terminated || !info.gpu_ids) return Response::empty();
+  try {
+    return Response::text(200, dcgm::metrics_of(exporter->fetch(), *info.gpu_ids));
+  } catch (const Error& error) {
+    return Response::text(502, std::string(error.what()) + "\n");
+  }
+}
+
+}  // namespace
+
+void add_instance_routes(http::Server& server, task::TaskManager& tasks, const gpu::Inventory& gpus,
+                         const dcgm::Services& dcgm) {
+  server.get("/api/instance/info", [&gpus](const Request&) { return Response::json(instance_info(gpus)); });
+  server.get("/api/instance/health", [&dcgm](const Request&) { return Response::json(instance_health(dcgm)); });
+  server.get("/metrics/tasks/{id}", [&tasks, &dcgm](const Request& request) {
+    return task_metrics(tasks, dcgm.exporter.get(), request.path_parameters.find("id")->second);
+  });
+}
+
+}  // namespace dstack::shim::api

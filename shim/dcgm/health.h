@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/os/clock.h"
+#include "common/os/unique_fd.h"
+#include "shim/dcgm/health_report.h"
+
+namespace dstack::shim::dcgm {
+
+struct HealthLimits {
+  std::chrono::milliseconds answer{3000};       // how long check() waits
+  std::chrono::milliseconds patience{60000};    // after that a process that does not answer is killed
+  std::chrono::milliseconds first_pause{5000};  // before it is started again; twice as long each time
+  std::chrono::milliseconds longest_pause{std::chrono::minutes(10)};
+};
+
+// The GPUs' health, asked of DCGM in a process of its own (helper.h) that one thread looks after. A library that is
+// absent, hangs or crashes costs an answer, nothing else; the process is started again, ever less often.
+//
+// check() may be called from any thread.
+class Health {
+ public:
+  // `command` starts the helper.
+  explicit Health(std::vector<std::string> command, os::Clock& clock = os::system_clock(), HealthLimits limits = {});
+  Health(const Health&) = delete;
+  Health& operator=(const Health&) = delete;
+  // Kills the process.
+  ~Health();
+
+  // What DCGM has found since the last answer; nothing if it does not answer in time or says nothing that a server
+  // understands. Incidents in an answer that came too late are the next answer, since DCGM tells of each but once.
+  std::optional<HealthReport> check();
+
+ private:
+  class Process;
+
+  void run(const std::stop_token& stop);
+  // Until it has ended; returns whether it ever answered.
+  bool look_after(Process& process, const std::stop_token& stop);
+  void take_line(const std::string& line);
+  bool take_wish();
+
+  const std::vector<std::string> command_;
+  os::Clock& clock_;
+  const HealthLimits limits_;
+  os::UniqueFd wake_;  // an event: somebody wants an answer, or this ends
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool alive_ = false;   // there is a process
+  bool wanted_ = false;  // it is to be asked
+  bool asked_ = false;   // it has been asked and has not answered
+  bool unread_ = false;  // last_ has something to tell that nobody has been told
+  std::uint64_t answers_ = 0;
+  std::optional<HealthReport> last_;
+
+  std::jthread thread_;
+};
+
+}  // namespace dstack::shim::dcgm

@@ -1,0 +1,140 @@
+// Stands in for libdcgm: built as libdcgm.so.4 and libdcgm.so.3. What it does is told by FAKE_DCGM; what it was asked
+// is written to the file FAKE_DCGM_LOG. Its structs are numbers and offsets on purpose: they are the second opinion on
+// what shim/dcgm/abi.h says.
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+#if FAKE_DCGM_MAJOR == 3
+constexpr unsigned response_version = 66828U | 4U << 24U;
+constexpr unsigned response_capacity = 64;
+#else
+constexpr unsigned response_version = 1069068U | 5U << 24U;
+constexpr unsigned response_capacity = 1024;
+#endif
+constexpr unsigned connect_version = 16U | 2U << 24U;
+constexpr int version_mismatch = -12;
+constexpr int not_loaded = -25;
+constexpr std::uintptr_t the_handle = 0x7fffffff12345678;
+
+bool is(const char* what) {
+  const char* mode = std::getenv("FAKE_DCGM");
+  return mode != nullptr && std::strcmp(mode, what) == 0;
+}
+
+void log(const char* text) {
+  const char* path = std::getenv("FAKE_DCGM_LOG");
+  if (path == nullptr) return;
+  if (std::FILE* file = std::fopen(path, "a")) {
+    std::fprintf(file, "%s\n", text);
+    std::fclose(file);
+  }
+}
+
+[[noreturn]] void hang() {
+  while (true) ::pause();
+}
+
+void put(void* response, std::size_t offset, unsigned value) {
+  std::memcpy(static_cast<char*>(response) + offset, &value, sizeof value);
+}
+
+void put_incident(void* response, unsigned index, unsigned health, const char* message) {
+  const std::size_t start = 12 + std::size_t{1044} * index;
+  put(response, start, 0x10);
+  put(response, start + 4, health);
+  std::strcpy(static_cast<char*>(response) + start + 8, message);
+  put(response, start + 1032, 43);
+  put(response, start + 1036, 1);
+  put(response, start + 1040, index);
+}
+
+int checks = 0;
+
+}  // namespace
+
+extern "C" {
+
+int dcgmInit() {
+  log("init");
+  return 0;
+}
+
+const char* errorString(int result) { return result == not_loaded ? "Host engine is not running" : "Some other error"; }
+
+int dcgmStartEmbedded(int mode, std::uintptr_t* handle) {
+  log(mode == 1 ? "embedded auto" : "embedded otherwise");
+  if (is("hang-start")) hang();
+  if (is("crash-start")) std::raise(SIGSEGV);
+  if (is("no-start")) return not_loaded;
+  *handle = the_handle;
+  return 0;
+}
+
+int dcgmConnect_v2(const char* address, const void* parameters, std::uintptr_t* handle) {
+  unsigned words[4];
+  std::memcpy(words, parameters, sizeof words);
+  char text[256];
+  std::snprintf(text, sizeof text, "connect %s %u", address, words[3]);
+  log(text);
+  if (words[0] != connect_version) return version_mismatch;
+  *handle = the_handle;
+  return 0;
+}
+
+int dcgmHealthSet(std::uintptr_t handle, std::uintptr_t group, unsigned systems) {
+  log(handle == the_handle && group == 0x7fffffff && systems == 0xffffffff ? "watch all" : "watch something else");
+  return 0;
+}
+
+int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response) {
+  unsigned version = 0;
+  std::memcpy(&version, response, sizeof version);
+  if (version != response_version) return version_mismatch;
+  if (handle != the_handle || group != 0x7fffffff) return -1;
+  log("check");
+  ++checks;
+  put(response, 4, 0);
+  put(response, 8, 0);
+  if (checks == 1) return 0;  // the first one only looks
+  if (is("hang-check")) hang();
+  if (is("crash-check")) std::raise(SIGSEGV);
+  if (is("crash-once") && std::getenv("FAKE_DCGM_LOG") != nullptr) {
+    // Only in the first process that gets here.
+    char marker[4096];
+    std::snprintf(marker, sizeof marker, "%s.crashed", std::getenv("FAKE_DCGM_LOG"));
+    if (::access(marker, F_OK) != 0) {
+      if (std::FILE* file = std::fopen(marker, "w")) std::fclose(file);
+      std::raise(SIGSEGV);
+    }
+  }
+  if (is("no-check")) return not_loaded;
+  if (is("garbage")) std::printf("libdcgm says hello\n"), std::fflush(stdout);
+  if (is("odd")) put(response, 4, 7);
+  if (is("fail")) {
+    put(response, 4, 20);
+    put(response, 8, 3);
+    put_incident(response, 0, 20, "Uncorrectable ECC error");
+    put_incident(response, 1, 10, "A message that is not UTF-8: \xff");
+    put_incident(response, 2, 15, "A health that nobody knows");
+  }
+  if (is("overflow")) {
+    put(response, 4, 10);
+    put(response, 8, 0xffffffff);
+    for (unsigned i = 0; i < response_capacity; ++i) put_incident(response, i, 10, "x");
+  }
+  if (is("once") && checks == 2) {
+    put(response, 4, 10);
+    put(response, 8, 1);
+    put_incident(response, 0, 10, "told once");
+  }
+  return 0;
+}
+}

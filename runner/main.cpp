@@ -17,6 +17,7 @@
 #include "runner/logs/logs.h"
 #include "runner/options.h"
 #include "runner/ssh/connections.h"
+#include "runner/ssh/server.h"
 
 namespace dstack::runner {
 
@@ -33,11 +34,14 @@ void start(const Options& options) {
   check_port_is_free(options.ssh_port);
   prepare_container(options);
   job::adopt_orphans();
+  ssh::Server ssh_server({.port = options.ssh_port, .log_level = options.ssh_log_level});
 
   Logs logs(options.temp_dir);
   LogStream log_stream(logs);
   job::RunPlaces places;
   places.ssh_port = options.ssh_port;
+  places.own_servers = [&ssh_server] { return ssh_server.processes(); };
+  places.ssh_problem = [&ssh_server] { return ssh_server.problem(); };
   job::Executor executor(options.temp_dir, places, logs);
   Lifetime lifetime(signals, executor, logs);
   ssh::ConnectionWatch connections(options.ssh_port);
@@ -48,6 +52,8 @@ void start(const Options& options) {
     lifetime.request_seen();
     return std::nullopt;
   });
+  // Logging in works before the API answers. If not: whoever took the port since it was looked at, no job hangs on it.
+  if (!ssh_server.wait_ready()) check_port_is_free(options.ssh_port);
   const api::Serving serving(server);
   lifetime.wait();
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The SSH server as one static program that works in any image (openssh/multicall.c), stripped and compressed: the runner
-# carries it and unpacks it to /dstack/ssh/bin under each of its names.
+# The SSH server as one static program that works in any image (openssh/), stripped and compressed: the runner carries it
+# and unpacks it to /dstack/ssh/bin under each of its names.
 set -euo pipefail
 
 home=/dstack/ssh
@@ -33,6 +33,12 @@ show:
 EOF
 }
 
+# The calls that openssh/ has its own answers to.
+replaced=()
+for call in getpwnam getpwuid chroot chdir setgroups initgroups execve; do
+    replaced+=(--redefine-sym "$call=image_$call")
+done
+
 # Each program becomes one object that shows nothing but its main, so that the four can be linked together.
 programs=()
 combine() {
@@ -41,9 +47,7 @@ combine() {
     read -ra list <<<"$(objects "$variable")"
     make -j"$(nproc)" "${list[@]}" libssh.a openbsd-compat/libopenbsd-compat.a
     "$LD" -r -o "$program.all.o" "${list[@]}" --start-group libssh.a openbsd-compat/libopenbsd-compat.a --end-group
-    llvm-objcopy-19 --redefine-sym main="$main" \
-        --redefine-sym getpwnam=image_getpwnam --redefine-sym getpwuid=image_getpwuid --redefine-sym chroot=image_chroot \
-        "$program.all.o"
+    llvm-objcopy-19 --redefine-sym main="$main" "${replaced[@]}" "$program.all.o"
     llvm-objcopy-19 --keep-global-symbol="$main" "$program.all.o"
     programs+=("$program.all.o")
 }
@@ -53,9 +57,8 @@ combine sshd-auth SSHD_AUTH_OBJS
 combine ssh-keygen SSHKEYGEN_OBJS
 
 # shellcheck disable=SC2086
-"$CC" $CFLAGS -DPRIVSEP_PATH="\"$home/empty\"" -pie -Wl,--gc-sections -s -o sshd-multicall \
-    "$RECIPES/openssh/multicall.c" "${programs[@]}" "$ROOT_openssl/lib/libcrypto.a" "$ROOT_zlib/lib/libz.a"
+"$CC" $CFLAGS -DHOME_FOLDER="\"$home\"" -pie -Wl,--gc-sections -s -o sshd-multicall \
+    "$RECIPES"/openssh/*.c "${programs[@]}" "$ROOT_openssl/lib/libcrypto.a" "$ROOT_zlib/lib/libz.a"
 
 mkdir -p "$IMAGE$PREFIX/share"
 zstd -19 --ultra -22 -q sshd-multicall -o "$IMAGE$PREFIX/share/sshd-multicall.zst"
-cp sshd-multicall "$IMAGE$PREFIX/share/"

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/process_watch.h"
 #include "common/os/unique_fd.h"
 
 extern char** environ;
@@ -34,10 +34,11 @@ Pipe make_pipe() {
   return {.read_end = UniqueFd(ends[0]), .write_end = UniqueFd(ends[1])};
 }
 
-// What posix_spawn is told about the child: standard streams, an empty signal mask, a process group of its own.
+// What posix_spawn is told about the child: standard streams, an empty signal mask, a process group or a session of its
+// own.
 class SpawnSettings {
  public:
-  SpawnSettings() {
+  explicit SpawnSettings(short apart = POSIX_SPAWN_SETPGROUP) {
     ::posix_spawn_file_actions_init(&actions_);
     ::posix_spawnattr_init(&attributes_);
     sigset_t none;
@@ -48,7 +49,8 @@ class SpawnSettings {
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &defaults);
     ::posix_spawnattr_setpgroup(&attributes_, 0);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    ::posix_spawnattr_setflags(&attributes_,
+                               static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | apart));
   }
   SpawnSettings(const SpawnSettings&) = delete;
   SpawnSettings& operator=(const SpawnSettings&) = delete;
@@ -58,6 +60,9 @@ class SpawnSettings {
   }
 
   void connect(int fd, int standard) { ::posix_spawn_file_actions_adddup2(&actions_, fd, standard); }
+  void open(int standard, const char* path, int flags) {
+    ::posix_spawn_file_actions_addopen(&actions_, standard, path, flags, 0644);
+  }
 
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
   const posix_spawnattr_t* attributes() const { return &attributes_; }
@@ -70,18 +75,19 @@ class SpawnSettings {
 // A running child that leads its process group. The destructor kills the group and reaps the child.
 class Child {
  public:
-  Child(pid_t pid) : pid_(pid), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {
-    if (!pidfd_) {
-      const int code = errno;
+  explicit Child(pid_t pid) : pid_(pid) {
+    try {
+      watch_.emplace(pid);
+    } catch (...) {
       end();
-      throw os_error("watch process", std::to_string(pid), code);
+      throw;
     }
   }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() { end(); }
 
-  int pidfd() const { return pidfd_.get(); }
+  int ended_fd() const { return watch_->fd(); }
 
   // Kills what is left of the group and returns the child's wait status.
   int end() {
@@ -96,7 +102,7 @@ class Child {
 
  private:
   pid_t pid_;
-  UniqueFd pidfd_;
+  std::optional<ProcessWatch> watch_;  // always there once the constructor has returned
   int status_ = 0;
   bool reaped_ = false;
 };
@@ -181,7 +187,7 @@ CommandResult run_command(const Command& command, std::stop_token stop, Clock& c
   if (unsent.empty()) input.write_end.reset();
   while (true) {
     pollfd waiting[] = {
-        {.fd = child.pidfd(), .events = POLLIN, .revents = 0},
+        {.fd = child.ended_fd(), .events = POLLIN, .revents = 0},
         {.fd = timer->fd(), .events = POLLIN, .revents = 0},
         {.fd = stopped.get(), .events = POLLIN, .revents = 0},
         {.fd = output.read_end.get(), .events = POLLIN, .revents = 0},  // a negative descriptor is left out
@@ -215,6 +221,21 @@ CommandResult run_command(const Command& command, std::stop_token stop, Clock& c
     result.exit_status = WEXITSTATUS(status);
   }
   return result;
+}
+
+pid_t start_background(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                       const std::filesystem::path& output) {
+  SpawnSettings settings(POSIX_SPAWN_SETSID);
+  settings.open(STDIN_FILENO, "/dev/null", O_RDONLY);
+  settings.open(STDOUT_FILENO, output.c_str(), O_WRONLY | O_CREAT | O_APPEND);
+  settings.connect(STDOUT_FILENO, STDERR_FILENO);
+  std::vector<std::string> own_arguments = arguments;
+  std::vector<std::string> own_environment = environment;
+  pid_t pid = 0;
+  const int code = ::posix_spawn(&pid, arguments.at(0).c_str(), settings.actions(), settings.attributes(),
+                                 pointers(own_arguments).data(), pointers(own_environment).data());
+  if (code != 0) throw os_error("start", arguments[0], code);
+  return pid;
 }
 
 std::string CommandResult::describe() const {

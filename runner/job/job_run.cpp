@@ -104,6 +104,7 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
 
 JobState run_steps(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
                    const Supervision::Events& events, Logs& logs, os::Clock& clock) {
+  if (const auto problem = places.ssh_problem()) spdlog::error("{}", *problem);
   make_folders_for(prepared.working_dir, prepared.user, 0755);
   if (prepared.user.has_home()) {
     try_step("Setting up SSH between the nodes",

@@ -3,6 +3,8 @@
 #include <sys/types.h>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "common/os/clock.h"
@@ -23,6 +25,8 @@ struct RunPlaces {
   int ssh_port = 10022;
   // The processes that are no part of the job though they are below the runner: sshd.
   std::function<std::vector<pid_t>()> own_servers = [] { return std::vector<pid_t>{}; };
+  // Why nobody can log in, if so: told in the job's logs, since it happened before there were any.
+  std::function<std::optional<std::string>()> ssh_problem = [] { return std::optional<std::string>{}; };
 };
 
 // Who runs the job and where: what /api/run answers.

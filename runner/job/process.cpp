@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -195,36 +194,18 @@ Process::Process(const ProcessSpec& spec, Terminal& terminal) {
     throw explain(failure, spec);
   }
 
-#ifdef SYS_pidfd_open
-  ended_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
-  if (ended_) return;
-#endif
-  // Linux before 5.3.
-  ended_.reset(::eventfd(0, EFD_CLOEXEC));
-  waiter_ = std::thread([pid = pid_, event = ended_.get()] {
-    siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(event, &one, sizeof one);
-  });
+  watch_.emplace(pid_);
 }
 
 Process::~Process() {
   if (waited_) return;
   ::kill(pid_, SIGKILL);
-  pollfd ending{.fd = ended_.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ending, 1, static_cast<int>(last_wait.count())) > 0) {
-    wait();
-  } else if (waiter_.joinable()) {
-    // It holds its own copies of what it needs but for the descriptor, which must therefore stay open.
-    ended_.release();
-    waiter_.detach();
-  }
+  pollfd ending{.fd = ended_fd(), .events = POLLIN, .revents = 0};
+  if (::poll(&ending, 1, static_cast<int>(last_wait.count())) > 0) wait();
 }
 
 ExitStatus Process::wait() {
   waited_ = true;
-  if (waiter_.joinable()) waiter_.join();
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
   if (WIFSIGNALED(status)) return {.code = -1, .signal = WTERMSIG(status)};

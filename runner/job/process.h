@@ -5,10 +5,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "common/os/unique_fd.h"
+#include "common/os/process_watch.h"
 #include "runner/job/job_user.h"
 #include "runner/job/terminal.h"
 
@@ -45,15 +44,14 @@ class Process {
   // Also its session's and its process group's id. The number stays taken until wait().
   pid_t pid() const { return pid_; }
   // Readable once it has ended.
-  int ended_fd() const { return ended_.get(); }
+  int ended_fd() const { return watch_->fd(); }
   // Takes its status and gives the number back; blocks until it has ended. Once.
   ExitStatus wait();
 
  private:
   pid_t pid_ = -1;
   bool waited_ = false;
-  os::UniqueFd ended_;
-  std::thread waiter_;  // where the kernel has no pidfd
+  std::optional<os::ProcessWatch> watch_;  // always there once the constructor has returned
 };
 
 }  // namespace dstack::runner::job

@@ -75,13 +75,14 @@ class RunnerContainer:
 
     def __init__(self, image: str, *arguments: str, options: list[str] = (), entrypoint: list[str] = ("/dstack-runner",)):
         self.port = free_port()
+        self.ssh_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = f"runner-test-{uuid.uuid4().hex[:12]}"
         self.session = requests.Session()
         docker(
             *["run", "-d", "--name", self.name, "--network", "host", "-v", f"{RUNNER}:/dstack-runner:ro", *options],
             *["--entrypoint", entrypoint[0], image, *entrypoint[1:]],
-            *["start", "--http-address", "localhost", "--http-port", str(self.port), "--ssh-port", str(free_port())],
+            *["start", "--http-address", "localhost", "--http-port", str(self.port), "--ssh-port", str(self.ssh_port)],
             *arguments,
         )
 
@@ -119,9 +120,10 @@ class RunnerContainer:
         docker("kill", "-s", name, self.name)
 
     def processes(self) -> list[str]:
-        """The command lines in the container, the runner's own not."""
+        """The command lines in the container, the runner's own and its sshd's not."""
         lines = docker("top", self.name, "-eo", "pid,args").splitlines()[1:]
-        return [line.split(None, 1)[1] for line in lines if "/dstack-runner" not in line]
+        commands = [line.split(None, 1)[1] for line in lines]
+        return [command for command in commands if "/dstack-runner" not in command and "sshd" not in command]
 
     def copy_out(self, path: str) -> bytes:
         """A file of the container as it is, also after its end; empty if it is not there."""

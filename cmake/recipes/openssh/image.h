@@ -1,0 +1,24 @@
+/* What the C library's calls become in the SSH server, so that it serves any image: openssh.sh renames them. */
+#pragma once
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* HOME_FOLDER is /dstack/ssh, given by openssh.sh. */
+#define EMPTY_FOLDER HOME_FOLDER "/empty"
+#define NO_SHELL HOME_FOLDER "/bin/no-shell"
+
+struct passwd *image_getpwnam(const char *name);
+struct passwd *image_getpwuid(uid_t uid);
+
+int image_chroot(const char *path);
+int image_chdir(const char *path);
+int image_setgroups(size_t count, const gid_t *groups);
+int image_initgroups(const char *user, gid_t group);
+
+int image_execve(const char *path, char *const arguments[], char *const environment[]);
+
+/* Whether this process may become another user: the capabilities SETUID and SETGID. */
+bool can_change_user(void);

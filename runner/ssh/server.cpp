@@ -1,0 +1,155 @@
+#include "runner/ssh/server.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <format>
+#include <span>
+#include <utility>
+
+#include "common/error.h"
+#include "common/os/child_process.h"
+#include "common/os/file.h"
+#include "runner/ssh/announcement.h"
+#include "runner/ssh/listener.h"
+#include "runner/ssh/programs.h"
+
+namespace dstack::runner::ssh {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto start_limit = 20s;                     // for an overloaded machine
+constexpr std::chrono::nanoseconds first_pause = 1s;  // before it is started again; doubled each time
+constexpr std::chrono::nanoseconds longest_pause = 60s;
+
+// Until one of them is readable.
+void wait_for(std::span<pollfd> waiting) {
+  while (::poll(waiting.data(), waiting.size(), -1) < 0) {
+    if (errno != EINTR) throw os_error("wait for", "the SSH server");
+  }
+}
+
+}  // namespace
+
+Server::Server(Settings settings, os::Clock& clock)
+    : settings_(std::move(settings)),
+      clock_(clock),
+      stop_(::eventfd(0, EFD_CLOEXEC)),
+      timer_(clock.make_timer()),
+      thread_([this] { run(); }) {}
+
+Server::~Server() {
+  ::eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+bool Server::wait_ready() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stage_ != Stage::starting; });
+  return stage_ == Stage::answering;
+}
+
+std::optional<std::string> Server::problem() const {
+  const std::scoped_lock lock(mutex_);
+  return problem_;
+}
+
+std::vector<pid_t> Server::processes() const {
+  const std::scoped_lock lock(mutex_);
+  return listener_ > 0 ? std::vector{listener_} : std::vector<pid_t>{};
+}
+
+void Server::set(Stage stage, std::optional<std::string> problem, pid_t listener) {
+  if (problem) spdlog::error("{}", *problem);
+  const std::scoped_lock lock(mutex_);
+  stage_ = stage;
+  problem_ = std::move(problem);
+  listener_ = listener;
+  changed_.notify_all();
+}
+
+void Server::run() {
+  try {
+    prepare();
+    serve();
+  } catch (const std::exception& error) {
+    set(Stage::failed, std::format("The SSH server cannot be started: {}", error.what()), -1);
+  }
+}
+
+void Server::prepare() {
+  const ServerPlaces& places = settings_.places;
+  unpack_programs(places.programs());
+  for (const auto& folder : {places.config().parent_path(), places.empty(), places.log().parent_path()}) {
+    os::make_directories(folder, 0755);
+  }
+  // No RSA key: making one takes a second, and every client since 2011 knows these.
+  for (const char* type : {"ecdsa", "ed25519"}) make_host_key(type);
+  os::replace_file(places.config(), server_config(places, settings_.port, checked_log_level(settings_.log_level)),
+                   0644);
+  try {
+    os::make_directories(settings_.forwarded_sockets, 0755);
+  } catch (const Error& error) {
+    spdlog::warn("Sockets cannot be forwarded to {}: {}", settings_.forwarded_sockets.string(), error.what());
+  }
+}
+
+void Server::make_host_key(const std::string& type) {
+  const std::filesystem::path program = settings_.places.programs() / "ssh-keygen";
+  const auto result = os::run_command(
+      {.arguments = {program, "-q", "-t", type, "-N", "", "-C", "", "-f", settings_.places.host_key(type)}});
+  if (!result.succeeded()) {
+    throw Error(ErrorKind::internal, std::format("make a host key: ssh-keygen {}", result.describe()));
+  }
+}
+
+void Server::serve() {
+  std::chrono::nanoseconds pause = first_pause;
+  while (true) {
+    const os::SteadyTime started = clock_.now();
+    const auto end = run_listener();
+    if (!end) return;
+    // One that has never answered would not do so the next time.
+    const bool worth_another = stage_ == Stage::answering;
+    set(worth_another ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end), -1);
+    if (!worth_another) return;
+    if (clock_.now() - started > longest_pause) pause = first_pause;
+    timer_->arm(clock_.now() + pause);
+    pause = std::min(pause * 2, longest_pause);
+    std::array<pollfd, 2> waiting{
+        {{.fd = stop_.get(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
+    wait_for(waiting);
+    if (waiting[0].revents != 0) return;
+  }
+}
+
+std::optional<std::string> Server::run_listener() {
+  const Announcement announcement;
+  Listener listener(settings_.places, announcement.variable());
+  bool answers = false;
+  timer_->arm(clock_.now() + start_limit);
+  while (true) {
+    std::array<pollfd, 4> waiting{{{.fd = stop_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = listener.ended_fd(), .events = POLLIN, .revents = 0},
+                                   {.fd = answers ? -1 : announcement.fd(), .events = POLLIN, .revents = 0},
+                                   {.fd = answers ? -1 : timer_->fd(), .events = POLLIN, .revents = 0}}};
+    wait_for(waiting);
+    if (waiting[0].revents != 0) return std::nullopt;
+    if (waiting[1].revents != 0) return listener.describe_end();
+    if (waiting[2].revents != 0) {
+      answers = true;
+      set(Stage::answering, std::nullopt, listener.pid());
+    } else if (waiting[3].revents != 0) {
+      return std::format("did not begin to listen within {} s", start_limit.count());
+    }
+  }
+}
+
+}  // namespace dstack::runner::ssh

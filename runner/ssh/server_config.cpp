@@ -1,0 +1,66 @@
+#include "runner/ssh/server_config.h"
+
+#include <spdlog/spdlog.h>
+#include <strings.h>
+
+#include <algorithm>
+#include <array>
+#include <format>
+
+#include "common/error.h"
+
+namespace dstack::runner::ssh {
+
+std::string checked_log_level(const std::string& level) {
+  constexpr std::array<const char*, 10> known = {"QUIET", "FATAL",  "ERROR",  "INFO",   "VERBOSE",
+                                                 "DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "TRACE"};
+  const auto found =
+      std::ranges::find_if(known, [&level](const char* name) { return ::strcasecmp(name, level.c_str()) == 0; });
+  if (found == known.end()) {
+    spdlog::warn("--ssh-log-level {} is none that sshd knows: using INFO", printable(level));
+    return "INFO";
+  }
+  using namespace std::string_view_literals;
+  return *found == "TRACE"sv ? "DEBUG3" : *found;
+}
+
+std::string server_config(const ServerPlaces& places, int port, const std::string& log_level) {
+  const std::string programs = places.programs().string();
+  return std::format(
+      // What the server is.
+      "Port {}\n"
+      "HostKey {}\n"
+      "HostKey {}\n"
+      "PidFile none\n"
+      "LogLevel {}\n"
+      "SshdSessionPath {}/sshd-session\n"
+      "SshdAuthPath {}/sshd-auth\n"
+      "Subsystem sftp internal-sftp\n"
+      // Who may log in: whoever has a key. An image's or a volume's folders may have any mode, and a container's users
+      // are one person's.
+      "AuthorizedKeysFile {} .ssh/authorized_keys\n"
+      "StrictModes no\n"
+      "PermitRootLogin prohibit-password\n"
+      "PasswordAuthentication no\n"
+      "KbdInteractiveAuthentication no\n"
+      // An agent offers all of its keys, the right one maybe last.
+      "MaxAuthTries 100\n"
+      // Everybody comes from one address, the host's, many at once.
+      "PerSourcePenalties no\n"
+      "MaxStartups 200\n"
+      "MaxSessions 200\n"
+      "UseDNS no\n"
+      // What a session may do.
+      "AllowTcpForwarding yes\n"
+      "AllowStreamLocalForwarding yes\n"
+      "StreamLocalBindUnlink yes\n"
+      "AllowAgentForwarding yes\n"
+      "AcceptEnv LANG LC_* COLORTERM NO_COLOR\n"
+      // Who is gone is noticed after two minutes.
+      "ClientAliveInterval 30\n"
+      "ClientAliveCountMax 4\n",
+      port, places.host_key("ecdsa").string(), places.host_key("ed25519").string(), log_level, programs, programs,
+      places.authorized_keys().string());
+}
+
+}  // namespace dstack::runner::ssh

@@ -100,11 +100,18 @@ void convert(Response response, httplib::Response& target) {
   }
 }
 
+// Makes httplib hand a form's body over as it is: where it sees a form, it wants to take it apart itself. The request is
+// its own and no constant one, and ours has the header already.
+void keep_from_parsing_forms(const httplib::Request& source) {
+  const_cast<httplib::Headers&>(source.headers).erase("Content-Type");
+}
+
 class UploadBody final : public BodyReader {
  public:
-  explicit UploadBody(const httplib::ContentReader& reader) : reader_(reader) {}
+  UploadBody(const httplib::Request& source, const httplib::ContentReader& reader) : source_(source), reader_(reader) {}
 
   void read(const std::function<void(std::string_view)>& take) override {
+    keep_from_parsing_forms(source_);
     const bool complete = reader_([&take](const char* data, std::size_t size) {
       take({data, size});
       return true;
@@ -113,6 +120,7 @@ class UploadBody final : public BodyReader {
   }
 
  private:
+  const httplib::Request& source_;
   const httplib::ContentReader& reader_;
 };
 
@@ -237,7 +245,7 @@ class Server::Implementation : public httplib::Server {
     http::Request request = convert(source);
     http::Response response;
     try {
-      response = respond(request, target, reader);
+      response = respond(source, request, target, reader);
     } catch (const Error& error) {
       response = error_response(status_of(error.kind()), error.what());
     } catch (const std::exception& error) {
@@ -248,7 +256,7 @@ class Server::Implementation : public httplib::Server {
     convert(std::move(response), target);
   }
 
-  http::Response respond(http::Request& request, httplib::Response& target, const httplib::ContentReader* reader) {
+  http::Response respond(const httplib::Request& source, http::Request& request, httplib::Response& target, const httplib::ContentReader* reader) {
     if (guard) {
       if (auto refusal = guard(request)) return *std::move(refusal);
     }
@@ -266,13 +274,16 @@ class Server::Implementation : public httplib::Server {
     }
     if (const auto* upload = std::get_if<UploadHandler>(&route.handler)) {
       current_->expect_steady_data(upload_silence_limit);
-      UploadBody body(*reader);
+      UploadBody body(source, *reader);
       return (*upload)(request, body);
     }
     if (route.json && !is_json(request)) {
       throw Error(ErrorKind::unsupported_media, "Content-Type header is not application/json");
     }
-    if (reader != nullptr) read_body(request, *reader);
+    if (reader != nullptr) {
+      keep_from_parsing_forms(source);
+      read_body(request, *reader);
+    }
     return std::get<http::Handler>(route.handler)(request);
   }
 

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/version.h"
 #include "runner/api/schemas.h"
+#include "runner/api/uploading.h"
 #include "runner/metrics/collector.h"
 
 namespace dstack::runner::api {
@@ -30,17 +31,6 @@ std::int64_t parse_timestamp(const Request& request) {
     throw Error(ErrorKind::invalid, "timestamp: expected a number, got " + printable(digits));
   }
   return timestamp;
-}
-
-// Code and archives are not set up yet: a body with something in it is refused, so that no job runs without its files.
-Response upload_code(job::Executor& executor, http::BodyReader& body) {
-  executor.check_upload_allowed();
-  // Older servers upload an empty body where there is no code.
-  body.read([](std::string_view piece) {
-    if (!piece.empty())
-      throw Error(ErrorKind::not_implemented, "uploading code is not supported by this version of dstack-runner");
-  });
-  return Response::empty();
 }
 
 bool has_ipv6_loopback() {
@@ -65,9 +55,8 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
     executor.submit(parse_submission(request.body));
     return Response::empty();
   });
-  server.upload("/api/upload_archive", [&executor](const Request&, http::BodyReader&) -> Response {
-    executor.check_upload_allowed();
-    throw Error(ErrorKind::not_implemented, "uploading archives is not supported by this version of dstack-runner");
+  server.upload("/api/upload_archive", [&executor](const Request& request, http::BodyReader& body) {
+    return upload_archive(executor, request, body);
   });
   server.upload("/api/upload_code",
                 [&executor](const Request&, http::BodyReader& body) { return upload_code(executor, body); });

@@ -59,6 +59,7 @@ Executor::Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs,
       logs_(logs),
       clock_(clock),
       users_(std::move(users)),
+      uploads_(temp_dir_ / "uploads"),
       stop_(make_event()),
       children_changed_(make_event()),
       over_(make_event()) {}
@@ -93,6 +94,24 @@ void Executor::check_upload_allowed() const {
   expect_submitted("upload");
 }
 
+files::Uploads::Incoming Executor::receive_archive(const std::string& id) {
+  const std::scoped_lock lock(mutex_);
+  expect_submitted("upload");
+  return uploads_.receive_archive(id);
+}
+
+files::Uploads::Incoming Executor::receive_code() {
+  const std::scoped_lock lock(mutex_);
+  expect_submitted("upload");
+  return uploads_.receive_code();
+}
+
+void Executor::keep(files::Uploads::Incoming upload) {
+  const std::scoped_lock lock(mutex_);
+  expect_submitted("upload");
+  upload.keep();
+}
+
 std::optional<JobInfo> Executor::run() {
   const std::scoped_lock lock(mutex_);
   expect_submitted("run");
@@ -103,7 +122,7 @@ std::optional<JobInfo> Executor::run() {
     thread_ = std::thread([this, prepared = std::move(prepared)] {
       const Supervision::Events events{
           .stop = stop_.get(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.get()};
-      const JobState end = run_job(submission_, prepared, places_, events, logs_, clock_);
+      const JobState end = run_job(submission_, prepared, places_, events, uploads_, logs_, clock_);
       finish(end);
       const std::scoped_lock thread_lock(mutex_);
       phase_ = Phase::over;

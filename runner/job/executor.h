@@ -10,6 +10,7 @@
 #include "common/os/clock.h"
 #include "common/os/unique_fd.h"
 #include "common/os/user_db.h"
+#include "runner/files/uploads.h"
 #include "runner/job/job_run.h"
 #include "runner/job/submission.h"
 #include "runner/logs/logs.h"
@@ -38,6 +39,11 @@ class Executor {
   void submit(Submission submission);
   // Throws unless a job is there and does not run yet.
   void check_upload_allowed() const;
+  // Files for the job, on their way. Throw the same, and for an id that is no name.
+  files::Uploads::Incoming receive_archive(const std::string& id);
+  files::Uploads::Incoming receive_code();
+  // The file is whole. The same; an upload that comes too late is dropped.
+  void keep(files::Uploads::Incoming upload);
   // Starts the job. Nothing if its user or working folder could not be worked out: then it has failed already.
   std::optional<JobInfo> run();
   // Interrupts the job; before it runs, ends it for good. Nothing happens to one that is over.
@@ -62,6 +68,7 @@ class Executor {
   Logs& logs_;
   os::Clock& clock_;
   const os::UserDatabase users_;
+  files::Uploads uploads_;
   const os::UniqueFd stop_;
   const os::UniqueFd children_changed_;
   const os::UniqueFd over_;

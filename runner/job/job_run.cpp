@@ -12,9 +12,11 @@
 #include "runner/job/cluster.h"
 #include "runner/job/ending.h"
 #include "runner/job/environment.h"
+#include "runner/job/files_setup.h"
 #include "runner/job/paths.h"
 #include "runner/job/process.h"
 #include "runner/job/program.h"
+#include "runner/job/repo_setup.h"
 #include "runner/job/terminal.h"
 #include "runner/job/terminal_reader.h"
 #include "runner/metrics/cgroup.h"
@@ -44,15 +46,6 @@ void try_step(std::string_view what, const std::function<void()>& step) {
   } catch (const std::exception& error) {
     spdlog::error("{} failed: {}", what, error.what());
   }
-}
-
-// The folder of the job's repo. Repos with content are not set up yet, and say so.
-std::filesystem::path set_up_repo(const Submission& submission, const Prepared& prepared) {
-  if (!submission.repo_dir) throw Error(ErrorKind::invalid, "repo_dir is not set");
-  if (submission.repo_data.type == "remote") {
-    throw Error(ErrorKind::not_implemented, "remote repos are not supported by this version of dstack-runner");
-  }
-  return expand_path(*submission.repo_dir, prepared.working_dir, prepared.user.home);
 }
 
 bool is_readable(int fd) {
@@ -103,7 +96,7 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
 }
 
 JobState run_steps(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                   const Supervision::Events& events, Logs& logs, os::Clock& clock) {
+                   const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) {
   if (const auto problem = places.ssh_problem()) spdlog::error("{}", *problem);
   make_folders_for(prepared.working_dir, prepared.user, 0755);
   if (prepared.user.has_home()) {
@@ -112,17 +105,23 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   } else {
     spdlog::info("The job's user has no home folder, nothing is set up there");
   }
-  std::filesystem::path repo_dir;
+  const auto stopped = [&events] { return is_readable(events.stop); };
+  Repo repo;
   try {
-    repo_dir = set_up_repo(submission, prepared);
+    repo = set_up_repo(submission, prepared, uploads, stopped);
   } catch (const std::exception& error) {
+    if (stopped()) return stopped_state();
     return setup_error(std::format("Failed to set up the repo ({})", error.what()));
   }
-  if (!submission.file_archives.empty()) {
-    return executor_error("Failed to set up files (they are not supported by this version of dstack-runner)");
+  try {
+    set_up_files(submission, prepared, repo, uploads, stopped);
+  } catch (const std::exception& error) {
+    if (stopped()) return stopped_state();
+    return executor_error(std::format("Failed to set up files ({})", error.what()));
   }
-  const Environment environment = set_up_environment(submission, prepared, places, repo_dir);
-  if (is_readable(events.stop)) return stopped_state();
+  uploads.clear();
+  const Environment environment = set_up_environment(submission, prepared, places, repo.folder);
+  if (stopped()) return stopped_state();
 
   const auto oom_kills = metrics::count_oom_kills();
   const Ended ended = start_and_watch(submission, prepared, places, events, environment, logs, clock);
@@ -148,9 +147,9 @@ Prepared prepare_run(const Submission& submission, const os::UserDatabase& users
 }
 
 JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                 const Supervision::Events& events, Logs& logs, os::Clock& clock) noexcept {
+                 const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) noexcept {
   try {
-    return run_steps(submission, prepared, places, events, logs, clock);
+    return run_steps(submission, prepared, places, events, uploads, logs, clock);
   } catch (const std::exception& error) {
     return executor_error(error.what());
   }

@@ -9,6 +9,7 @@
 
 #include "common/os/clock.h"
 #include "common/os/user_db.h"
+#include "runner/files/uploads.h"
 #include "runner/job/job_user.h"
 #include "runner/job/profile.h"
 #include "runner/job/submission.h"
@@ -42,6 +43,6 @@ Prepared prepare_run(const Submission& submission, const os::UserDatabase& users
 // Runs the job from the first folder made to the last process gone, on the calling thread. The state "running" and all
 // output are in the logs when it returns; the state that ends the job is the answer. Never throws.
 JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                 const Supervision::Events& events, Logs& logs, os::Clock& clock) noexcept;
+                 const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) noexcept;
 
 }  // namespace dstack::runner::job

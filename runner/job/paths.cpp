@@ -24,6 +24,11 @@ std::filesystem::path tidy(const std::filesystem::path& path) {
 
 }  // namespace
 
+std::optional<files::Owner> owner_for(const JobUser& user) {
+  if (!can_give_away_files()) return std::nullopt;
+  return files::Owner{.uid = user.uid, .gid = user.gid};
+}
+
 std::filesystem::path expand_path(std::string_view path, const std::filesystem::path& base,
                                   const std::filesystem::path& home) {
   if (path.starts_with('~')) {

@@ -3,11 +3,16 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
+#include "runner/files/tree.h"
 #include "runner/job/job_user.h"
 
 namespace dstack::runner::job {
+
+// Whom the user's files are given to; nothing where the runner may not give files away.
+std::optional<files::Owner> owner_for(const JobUser& user);
 
 // `path` with a leading "~" or "~/" replaced by `home`, and taken as relative to `base` if it is not absolute then.
 // Nothing else in it is special. Throws Error for "~other".

@@ -11,7 +11,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
-#include "shim/host/remove_tree.h"
+#include "common/os/remove_tree.h"
 
 namespace dstack::shim::task {
 
@@ -119,7 +119,7 @@ void TaskStore::add(const TaskState& state) const {
     os::sync_directory(folder);
     os::sync_directory(tasks_);
   } catch (const Error&) {
-    host::remove_tree(tasks_, state.container_name);
+    os::remove_tree(tasks_, state.container_name);
     throw;
   }
 }
@@ -128,7 +128,7 @@ void TaskStore::save(const TaskState& state, Flush flush) const {
   const fs::path folder = tasks_ / state.container_name;
   if (flush == Flush::now) {
     os::write_file_atomic(folder / journal_name, serialise(state), 0600);
-    host::remove_file(folder / flushed_name);
+    os::remove_file(folder / flushed_name);
     return;
   }
   if (::link((folder / journal_name).c_str(), (folder / flushed_name).c_str()) != 0 && errno != EEXIST) {
@@ -143,7 +143,7 @@ std::vector<TaskState> TaskStore::load() const {
     const std::string name = entry.path().filename().string();
     if (is_unfinished(entry.path())) {
       spdlog::info("folder {} has no journal: it was being made or removed; removed", printable(entry.path().string()));
-      host::remove_tree(tasks_, name);
+      os::remove_tree(tasks_, name);
       continue;
     }
     try {
@@ -156,18 +156,18 @@ std::vector<TaskState> TaskStore::load() const {
 }
 
 void TaskStore::make_runner_folder(const std::string& container_name) const {
-  host::remove_tree(runners_, container_name);
+  os::remove_tree(runners_, container_name);
   const fs::path folder = runner_folder(container_name);
   if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
 }
 
 void TaskStore::remove(const std::string& container_name) const {
-  host::remove_tree(runners_, container_name);
+  os::remove_tree(runners_, container_name);
   // The journal goes last in its folder: as long as anything is left, the next start knows what to finish.
-  host::remove_file(tasks_ / container_name / "pull.log");
-  host::remove_file(tasks_ / container_name / flushed_name);
-  host::remove_file(tasks_ / container_name / journal_name);
-  host::remove_tree(tasks_, container_name);
+  os::remove_file(tasks_ / container_name / "pull.log");
+  os::remove_file(tasks_ / container_name / flushed_name);
+  os::remove_file(tasks_ / container_name / journal_name);
+  os::remove_tree(tasks_, container_name);
 }
 
 bool TaskStore::owns(const fs::path& runner_folder) const {

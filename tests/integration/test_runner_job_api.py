@@ -188,13 +188,6 @@ def test_the_real_client_runs_a_job(runner):
     assert states == ["running", "done"]
 
 
-def test_an_upload_with_content_is_refused_honestly(runner):
-    runner.submit(["true"])
-    assert runner.post("/api/upload_code", data=b"").status_code == 200
-    assert runner.post("/api/upload_code", data=b"diff").status_code == 501
-    assert runner.post("/api/upload_archive", files={"archive": ("a", b"x")}).status_code == 501
-
-
 def test_an_older_server_s_submission_is_understood(runner):
     body = submission(["sh", "-c", "echo $DSTACK_GPUS_NUM"])
     del body["job_spec"]["repo_data"], body["log_quota_hour"], body["secrets"]

@@ -192,6 +192,22 @@ TEST_CASE("an upload is handed on as it arrives, without a limit") {
   CHECK(size == 1 << 20);
 }
 
+TEST_CASE("a form is handed on as it is") {
+  http::Server server;
+  std::string content;
+  server.upload("/upload", [&](const http::Request& request, http::BodyReader& body) {
+    CHECK(request.header("content-type") == "multipart/form-data; boundary=x");
+    body.read([&](std::string_view piece) { content += piece; });
+    return http::Response::empty();
+  });
+  server.post("/post", [&](const http::Request& request) { return http::Response::text(200, request.body); });
+  const Running running(server);
+  const std::string form = "--x\r\n\r\nwords\r\n--x--\r\n";
+  CHECK(status_of(running.ask(post("/upload", form, "multipart/form-data; boundary=x"))) == 200);
+  CHECK(content == form);
+  CHECK(running.ask(post("/post", form, "multipart/form-data; boundary=x")).contains(form));
+}
+
 TEST_CASE("an upload that breaks off is an error for its handler") {
   http::Server server;
   std::latch failed(1);

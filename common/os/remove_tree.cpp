@@ -1,4 +1,4 @@
-#include "shim/host/remove_tree.h"
+#include "common/os/remove_tree.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "common/os/file.h"
 #include "common/os/unique_fd.h"
 
-namespace dstack::shim::host {
+namespace dstack::os {
 
 namespace {
 
@@ -46,8 +46,8 @@ class Tree {
   }
 
  private:
-  static os::UniqueFd open_folder(int parent, const char* name) {
-    os::UniqueFd folder(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  static UniqueFd open_folder(int parent, const char* name) {
+    UniqueFd folder(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!folder) throw os_error("open folder", printable(name));
     return folder;
   }
@@ -63,28 +63,32 @@ class Tree {
     }
   }
 
-  // Removes a file, a link or an empty folder; false for a folder with content and for what cannot be removed.
-  bool remove_simple(int folder, const char* name) {
-    if (::unlinkat(folder, name, 0) == 0 || errno == ENOENT) return true;
+  enum class Removal { done, has_content, failed };
+
+  // Removes a file, a link or an empty folder. What a volume is mounted on fails, and so is never looked into.
+  Removal remove_simple(int folder, const char* name) {
+    if (::unlinkat(folder, name, 0) == 0 || errno == ENOENT) return Removal::done;
     // Linux answers EISDIR for a folder, POSIX allows EPERM.
     if (errno == EISDIR || errno == EPERM) {
-      if (::unlinkat(folder, name, AT_REMOVEDIR) == 0) return true;
-      if (errno == ENOTEMPTY || errno == EEXIST) return false;
+      if (::unlinkat(folder, name, AT_REMOVEDIR) == 0) return Removal::done;
+      if (errno == ENOTEMPTY || errno == EEXIST) return Removal::has_content;
     }
     fail("remove", name);
-    return false;
+    return Removal::failed;
   }
 
   bool remove_top_entry(const char* name) {
-    if (remove_simple(root_.get(), name)) return true;
-    const os::UniqueFd folder(::openat(root_.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const Removal removal = remove_simple(root_.get(), name);
+    if (removal != Removal::has_content) return removal == Removal::done;
+    const UniqueFd folder(::openat(root_.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!folder) {
       fail("open", name);
       return false;
     }
     bool progress = false;
     for_each_entry(folder.get(), [&](const char* entry) {
-      if (remove_simple(folder.get(), entry) || move_up(folder.get(), entry)) progress = true;
+      const Removal inner = remove_simple(folder.get(), entry);
+      if (inner == Removal::done || (inner == Removal::has_content && move_up(folder.get(), entry))) progress = true;
     });
     if (::unlinkat(root_.get(), name, AT_REMOVEDIR) == 0) return true;
     fail("remove folder", name);
@@ -94,8 +98,9 @@ class Tree {
   bool move_up(int folder, const char* name) {
     while (true) {
       const std::string moved = std::format(".removing-{}", ++moved_);
-      if (::renameat2(folder, name, root_.get(), moved.c_str(), RENAME_NOREPLACE) == 0) return true;
-      if (errno == EEXIST) continue;
+      // Over an empty folder is as well: that is to go too.
+      if (::renameat(folder, name, root_.get(), moved.c_str()) == 0) return true;
+      if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR) continue;
       fail("move folder", name);
       return false;
     }
@@ -107,7 +112,7 @@ class Tree {
 
   int parent_;
   std::string name_;
-  os::UniqueFd root_;
+  UniqueFd root_;
   std::uint64_t moved_ = 0;
   std::optional<Error> failure_;
 };
@@ -115,15 +120,24 @@ class Tree {
 }  // namespace
 
 void remove_tree(const std::filesystem::path& folder, const std::string& name) {
-  const os::UniqueFd parent = os::open_file(folder, O_RDONLY | O_DIRECTORY);
+  const UniqueFd parent = open_file(folder, O_RDONLY | O_DIRECTORY);
+  remove_tree(parent.get(), folder, name);
+}
+
+void remove_tree(int parent, const std::filesystem::path& folder, const std::string& name) {
   struct stat status{};
-  if (::fstatat(parent.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return;
     throw os_error("look at", (folder / name).string());
   }
-  if (!S_ISDIR(status.st_mode)) return remove_file(folder / name);
+  if (!S_ISDIR(status.st_mode)) {
+    if (::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) {
+      throw os_error("remove", (folder / name).string());
+    }
+    return;
+  }
   try {
-    Tree(parent.get(), name).remove();
+    Tree(parent, name).remove();
   } catch (const Error& error) {
     throw Error(error.kind(), std::format("remove folder {}: {}", (folder / name).string(), error.what()));
   }
@@ -133,4 +147,4 @@ void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw os_error("remove", path.string());
 }
 
-}  // namespace dstack::shim::host
+}  // namespace dstack::os

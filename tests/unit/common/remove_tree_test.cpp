@@ -1,4 +1,4 @@
-#include "shim/host/remove_tree.h"
+#include "common/os/remove_tree.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
-using shim::host::remove_tree;
+using os::remove_tree;
 namespace fs = std::filesystem;
 
 TEST_CASE("what is not there is fine") {

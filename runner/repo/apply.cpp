@@ -1,0 +1,191 @@
+#include "runner/repo/apply.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <format>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "common/error.h"
+#include "common/os/file.h"
+#include "runner/repo/binary_patch.h"
+#include "runner/repo/diff.h"
+#include "runner/repo/hunks.h"
+#include "runner/repo/spool.h"
+
+namespace dstack::runner::repo {
+
+namespace {
+
+using Change = FileDiff::Change;
+
+constexpr mode_t program_mode = 0100755;
+constexpr mode_t file_mode = 0100644;
+
+bool is_link(mode_t mode) { return (mode & S_IFMT) == S_IFLNK; }
+
+// A file, or a link, as it was or is to be.
+struct Old {
+  mode_t mode = 0;
+  std::string content;
+};
+struct New {
+  mode_t mode = 0;
+  Spool::Range content;
+};
+
+class Applier {
+ public:
+  Applier(files::Tree& tree, const std::filesystem::path& scratch, const Filters& filters)
+      : tree_(tree), filters_(filters), spool_(scratch) {}
+
+  // All is read and worked out before anything is written: each file's diff speaks of the state before all of them.
+  void run(const std::vector<FileDiff>& files) {
+    for (const FileDiff& file : files) {
+      try {
+        prepare(file);
+      } catch (const Error& error) {
+        const std::string& path = file.change == Change::remove ? file.old_path : file.new_path;
+        throw Error(error.kind(), std::format("{}: {}", printable(path), error.what()));
+      }
+    }
+    for (const auto& [path, file] : new_) expect_free(path);
+    for (const std::string& path : removed_) tree_.remove_file(path);
+    for (const auto& [path, file] : new_) write(path, file);
+    tree_.finish();
+  }
+
+ private:
+  void prepare(const FileDiff& file) {
+    const mode_t mode = file.new_mode.value_or(file.old_mode.value_or(0));
+    if (mode == submodule_mode || file.old_mode == submodule_mode) {
+      spdlog::warn("The diff changes the submodule {}: that is left out", printable(file.new_path));
+      return;
+    }
+    if (file.content_left_out) {
+      throw Error(ErrorKind::invalid, "its content is binary and not in the diff, which was made without --binary");
+    }
+    const Old old = file.change == Change::create ? Old{} : read_old(file);
+    if (file.change == Change::remove || file.change == Change::rename) removed_.insert(file.old_path);
+    const New made = make_new(file, old);
+    if (file.change == Change::remove) {
+      if (made.content.size > 0) throw Error(ErrorKind::conflict, "it has more content than the diff removes");
+      return;
+    }
+    if (!new_.emplace(file.new_path, made).second) throw Error(ErrorKind::invalid, "the diff has it twice");
+    if (file.change == Change::edit) replaced_.insert(file.new_path);
+  }
+
+  Old read_old(const FileDiff& file) {
+    const auto status = tree_.look(file.old_path);
+    if (!status) throw Error(ErrorKind::conflict, std::format("{} is not there", printable(file.old_path)));
+    Old old;
+    if (S_ISLNK(status->st_mode)) {
+      old = {.mode = link_mode, .content = tree_.read_link(file.old_path)};
+    } else {
+      old.mode = (status->st_mode & S_IXUSR) != 0 ? program_mode : file_mode;
+      old.content = read_all(file.old_path);
+      if (filters_.to_repository) old.content = filters_.to_repository(file.old_path, old.content);
+    }
+    if (file.old_mode && is_link(*file.old_mode) != is_link(old.mode)) {
+      throw Error(ErrorKind::conflict,
+                  std::format("{} is {} symbolic link, in the diff it is {}", printable(file.old_path),
+                              is_link(old.mode) ? "a" : "no", is_link(old.mode) ? "none" : "one"));
+    }
+    return old;
+  }
+
+  std::string read_all(const std::string& path) {
+    const os::UniqueFd file = tree_.open_file(path);
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) throw os_error("look at", printable(path));
+    std::string content(static_cast<std::size_t>(status.st_size), '\0');
+    std::size_t size = 0;
+    while (size < content.size()) {
+      const ssize_t count = ::read(file.get(), content.data() + size, content.size() - size);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) throw os_error("read", printable(path));
+      if (count == 0) break;
+      size += static_cast<std::size_t>(count);
+    }
+    content.resize(size);
+    return content;
+  }
+
+  New make_new(const FileDiff& file, const Old& old) {
+    std::uint64_t start = spool_.end();
+    const auto keep = [this](std::string_view piece) { spool_.append(piece); };
+    if (file.binary) {
+      // A delta waits in the spool too, before the content.
+      std::uint64_t size = 0;
+      apply_binary(old.content, *file.binary, spool_, [&](std::string_view piece) {
+        keep(piece);
+        size += piece.size();
+      });
+      start = spool_.end() - size;
+    } else {
+      apply_hunks(old.content, file.hunks, keep);
+    }
+    return {.mode = file.new_mode.value_or(old.mode == 0 ? file_mode : old.mode), .content = spool_.since(start)};
+  }
+
+  // What the diff makes must not be there, unless the diff changes or removes it.
+  void expect_free(const std::string& path) {
+    if (removed_.contains(path) || replaced_.contains(path)) return;
+    const auto status = tree_.look(path);
+    // An empty folder is no file for git.
+    if (!status || S_ISDIR(status->st_mode)) return;
+    throw Error(ErrorKind::conflict, std::format("{}: the diff makes it, but it is there already", printable(path)));
+  }
+
+  void write(const std::string& path, const New& file) {
+    spool_.read(file.content, [&](std::string_view content) {
+      if (is_link(file.mode)) {
+        if (content.empty() || content.contains('\0')) {
+          throw Error(ErrorKind::invalid, std::format("{} is a symbolic link to nowhere", printable(path)));
+        }
+        tree_.make_link(path, std::string(content));
+        return;
+      }
+      files::Tree::NewFile written = tree_.make_file(path);
+      if (filters_.to_folder) {
+        os::write_all(written.fd(), filters_.to_folder(path, content), printable(path));
+      } else {
+        os::write_all(written.fd(), content, printable(path));
+      }
+      written.finish((file.mode & S_IXUSR) != 0 ? 0755 : 0644);
+    });
+  }
+
+  files::Tree& tree_;
+  const Filters& filters_;
+  Spool spool_;
+  std::set<std::string> removed_;
+  std::set<std::string> replaced_;
+  std::map<std::string, New> new_;
+};
+
+}  // namespace
+
+void apply_diff(std::string_view diff, files::Tree& tree, const std::filesystem::path& scratch,
+                const Filters& filters) {
+  // A client may have lost the last newline on the way.
+  std::string completed;
+  if (!diff.empty() && !diff.ends_with('\n')) {
+    completed = diff;
+    completed += '\n';
+    diff = completed;
+  }
+  const std::vector<FileDiff> files = parse_diff(diff);
+  if (files.empty() && diff.find_first_not_of(" \t\r\n") != std::string_view::npos) {
+    throw Error(ErrorKind::invalid, "there is no diff in what was uploaded");
+  }
+  Applier(tree, scratch, filters).run(files);
+}
+
+}  // namespace dstack::runner::repo

@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "runner/files/entry_path.h"
 #include "runner/repo/binary_patch.h"
 #include "runner/repo/diff.h"
 #include "runner/repo/hunks.h"
@@ -54,7 +55,7 @@ class Applier {
         throw Error(error.kind(), std::format("{}: {}", printable(path), error.what()));
       }
     }
-    for (const auto& [path, file] : new_) expect_free(path);
+    for (const std::string& path : created_) expect_free(path);
     for (const std::string& path : removed_) tree_.remove_file(path);
     for (const auto& [path, file] : new_) write(path, file);
     tree_.finish();
@@ -78,7 +79,7 @@ class Applier {
       return;
     }
     if (!new_.emplace(file.new_path, made).second) throw Error(ErrorKind::invalid, "the diff has it twice");
-    if (file.change == Change::edit) replaced_.insert(file.new_path);
+    if (file.change == Change::create) created_.insert(file.new_path);
   }
 
   Old read_old(const FileDiff& file) {
@@ -134,9 +135,11 @@ class Applier {
     return {.mode = file.new_mode.value_or(old.mode == 0 ? file_mode : old.mode), .content = spool_.since(start)};
   }
 
-  // What the diff makes must not be there, unless the diff changes or removes it.
+  // What the diff makes must not be there, unless the diff removes it. (A copy may well replace a file: git diff -B.)
   void expect_free(const std::string& path) {
-    if (removed_.contains(path) || replaced_.contains(path)) return;
+    for (std::string_view part = path; !part.empty(); part = files::folder_of(part)) {
+      if (removed_.contains(std::string(part))) return;
+    }
     const auto status = tree_.look(path);
     // An empty folder is no file for git.
     if (!status || S_ISDIR(status->st_mode)) return;
@@ -166,7 +169,7 @@ class Applier {
   const Filters& filters_;
   Spool spool_;
   std::set<std::string> removed_;
-  std::set<std::string> replaced_;
+  std::set<std::string> created_;
   std::map<std::string, New> new_;
 };
 

@@ -21,11 +21,9 @@ using namespace dstack::shim;
 
 namespace {
 
-int serve(const Options& options) {
-  const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
-  os::ignore_broken_pipes();
-  const HomeLock lock(options.home);
-  log::set_up(options.log_level, log::Stream::standard_error, options.home / "shim.log");
+void run_daemon(const Options& options, const os::UniqueFd& signals) {
+  http::Server server;
+  Shutdown shutdown(server, signals);
 
   component::Components components(options.runner_binary_path, options.binary_path);
   components.ensure_runner(options.runner_download_url);
@@ -40,9 +38,7 @@ int serve(const Options& options) {
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
-  http::Server server;
   api::LegacyApi legacy(tasks);
-  Shutdown shutdown(server, signals, [&tasks] { tasks.shut_down(); });
   api::add_routes(server, {tasks, legacy, components, gpus.inventory(), monitoring,
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
@@ -51,9 +47,24 @@ int serve(const Options& options) {
     host::write_host_info(options.home, host::detect_resources(engine.info().root_directory),
                           gpu_summary(gpus.inventory()));
   host::give_back_startup_memory();
+  shutdown.serving([&tasks] { tasks.shut_down(); });
   server.run();
   shutdown.served();
-  return 0;
+}
+
+int serve(const Options& options) {
+  const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
+  os::ignore_broken_pipes();
+  const HomeLock lock(options.home);
+  log::set_up(options.log_level, log::Stream::standard_error, options.home / "shim.log");
+  try {
+    run_daemon(options, signals);
+    return 0;
+  } catch (const std::exception& error) {
+    // For the log's file too.
+    spdlog::critical("{}", error.what());
+    return 1;
+  }
 }
 
 }  // namespace

@@ -17,11 +17,14 @@ namespace dstack::shim {
 namespace {
 
 // As they stand on the command line, before defaults that need the machine are worked out.
+constexpr const char* default_home = "~/.dstack";
+constexpr const char* default_runner = "/usr/local/bin/dstack-runner";
+
 struct RawOptions {
-  std::string home = "~/.dstack";
+  std::string home = default_home;
   std::string binary_path;
   std::string log_level = "info";
-  std::string runner_binary_path = "/usr/local/bin/dstack-runner";
+  std::string runner_binary_path = default_runner;
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
@@ -66,7 +69,7 @@ std::string check_level(const std::string& name) {
 template <typename Value>
 CLI::Option* add(CLI::App& app, const std::string& flag, const std::string& variable, Value& value,
                  const std::string& description) {
-  return app.add_option(flag, value, description)->envname(variable)->capture_default_str();
+  return app.add_option(flag, value, description)->envname(variable)->capture_default_str()->take_last();
 }
 
 void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
@@ -106,9 +109,9 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
 }
 
 void finish(Options& options, const RawOptions& raw) {
-  options.home = expand(raw.home);
+  options.home = expand(raw.home.empty() ? default_home : raw.home);
   options.binary_path = raw.binary_path.empty() ? running_executable() : expand(raw.binary_path);
-  options.runner_binary_path = expand(raw.runner_binary_path);
+  options.runner_binary_path = expand(raw.runner_binary_path.empty() ? default_runner : raw.runner_binary_path);
   options.log_level = log::parse_level(raw.log_level).value();
   options.pass_env = split_names(raw.pass_env);
 }

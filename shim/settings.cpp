@@ -12,7 +12,9 @@ task::LaunchSettings launch_settings(const Options& options) {
                                 .runner_ssh_port = options.runner_ssh_port,
                                 .privileged = options.privileged};
   for (const std::string& name : options.pass_env) {
-    if (const char* value = std::getenv(name.c_str())) settings.environment.push_back(name + "=" + value);
+    const char* value = std::getenv(name.c_str());
+    // An empty one counts as unset.
+    if (value != nullptr && *value != '\0') settings.environment.push_back(name + "=" + value);
   }
   if (!options.pjrt_device.empty()) settings.environment.push_back("PJRT_DEVICE=" + options.pjrt_device);
   return settings;

@@ -23,22 +23,21 @@ constexpr std::chrono::milliseconds last_grace{2000};
 
 }  // namespace
 
-Shutdown::Shutdown(http::Server& server, const os::UniqueFd& signals, std::function<void()> break_off)
+Shutdown::Shutdown(http::Server& server, const os::UniqueFd& signals)
     : server_(server),
       signals_(signals),
-      break_off_(std::move(break_off)),
       requested_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       watcher_([this] { watch(); }) {
   if (!requested_) throw os_error("make an eventfd", "");
 }
 
 Shutdown::~Shutdown() {
-  request(false);
   {
     const std::scoped_lock lock(mutex_);
     gone_ = true;
     changed_.notify_all();
   }
+  request(false);
   watcher_.join();
 }
 
@@ -49,6 +48,11 @@ void Shutdown::request(bool force) {
   }
   const std::uint64_t one = 1;
   if (::write(requested_.get(), &one, sizeof one) < 0) spdlog::error("ask for the end: {}", describe_errno(errno));
+}
+
+void Shutdown::serving(std::function<void()> break_off) {
+  const std::scoped_lock lock(mutex_);
+  break_off_ = std::move(break_off);
 }
 
 void Shutdown::served() {
@@ -67,8 +71,10 @@ void Shutdown::wait_for_signal() {
 
 void Shutdown::watch() {
   wait_for_signal();
-  server_.stop();
   std::unique_lock lock(mutex_);
+  if (gone_) return;
+  if (!break_off_) ::_exit(0);
+  server_.stop();
   if (!changed_.wait_for(lock, force_ ? forced_grace : ordinary_grace, [this] { return served_ || gone_; })) {
     lock.unlock();
     break_off_();

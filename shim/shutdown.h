@@ -12,11 +12,11 @@ namespace dstack::shim {
 
 // Ends the daemon, on SIGINT, SIGTERM or a request: the server accepts no more, requests in flight have 5 s (200 ms
 // with force), then their waits and connections are broken off. The process is gone 2 s after that, whatever hangs: the
-// journals stand a hard end at any instant.
+// journals stand a hard end at any instant. A daemon that only starts just leaves.
 class Shutdown {
  public:
-  // `signals` is a descriptor of os::block_and_watch. `break_off` ends what requests in flight wait for.
-  Shutdown(http::Server& server, const os::UniqueFd& signals, std::function<void()> break_off);
+  // `signals` is a descriptor of os::block_and_watch.
+  Shutdown(http::Server& server, const os::UniqueFd& signals);
   Shutdown(const Shutdown&) = delete;
   Shutdown& operator=(const Shutdown&) = delete;
   // server.run() has returned.
@@ -24,6 +24,10 @@ class Shutdown {
 
   // From any thread; returns at once.
   void request(bool force);
+
+  // To be called before server.run(): from here on there may be requests in flight, and `break_off` ends what they wait
+  // for.
+  void serving(std::function<void()> break_off);
 
   // To be called when server.run() has returned: nothing needs to be broken off any more.
   void served();
@@ -34,11 +38,11 @@ class Shutdown {
 
   http::Server& server_;
   const os::UniqueFd& signals_;
-  const std::function<void()> break_off_;
   os::UniqueFd requested_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::function<void()> break_off_;  // nothing before serving()
   bool force_ = false;
   bool served_ = false;
   bool gone_ = false;

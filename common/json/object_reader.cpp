@@ -47,6 +47,8 @@ json parse_object(std::string_view text) {
   } catch (const json::parse_error& error) {
     throw Error(ErrorKind::invalid, std::format("malformed JSON at byte {}: {}", error.byte,
                                                 text.empty() ? "the body is empty" : "the body is not one JSON object"));
+  } catch (const json::exception&) {
+    throw Error(ErrorKind::invalid, "a number in the JSON is out of range");
   }
   if (!value.is_object()) throw Error(ErrorKind::invalid, std::format("expected a JSON object, got {}", value.type_name()));
   return value;

@@ -126,7 +126,10 @@ std::vector<std::string> environment_of(const Command& command) {
   return result;
 }
 
-pid_t spawn(const Command& command, int input, int output, int errors) {
+constexpr int busy_attempts = 100;
+constexpr std::chrono::milliseconds busy_pause{10};
+
+pid_t spawn(const Command& command, int input, int output, int errors, const std::stop_token& stop, Clock& clock) {
   SpawnSettings settings;
   settings.connect(input, STDIN_FILENO);
   settings.connect(output, STDOUT_FILENO);
@@ -134,8 +137,14 @@ pid_t spawn(const Command& command, int input, int output, int errors) {
   std::vector<std::string> arguments = command.arguments;
   std::vector<std::string> environment = environment_of(command);
   pid_t pid = 0;
-  const int code = ::posix_spawnp(&pid, arguments.at(0).c_str(), settings.actions(), settings.attributes(),
-                                  pointers(arguments).data(), pointers(environment).data());
+  int code = 0;
+  for (int attempt = 1; attempt <= busy_attempts; ++attempt) {
+    code = ::posix_spawnp(&pid, arguments.at(0).c_str(), settings.actions(), settings.attributes(),
+                          pointers(arguments).data(), pointers(environment).data());
+    // A program that was written a moment ago: a child that another thread has just started still has it open, until it
+    // becomes a program of its own.
+    if (code != ETXTBSY || !pause(clock, busy_pause, stop)) break;
+  }
   if (code != 0) throw Error(ErrorKind::not_found, std::format("run {}: {}", arguments[0], describe_errno(code)));
   return pid;
 }
@@ -176,7 +185,7 @@ CommandResult run_command(const Command& command, std::stop_token stop, Clock& c
   const auto timer = clock.make_timer();
   timer->arm(clock.now() + command.limit);
 
-  Child child(spawn(command, input.read_end.get(), output.write_end.get(), errors.write_end.get()));
+  Child child(spawn(command, input.read_end.get(), output.write_end.get(), errors.write_end.get(), stop, clock));
   input.read_end.reset();
   output.write_end.reset();
   errors.write_end.reset();

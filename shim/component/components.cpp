@@ -29,6 +29,7 @@ Components::~Components() {
 }
 
 void Components::ensure_runner(const std::string& download_url) {
+  for (const Component* component : {&runner_, &shim_}) remove_leftovers(component->path);
   if (std::filesystem::exists(runner_.path)) {
     look_at(runner_);
   } else if (download_url.empty()) {
@@ -42,7 +43,12 @@ void Components::ensure_runner(const std::string& download_url) {
 
 std::vector<ComponentInfo> Components::list() const {
   const std::scoped_lock lock(mutex_);
-  return {runner_.info, shim_.info};
+  std::vector<ComponentInfo> list;
+  for (const Component* component : {&runner_, &shim_}) {
+    list.push_back(component->info);
+    if (component->installing) list.back().status = ComponentStatus::installing;
+  }
+  return list;
 }
 
 void Components::install(const std::string& name, const std::string& url) {
@@ -51,12 +57,12 @@ void Components::install(const std::string& name, const std::string& url) {
   if (url.empty()) throw Error(ErrorKind::invalid, "empty url");
   std::jthread previous;
   const std::scoped_lock lock(mutex_);
-  if (component.info.status == ComponentStatus::installing) throw Error(ErrorKind::conflict, "already installing");
-  component.info.status = ComponentStatus::installing;
+  if (component.installing) throw Error(ErrorKind::conflict, "already installing");
+  component.installing = true;
   // The one before has ended, or is about to.
   previous = std::move(component.installation);
   component.installation =
-      std::jthread([this, &component, url](std::stop_token stop) { install_now(component, url, stop); });
+      std::jthread([this, &component, url](const std::stop_token& stop) { install_now(component, url, stop); });
 }
 
 Components::Component& Components::find(const std::string& name) {
@@ -77,32 +83,28 @@ void Components::look_at(Component& component) {
   component.info.status = found.empty() ? ComponentStatus::error : ComponentStatus::installed;
 }
 
-void Components::install_now(Component& component, const std::string& url, std::stop_token stop) {
-  ComponentInfo before;
+void Components::install_now(Component& component, const std::string& url, const std::stop_token& stop) {
+  ComponentInfo after;
   {
     const std::scoped_lock lock(mutex_);
-    before = component.info;
-    component.info.status = ComponentStatus::installing;
+    after = component.info;
   }
-  ComponentInfo after = before;
-  after.status = before.version.empty() ? ComponentStatus::not_installed : ComponentStatus::installed;
   try {
+    // What does not come leaves everything as it was.
     Download download(url, component.path, stop);
-    try {
-      after.version = download.check(before.name);
-      download.install();
-      after.status = ComponentStatus::installed;
-      spdlog::info("{} {} is installed as {}", after.name, after.version, component.path.string());
-    } catch (const Error& error) {
-      after.status = ComponentStatus::error;
-      after.version = before.version;
-      spdlog::error("install {}: {}", before.name, error.what());
-    }
-  } catch (const Error& error) {
-    spdlog::error("install {}: {}", before.name, error.what());
+    // What comes and is something else does not, until there is a better one.
+    after.status = ComponentStatus::error;
+    const std::string version = download.check(after.name);
+    download.install();
+    after.version = version;
+    after.status = ComponentStatus::installed;
+    spdlog::info("{} {} is installed as {}", after.name, after.version, component.path.string());
+  } catch (const std::exception& error) {
+    spdlog::error("install {}: {}", after.name, error.what());
   }
   const std::scoped_lock lock(mutex_);
   component.info = after;
+  component.installing = false;
 }
 
 }  // namespace dstack::shim::component

@@ -31,7 +31,7 @@ class Components {
   ~Components();
 
   // At start: downloads the runner if its file is absent and there is a URL, and looks at what is there. Whatever is
-  // wrong is logged: a server may put it right later.
+  // wrong is logged: a server may put it right later. What a process that was killed left of its downloads goes.
   void ensure_runner(const std::string& download_url);
 
   std::vector<ComponentInfo> list() const;
@@ -43,13 +43,14 @@ class Components {
  private:
   struct Component {
     std::filesystem::path path;
-    ComponentInfo info;
+    ComponentInfo info;  // as it is without the installation that is under way
+    bool installing = false;
     std::jthread installation;
   };
 
   Component& find(const std::string& name);
   void look_at(Component& component);
-  void install_now(Component& component, const std::string& url, std::stop_token stop);
+  void install_now(Component& component, const std::string& url, const std::stop_token& stop);
 
   mutable std::mutex mutex_;
   Component runner_;

@@ -1,6 +1,8 @@
 #include "shim/component/download.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,7 +83,23 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
   throw Error(ErrorKind::unavailable, std::format("download {}: too many redirects", printable(address)));
 }
 
+std::string temporary_prefix(const std::filesystem::path& target) {
+  return (target.parent_path() / std::format(".{}.download-", target.filename().string())).string();
+}
+
 }  // namespace
+
+void remove_leftovers(const std::filesystem::path& target) {
+  const std::string prefix = temporary_prefix(target);
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(target.parent_path(), absent)) {
+    if (!entry.path().string().starts_with(prefix)) continue;
+    const os::UniqueFd file(::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    spdlog::info("{} is left from a download that was cut off; removed", entry.path().string());
+    ::unlink(entry.path().c_str());
+  }
+}
 
 std::string ask_version(const std::filesystem::path& file, const std::string& name) {
   const auto result = os::run_command(
@@ -104,11 +122,14 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
 
 Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop)
     : target_(std::move(target)) {
-  std::string name = target_.string() + ".XXXXXX";
+  os::make_directories(target_.parent_path(), 0755);
+  std::string name = temporary_prefix(target_) + "XXXXXX";
   os::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) throw os_error("create a temporary file beside", target_.string());
   file_ = name;
   try {
+    lock_ = os::open_file(file_, O_RDONLY);
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw os_error("lock", name);
     fetch(url, fd.get(), file_, stop);
     if (::fchmod(fd.get(), 0755) != 0) throw os_error("set the mode of", name);
     if (::fsync(fd.get()) != 0) throw os_error("flush", name);

@@ -4,11 +4,16 @@
 #include <stop_token>
 #include <string>
 
+#include "common/os/unique_fd.h"
+
 namespace dstack::shim::component {
 
 // What a component's file says for --version: "<name> version <VERSION>", nothing else. It is asked with an empty
 // environment and has 10 s. Throws Error.
 std::string ask_version(const std::filesystem::path& file, const std::string& name);
+
+// Removes what downloads of this target left that were killed; those under way stay. Errors are logged.
+void remove_leftovers(const std::filesystem::path& target);
 
 // A component fetched beside its target, executable; gone with this unless it was installed. http and https only.
 // Not thread-safe.
@@ -29,6 +34,8 @@ class Download {
  private:
   std::filesystem::path target_;
   std::filesystem::path file_;
+  // Locked as long as this lives. Open for reading alone: a file that anybody may write to cannot be run.
+  os::UniqueFd lock_;
 };
 
 }  // namespace dstack::shim::component

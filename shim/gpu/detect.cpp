@@ -53,8 +53,8 @@ Inventory detect_of(Vendor vendor, docker::EngineClient& engine, docker::ImagePu
                     const std::filesystem::path& root, os::Clock& clock) {
   switch (vendor) {
     case Vendor::none: return {};
-    case Vendor::nvidia: return detect_nvidia(root);
-    case Vendor::intel: return detect_intel();
+    case Vendor::nvidia: return detect_nvidia(root, clock);
+    case Vendor::intel: return detect_intel(clock);
     case Vendor::amd:
       return in_container(engine, clock,
                           [&](const std::stop_token& stop) { return detect_amd(engine, puller, root, stop); });

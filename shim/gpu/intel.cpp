@@ -37,9 +37,9 @@ Inventory parse_hl_smi(std::string_view output) {
   return inventory;
 }
 
-Inventory detect_intel() {
+Inventory detect_intel(os::Clock& clock) {
   return parse_hl_smi(
-      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}));
+      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}, clock));
 }
 
 docker::GpuSettings intel_settings(const std::vector<std::string>& ids) {

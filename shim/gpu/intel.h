@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/os/clock.h"
 #include "shim/docker/container_spec.h"
 #include "shim/gpu/inventory.h"
 
@@ -14,7 +15,7 @@ namespace dstack::shim::gpu {
 Inventory parse_hl_smi(std::string_view output);
 
 // Throws Error if hl-smi is absent, fails or prints nonsense.
-Inventory detect_intel();
+Inventory detect_intel(os::Clock& clock = os::system_clock());
 
 // Habana's runtime finds the devices by their indices.
 docker::GpuSettings intel_settings(const std::vector<std::string>& ids);

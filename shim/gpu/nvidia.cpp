@@ -70,12 +70,13 @@ bool is_divided(int minor, const std::filesystem::path& root) {
 }
 
 // Asks for the bus ids too where the driver's files alone do not say which device is which GPU.
-void add_bus_ids(Inventory& inventory, const std::filesystem::path& root) {
+void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Clock& clock) {
   const auto devices = read_devices(root);
   const auto is_known = [&devices](const Gpu& gpu) { return minor_of(gpu, devices).has_value(); };
   if (devices.empty() || std::ranges::all_of(inventory.gpus, is_known)) return;
   try {
-    const std::string output = run_driver_tool({"nvidia-smi", "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"});
+    const std::string output =
+        run_driver_tool({"nvidia-smi", "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock);
     for (const std::string_view line : lines_of(output)) {
       const auto fields = csv_fields(line);
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
@@ -105,10 +106,10 @@ Inventory parse_nvidia_smi(std::string_view output) {
   return inventory;
 }
 
-Inventory detect_nvidia(const std::filesystem::path& root) {
+Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock) {
   Inventory inventory = parse_nvidia_smi(run_driver_tool(
-      {"nvidia-smi", "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}));
-  add_bus_ids(inventory, root);
+      {"nvidia-smi", "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock));
+  add_bus_ids(inventory, root, clock);
   return inventory;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/os/clock.h"
 #include "shim/docker/container_spec.h"
 #include "shim/gpu/inventory.h"
 
@@ -17,7 +18,7 @@ namespace dstack::shim::gpu {
 Inventory parse_nvidia_smi(std::string_view output);
 
 // Throws Error if nvidia-smi is absent, fails or prints nonsense. `root` is where /dev and /proc are.
-Inventory detect_nvidia(const std::filesystem::path& root);
+Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock = os::system_clock());
 
 // /proc/driver/nvidia/gpus/<bus id>/information: "GPU UUID:" and "Device Minor:". The UUID is empty where the driver
 // writes question marks, as it does of a GPU that nobody has used since it was loaded.

@@ -33,9 +33,9 @@ std::string_view take_line(std::string_view& text) {
 
 }  // namespace
 
-std::string run_driver_tool(std::vector<std::string> arguments) {
+std::string run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
   const os::Command command{.arguments = std::move(arguments), .limit = tool_limit};
-  os::CommandResult result = os::run_command(command);
+  os::CommandResult result = os::run_command(command, {}, clock);
   const std::string& name = command.arguments.front();
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/os/child_process.h"
+#include "common/os/clock.h"
 
 // How the vendors' tools write what they know.
 namespace dstack::shim::gpu {
@@ -18,7 +19,7 @@ inline constexpr std::size_t gpu_limit = 1024;
 
 // Runs a tool of the driver, which may first have to wake eight GPUs. Throws Error (unavailable) unless it succeeds, in
 // time and with an output of a sensible length; not_found if it is not installed.
-std::string run_driver_tool(std::vector<std::string> arguments);
+std::string run_driver_tool(std::vector<std::string> arguments, os::Clock& clock);
 
 std::string_view trim(std::string_view text);
 

@@ -43,8 +43,10 @@ void require_runner(const std::filesystem::path& binary) {
 }
 
 // A missing folder is made, its parents as usual and itself writable for whatever user the job runs as.
-void make_instance_folder(const std::filesystem::path& path) {
+void make_instance_folder(std::filesystem::path path) {
   if (std::filesystem::exists(path)) return;
+  // Of "/data/" the last part is empty, and the folder its own parent.
+  if (!path.has_filename()) path = path.parent_path();
   os::make_directories(path.parent_path(), 0755);
   os::make_directories(path, 0777);
 }
@@ -77,8 +79,7 @@ void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token
   const TaskConfig& config = state.config;
   state.become(TaskStatus::preparing);
   require_runner(settings_.runner_binary);
-  const bool whole_devices = !config.gpu_devices.empty() && config.gpu == -1;
-  state.gpu_ids = config.gpu == 0 || whole_devices ? std::vector<std::string>{} : parts_.gpus.take(config.gpu);
+  state.gpu_ids = config.gpu == 0 ? std::vector<std::string>{} : parts_.gpus.take(config.gpu);
   state.holds_keys = !config.host_ssh_keys.empty();
   state.holds_volumes = !config.volumes.empty();
   try {

@@ -1,12 +1,16 @@
 #include "common/os/child_process.h"
 
+#include <fcntl.h>
+
 #include <csignal>
 
 #include <catch2/catch_test_macros.hpp>
 #include <thread>
 
 #include "common/error.h"
+#include "common/os/file.h"
 #include "common/os/signals.h"
+#include "tests/support/eager_clock.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 
@@ -108,4 +112,28 @@ TEST_CASE("programs are found through PATH") {
   CHECK(os::find_program("sh").has_value());
   CHECK(os::find_program("/bin/sh") == "/bin/sh");
   CHECK_FALSE(os::find_program("no-such-program-here"));
+}
+
+TEST_CASE("a program that somebody still writes to is waited for") {
+  const test::TemporaryDirectory folder;
+  test::FakeClock clock;
+  const std::string program = (folder / "program").string();
+  os::write_file_atomic(program, "#!/bin/sh\necho runs\n", 0755);
+  os::UniqueFd writer = os::open_file(program, O_WRONLY);
+  std::string output;
+  std::jthread caller([&] { output = os::run_command({.arguments = {program}}, {}, clock).output; });
+  clock.await_deadline_within(10ms);
+  writer.reset();
+  clock.advance(10ms);
+  caller.join();
+  CHECK(output == "runs\n");
+}
+
+TEST_CASE("a program that is never finished cannot be run") {
+  const test::TemporaryDirectory folder;
+  const std::string program = (folder / "program").string();
+  os::write_file_atomic(program, "#!/bin/sh\necho runs\n", 0755);
+  const os::UniqueFd writer = os::open_file(program, O_WRONLY);
+  test::EagerClock clock;
+  CHECK_THROWS_AS(os::run_command({.arguments = {program}}, {}, clock), Error);
 }

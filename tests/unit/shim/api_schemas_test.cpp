@@ -58,6 +58,18 @@ TEST_CASE("a wrong type names its field") {
   CHECK(refusal(minimal(), "network_mode", "none").contains("network_mode"));
 }
 
+TEST_CASE("a number that no machine holds is refused") {
+  for (const char* field : {"cpu", "memory", "gpu"}) {
+    const std::string body = std::string(R"({"id":"1","name":"n","image_name":"i",")") + field + R"(":1e400})";
+    try {
+      api::read_submit(body);
+      FAIL("it should not have worked");
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::invalid);
+    }
+  }
+}
+
 TEST_CASE("ids and names that could leave their folder or their line are refused by name") {
   for (const char* id : {"a/b", "..", ".", "a\nb", "a b", "ü"}) CHECK(refusal(minimal(), "id", id).starts_with("id: "));
   CHECK(refusal(minimal(), "id", std::string("a\0b", 3)).starts_with("id: "));

@@ -239,6 +239,14 @@ TEST_CASE("devices that a task names are the only ones it gets") {
             {{{"PathOnHost", "/dev/nvidia7"}, {"PathInContainer", "/dev/nvidia0"}, {"CgroupPermissions", "rwm"}}}));
 }
 
+TEST_CASE("a task that names its devices holds GPUs as any other") {
+  Host host(nvidia());
+  const std::vector<docker::DeviceMapping> devices{{.path_on_host = "/dev/null", .path_in_container = "/dev/nvidia0"}};
+  CHECK(host.submit("a", -1, devices).gpu_ids == std::vector<std::string>{uuid0, uuid1});
+  CHECK(host.submit("b", -1, devices).gpu_ids->empty());
+  CHECK(host.submit("c", 1).status == TaskStatus::terminated);
+}
+
 TEST_CASE("too few GPUs end a task before its container is made") {
   Host host(nvidia());
   const task::TaskInfo info = host.submit("a", 3);

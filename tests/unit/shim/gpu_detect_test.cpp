@@ -89,6 +89,20 @@ TEST_CASE_METHOD(Fixture, "a host whose tool is absent, fails or prints nonsense
   CHECK(detect().vendor == Vendor::none);
 }
 
+TEST_CASE_METHOD(Fixture, "a tool that hangs is given up on after a minute") {
+  test::FakeTools tools;
+  for (const auto& [node, tool] : {std::pair("dev/nvidiactl", "nvidia-smi"), std::pair("dev/accel/accel0", "hl-smi")}) {
+    std::filesystem::remove_all(root / "dev");
+    file(node);
+    tools.add(tool, "exec sleep 1000");
+    std::jthread caller([this] { CHECK(detect().vendor == Vendor::none); });
+    while (tools.calls(tool) == 0) std::this_thread::yield();
+    clock.await_deadline_within(60s);
+    clock.advance(60s);
+    caller.join();
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "Gaudi accelerators are found by hl-smi") {
   test::FakeTools tools;
   file("dev/accel/accel0");

@@ -1,6 +1,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,77 @@ TEST_CASE("a flag beats its variable") {
   const Variable variable("DSTACK_SHIM_HTTP_PORT", "1111");
   CHECK(daemon().http_port == 1111);
   CHECK(daemon({"--shim-http-port", "2222"}).http_port == 2222);
+}
+
+TEST_CASE("of a flag given twice the last one counts, and an empty path is the default") {
+  const Variable home("HOME", "/home/somebody");
+  CHECK(daemon({"--shim-http-port", "1", "--shim-http-port", "2"}).http_port == 2);
+  CHECK(daemon({"--shim-home", ""}).home == "/home/somebody/.dstack");
+  CHECK(daemon({"--runner-binary-path", ""}).runner_binary_path == "/usr/local/bin/dstack-runner");
+}
+
+TEST_CASE("an empty variable counts as unset, every one of them") {
+  std::vector<std::unique_ptr<Variable>> empty;
+  for (const char* name :
+       {"DSTACK_SHIM_HOME", "DSTACK_SHIM_BINARY_PATH", "DSTACK_SHIM_HTTP_PORT", "DSTACK_SHIM_LOG_LEVEL",
+        "DSTACK_RUNNER_DOWNLOAD_URL", "DSTACK_RUNNER_BINARY_PATH", "DSTACK_RUNNER_HTTP_PORT", "DSTACK_RUNNER_SSH_PORT",
+        "DSTACK_RUNNER_SSH_LOG_LEVEL", "DSTACK_RUNNER_LOG_LEVEL", "DSTACK_DCGM_EXPORTER_HTTP_PORT",
+        "DSTACK_DCGM_EXPORTER_INTERVAL", "DSTACK_DCGM_ADDRESS", "DSTACK_DOCKER_PASS_ENV", "DSTACK_DOCKER_PRIVILEGED",
+        "PJRT_DEVICE", "DSTACK_SERVICE_MODE"}) {
+    empty.push_back(std::make_unique<Variable>(name, ""));
+  }
+  const Variable home("HOME", "/home/somebody");
+  const Options options = daemon();
+  CHECK(options.home == "/home/somebody/.dstack");
+  CHECK(options.binary_path == std::filesystem::read_symlink("/proc/self/exe"));
+  CHECK(options.runner_binary_path == "/usr/local/bin/dstack-runner");
+  CHECK(options.runner_http_port == 10999);
+  CHECK(options.runner_ssh_port == 10022);
+  CHECK(options.runner_log_level == "info");
+  CHECK(options.dcgm_exporter_http_port == 10997);
+  CHECK(options.dcgm_exporter_interval_ms == 5000);
+  CHECK_FALSE(options.privileged);
+  CHECK(options.pass_env.size() == 6);
+}
+
+TEST_CASE("every flag has its variable") {
+  const std::vector<std::pair<const char*, const char*>> values{{"DSTACK_SHIM_HOME", "/h"},
+                                                                {"DSTACK_SHIM_BINARY_PATH", "/b"},
+                                                                {"DSTACK_SHIM_HTTP_PORT", "1"},
+                                                                {"DSTACK_SHIM_LOG_LEVEL", "Debug"},
+                                                                {"DSTACK_RUNNER_DOWNLOAD_URL", "http://u"},
+                                                                {"DSTACK_RUNNER_BINARY_PATH", "/r"},
+                                                                {"DSTACK_RUNNER_HTTP_PORT", "2"},
+                                                                {"DSTACK_RUNNER_SSH_PORT", "3"},
+                                                                {"DSTACK_RUNNER_SSH_LOG_LEVEL", "VERBOSE"},
+                                                                {"DSTACK_RUNNER_LOG_LEVEL", "6"},
+                                                                {"DSTACK_DCGM_EXPORTER_HTTP_PORT", "4"},
+                                                                {"DSTACK_DCGM_EXPORTER_INTERVAL", "5"},
+                                                                {"DSTACK_DCGM_ADDRESS", "host:5555"},
+                                                                {"DSTACK_DOCKER_PASS_ENV", "A,B"},
+                                                                {"DSTACK_DOCKER_PRIVILEGED", "1"},
+                                                                {"PJRT_DEVICE", "TPU"},
+                                                                {"DSTACK_SERVICE_MODE", "true"}};
+  std::vector<std::unique_ptr<Variable>> set;
+  for (const auto& [name, value] : values) set.push_back(std::make_unique<Variable>(name, value));
+  const Options options = daemon();
+  CHECK(options.home == "/h");
+  CHECK(options.binary_path == "/b");
+  CHECK(options.http_port == 1);
+  CHECK(options.log_level == spdlog::level::debug);
+  CHECK(options.runner_download_url == "http://u");
+  CHECK(options.runner_binary_path == "/r");
+  CHECK(options.runner_http_port == 2);
+  CHECK(options.runner_ssh_port == 3);
+  CHECK(options.runner_ssh_log_level == "VERBOSE");
+  CHECK(options.runner_log_level == "6");
+  CHECK(options.dcgm_exporter_http_port == 4);
+  CHECK(options.dcgm_exporter_interval_ms == 5);
+  CHECK(options.dcgm_address == "host:5555");
+  CHECK(options.pass_env == std::vector<std::string>{"A", "B"});
+  CHECK(options.privileged);
+  CHECK(options.pjrt_device == "TPU");
+  CHECK(options.service);
 }
 
 TEST_CASE("an empty variable counts as unset") {

@@ -334,6 +334,7 @@ TEST_CASE_METHOD(TaskFixture, "missing instance folders are made, existing ones 
   REQUIRE(::chmod(existing.c_str(), 0711) == 0);
   task::TaskConfig wanted = config();
   wanted.instance_mounts = {{.instance_path = folder / "new/parent/leaf", .path = "/a"},
+                            {.instance_path = folder / "slash/at-the-end/", .path = "/c"},
                             {.instance_path = existing, .path = "/b"}};
   run(wanted);
   const auto mode = [](const std::filesystem::path& path) {
@@ -341,6 +342,8 @@ TEST_CASE_METHOD(TaskFixture, "missing instance folders are made, existing ones 
   };
   CHECK(mode(folder / "new/parent") == 0755);
   CHECK(mode(folder / "new/parent/leaf") == 0777);
+  CHECK(mode(folder / "slash") == 0755);
+  CHECK(mode(folder / "slash/at-the-end") == 0777);
   CHECK(mode(existing) == 0711);
 }
 

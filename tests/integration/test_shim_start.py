@@ -45,6 +45,36 @@ def test_an_engine_that_is_not_there_is_one_line_with_its_address(home):
     assert len(complaints) == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_shim_that_still_starts(home, tmp_path, number):
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(tmp_path / "engine.sock"))
+        engine.listen()
+        with Shim(home, environment={"DOCKER_HOST": f"unix://{tmp_path}/engine.sock"}) as shim:
+            # It asks, and nobody answers.
+            connection, _ = engine.accept()
+            with connection:
+                connection.recv(1)
+                shim.signal(number)
+                assert shim.wait() == 0
+
+
+def test_why_a_shim_did_not_start_is_in_its_log_too(home):
+    run_shim("--shim-home", home, DOCKER_HOST="unix:///no/such.sock")
+    assert "/no/such.sock" in (home / "shim.log").read_text()
+
+
+def test_a_missing_home_is_made_whatever_the_mask(tmp_path):
+    home = tmp_path / "not-there-yet"
+    mask = os.umask(0o077)
+    try:
+        with Shim(home) as shim:
+            shim.wait_ready().stop()
+    finally:
+        os.umask(mask)
+    assert home.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_taken_port_is_an_error_with_its_number(home):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -80,9 +110,13 @@ def test_it_listens_on_the_loopback_interface_alone(shim):
 
 
 def test_service_mode_writes_host_info_once(home):
-    with Shim(home, "--service") as shim:
-        shim.wait_ready()
-        assert shim.stop() == 0
+    mask = os.umask(0o077)
+    try:
+        with Shim(home, "--service") as shim:
+            shim.wait_ready()
+            assert shim.stop() == 0
+    finally:
+        os.umask(mask)
     path = home / "host_info.json"
     info = json.loads(path.read_text())
     assert list(sorted(info)) == sorted(
@@ -91,6 +125,8 @@ def test_service_mode_writes_host_info_once(home):
     assert info["cpus"] == len(os.sched_getaffinity(0))
     assert info["memory"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert info["disk_size"] > 0
+    assert info["gpu_vendor"] in ("none", "nvidia", "amd", "intel", "tenstorrent")
+    assert (info["gpu_vendor"] == "none") == (info["gpu_count"] == 0)
     assert all("/" in address and not address.startswith("127.") for address in info["addresses"])
     assert path.stat().st_mode & 0o777 == 0o644
     path.write_text("kept")

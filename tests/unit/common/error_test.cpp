@@ -7,7 +7,8 @@ using namespace dstack;
 TEST_CASE("an error of the system names what was tried, on what, and the reason") {
   const Error error = os_error("open", "/a/b", EACCES);
   CHECK(std::string(error.what()) == "open /a/b: Permission denied");
-  CHECK(error.kind() == ErrorKind::internal);
+  CHECK(error.kind() == ErrorKind::denied);
+  CHECK(os_error("read", "/a/b", EIO).kind() == ErrorKind::internal);
   CHECK(os_error("open", "/a/b", ENOENT).kind() == ErrorKind::not_found);
   CHECK(std::string(os_error("fork", "", EAGAIN).what()) == "fork: Resource temporarily unavailable");
 }

@@ -1,7 +1,9 @@
 #include <csignal>
+#include <format>
 #include <iostream>
 
 #include "common/log/log.h"
+#include "common/os/service_notifier.h"
 #include "common/os/signals.h"
 #include "shim/api/routes.h"
 #include "shim/dcgm/helper.h"
@@ -11,6 +13,7 @@
 #include "shim/home_lock.h"
 #include "shim/host/host_info.h"
 #include "shim/host/startup_memory.h"
+#include "shim/liveness.h"
 #include "shim/options.h"
 #include "shim/settings.h"
 #include "shim/shutdown.h"
@@ -24,10 +27,13 @@ namespace {
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
   http::Server server;
   Shutdown shutdown(server, signals);
+  os::ServiceNotifier service_manager;
 
+  service_manager.status("Looking for dstack-runner");
   component::Components components(options.runner_binary_path, options.binary_path);
   components.ensure_runner(options.runner_download_url);
 
+  service_manager.status("Looking for Docker and GPUs");
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
   docker::ImagePuller puller(engine);
@@ -35,6 +41,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
   task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
+  service_manager.status("Restoring tasks");
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
@@ -48,7 +55,10 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
                           gpu_summary(gpus.inventory()));
   host::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });
+  service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));
+  const Liveness liveness(service_manager, [port] { return answers_health_check(port); });
   server.run();
+  service_manager.stopping();
   shutdown.served();
 }
 

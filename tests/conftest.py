@@ -26,9 +26,9 @@ def docker(*arguments: str) -> str:
 
 def containers_of(home: Path) -> list[str]:
     """The task containers whose runner folder lies in this home, running or not."""
-    names = docker("ps", "-aq", "--filter", f"label={LABEL}").split()
-    mounts = "{{range .Mounts}}{{.Source}}\n{{end}}"
-    return [name for name in names if f"{home}/runners/" in docker("inspect", "-f", mounts, name)]
+    # One call: between two, a container of somebody else may be gone.
+    lines = docker("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}", "--format", "{{.ID}} {{.Mounts}}").splitlines()
+    return [line.split()[0] for line in lines if f"{home}/runners/" in line]
 
 
 @pytest.fixture

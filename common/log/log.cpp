@@ -1,11 +1,16 @@
 #include "common/log/log.h"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
+#include <format>
 #include <memory>
 #include <string>
 
@@ -23,6 +28,31 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt>& sinks() {
   static auto instance = std::make_shared<spdlog::sinks::dist_sink_mt>();
   return instance;
 }
+
+// The service manager names the stream that it made, so that a program whose output goes elsewhere is not misled.
+bool is_journal(int stream) {
+  struct stat found{};
+  const char* journal = std::getenv("JOURNAL_STREAM");
+  return journal != nullptr && ::fstat(stream, &found) == 0 &&
+         std::format("{}:{}", found.st_dev, found.st_ino) == journal;
+}
+
+// A level as syslog's number in angle brackets, which the journal takes off the line again.
+class Priority : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& to) override {
+    using enum spdlog::level::level_enum;
+    char number = '7';
+    if (message.level == critical) number = '2';
+    if (message.level == err) number = '3';
+    if (message.level == warn) number = '4';
+    if (message.level == info) number = '6';
+    to.append(std::string_view("<"));
+    to.push_back(number);
+    to.append(std::string_view(">"));
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+};
 
 }  // namespace
 
@@ -59,6 +89,11 @@ void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<
   // Local time with its offset from UTC: a log is read beside other logs of the host.
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
   logger->flush_on(spdlog::level::trace);
+  if (is_journal(stream == Stream::standard_error ? STDERR_FILENO : STDOUT_FILENO)) {
+    auto lines = std::make_unique<spdlog::pattern_formatter>();
+    lines->add_flag<Priority>('*').set_pattern("%*%v");
+    sinks()->sinks().front()->set_formatter(std::move(lines));
+  }
   spdlog::set_default_logger(std::move(logger));
 }
 

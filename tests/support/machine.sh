@@ -28,6 +28,7 @@ cd "$root"
 pivot_root . .outside
 umount -l /.outside
 hostname "$name"
+echo "127.0.0.1 $name" >>/etc/hosts
 ip link set lo up
 touch /this-machine
 exec dockerd --cgroup-parent "/$name" </dev/null

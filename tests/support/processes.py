@@ -22,8 +22,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(condition, what: str, limit: float = 30):
-    """Looks again every 10 ms until `condition()` is true; its value."""
+def wait_until(condition, what: str, limit: float = 30, pause: float = 0.01):
+    """Looks again every 10 ms (where looking is cheap) until `condition()` is true; its value."""
     deadline = time.monotonic() + limit
     while True:
         value = condition()
@@ -31,7 +31,7 @@ def wait_until(condition, what: str, limit: float = 30):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {limit} s")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class Program:

@@ -1,6 +1,7 @@
 """A folder of release binaries for both architectures, as scripts/build --all leaves it."""
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 from support.processes import ARCHITECTURE, RUNNER, SHIM
@@ -21,6 +22,21 @@ def make_release(folder: Path, sums: bool = True) -> Path:
     if sums:
         write_sums(folder)
     return folder
+
+
+def as_version(binary: Path, version: str, target: Path) -> Path:
+    """The program with another version of as many letters as `latest` has, without another build."""
+    content = binary.read_bytes()
+    assert len(version) == len("latest")
+    position = content.find(b"latest\0")
+    while position >= 0:
+        target.write_bytes(content[:position] + version.encode() + content[position + len(version) :])
+        target.chmod(0o755)
+        said = subprocess.run([target, "--version"], capture_output=True, text=True).stdout.split()
+        if said[-1:] == [version]:
+            return target
+        position = content.find(b"latest\0", position + 1)
+    raise AssertionError(f"{binary} does not carry its version as a text")
 
 
 def write_sums(folder: Path) -> None:

@@ -1,0 +1,90 @@
+"""The last server that has a local backend, and its CLI, drive both programs as a person would."""
+
+import textwrap
+
+import pytest
+from support.dstack_server import ANY, LocalBackend
+from support.machine import Machine
+
+LINES = 3000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, image):
+    folder = tmp_path_factory.mktemp("local-backend")
+    with Machine(folder / "machine", image) as machine, LocalBackend(machine, folder) as server:
+        yield server
+
+
+def task(image: str, name: str, *commands: str, **more) -> dict:
+    return {
+        "type": "task",
+        "name": name,
+        "image": image,
+        # Otherwise the server looks the image up, over https only.
+        "user": "root",
+        "shell": "sh",
+        "commands": [textwrap.dedent(command) for command in commands],
+        "resources": {**ANY, "cpu": 1},
+        **more,
+    }
+
+
+# What catches Ctrl-C and then has a last word.
+PATIENT = "trap 'echo caught | tee -a /instance/caught; exit 3' INT; echo started; while :; do sleep 0.1; done"
+
+
+@pytest.fixture(scope="module")
+def runs(server, image) -> None:
+    """All at once: a server takes its time with each."""
+    machine = server.machine
+    server.apply(task(image, "failing", "echo before", "exit 7", "echo behind"))
+    server.apply(task(image, "patient", PATIENT, volumes=["/srv/patient:/instance"]))
+    server.apply(task(image, "too-long", PATIENT, max_duration=3, volumes=["/srv/too-long:/instance"]))
+    server.cli("secret", "set", "word", "sesame")
+    machine.run("sh", "-c", "mkdir -p /srv/instance && echo from the host >/srv/instance/host.txt")
+    server.apply(
+        task(
+            image,
+            "work",
+            'echo "greeting=$GREETING secret=$WORD run=$DSTACK_RUN_NAME nodes=$DSTACK_NODES_NUM"',
+            "cat /instance/host.txt; echo from the job >/instance/job.txt",
+            f"i=0; while [ $i -lt {LINES} ]; do i=$((i + 1)); echo line $i; done",
+            env={"GREETING": "hello  world", "WORD": "${{ secrets.word }}"},
+            volumes=["/srv/instance:/instance"],
+        )
+    )
+
+
+def test_a_job_gets_what_was_asked_for_and_its_output_is_whole(server, runs):
+    end = server.wait_end("work")
+    assert (end["status"], end["exit_status"]) == ("done", 0), end
+    lines = server.logs("work").splitlines()
+    greeting = lines.index("greeting=hello  world secret=sesame run=work nodes=1")
+    assert lines[greeting + 1] == "from the host"
+    assert lines[greeting + 2 :] == [f"line {number + 1}" for number in range(LINES)]
+    assert server.machine.read("/srv/instance/job.txt") == "from the job\n"
+
+
+def test_a_failing_job_hands_over_its_exit_status(server, runs):
+    end = server.wait_end("failing")
+    assert (end["status"], end["exit_status"]) == ("failed", 7)
+    assert end["termination_reason"] == "container_exited_with_error"
+    assert server.logs("failing").splitlines()[-1] == "before"
+
+
+def test_a_stopped_job_may_end_in_order(server, runs):
+    server.wait_for("patient", "running")
+    server.cli("stop", "-y", "patient")
+    end = server.wait_end("patient")
+    assert (end["status"], end["termination_reason"]) == ("terminated", "terminated_by_user")
+    # This server reads no output any more once it has asked for the end.
+    assert server.machine.read("/srv/patient/caught") == "caught\n"
+    assert server.logs("patient").splitlines()[-1] == "started"
+
+
+def test_a_job_ends_at_its_maximum_duration(server, runs):
+    end = server.wait_end("too-long")
+    assert (end["status"], end["termination_reason"]) == ("terminated", "max_duration_exceeded")
+    # With the terminal's echo of the interrupt character.
+    assert server.logs("too-long").splitlines()[-2:] == ["started", "^Ccaught"]

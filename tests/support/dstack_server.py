@@ -1,0 +1,134 @@
+"""A real server of dstack and its CLI, each release in a virtual environment of its own, on a machine of the test's own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from support.machine import CACHE, Machine
+from support.processes import RUNNER, SHIM, wait_until
+
+TOKEN = "the-admin-token"
+URL = "http://127.0.0.1:3000"
+
+# A server installs its own release's binaries in place of any other version; one that takes itself for a development version
+# asks for none (docs/operating.md).
+OWN_BINARIES = {"DSTACK_VERSION": "latest", "DSTACK_SERVER_RELOAD_DISABLED": "1"}
+
+ENDED = ("done", "failed", "terminated")
+
+
+def environment_of(release: str) -> Path:
+    """Made once."""
+    environment = CACHE / f"venv-server-{release}"
+    if not (environment / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
+        pip = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, f"dstack[server]=={release}"], check=True)
+        (environment / "complete").touch()
+    return environment
+
+
+class Server:
+    """Answers once it is made. Its home, with the CLI's configuration, is the machine's /root."""
+
+    def __init__(self, machine: Machine, release: str, folder: Path, **variables: str):
+        self.machine = machine
+        environment = environment_of(release)
+        self.binaries = environment / "bin"
+        self.log = folder / f"server-{release}.log"
+        settings = {"DSTACK_SERVER_ADMIN_TOKEN": TOKEN, "DSTACK_SERVER_LOG_LEVEL": "DEBUG", "DSTACK_SERVER_LOG_FORMAT": "standard"}
+        self.variables = {**settings, "HOME": "/root", **variables}
+        self._first_start(environment / "first-start.tar")
+        self.program = self._start()
+
+    def _first_start(self, kept: Path) -> None:
+        """The data base that a server makes at its first start takes it ten seconds, so it is made once for each release."""
+        if not kept.exists():
+            program = self._start()
+            program.stop()
+            made = kept.with_suffix(f".{self.machine.name}")
+            self.machine.run("tar", "-C", "/root", "-cf", made, ".dstack")
+            made.rename(kept)
+        self.machine.run("tar", "-C", "/root", "-xf", kept)
+
+    def _start(self):
+        program = self.machine.start(self.binaries / "dstack", "server", "-y", log=self.log, environment=self.variables)
+
+        def answers() -> bool:
+            assert program.process.poll() is None, self.log.read_text()
+            return self.machine.run("curl", "-sf", f"{URL}/healthcheck", check=False).returncode == 0
+
+        try:
+            wait_until(answers, "the server", 90, pause=0.2)
+        except BaseException:
+            program.kill()
+            raise
+        return program
+
+    def cli(self, *arguments, check: bool = True, folder: Path | str = "/root", limit: float = 120, **more):
+        """The CLI as a person types it, its answer."""
+        command = ["env", f"--chdir={folder}", self.binaries / "dstack", *arguments]
+        variables = {"HOME": "/root", "COLUMNS": "200"}
+        done = self.machine.run(*command, check=False, environment=variables, timeout=limit, **more)
+        if check and done.returncode != 0:
+            raise AssertionError(f"dstack {arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def call(self, path: str, **body):
+        """The server's own API."""
+        headers = ["-H", f"Authorization: Bearer {TOKEN}", "-H", "Content-Type: application/json"]
+        done = self.machine.run("curl", "-sS", *headers, "-d", json.dumps(body), f"{URL}/api/{path}")
+        return json.loads(done.stdout) if done.stdout else None
+
+    def apply(self, configuration: dict, *arguments, folder: str = "/root/project") -> str:
+        """Submits, and does not wait. The run's or fleet's name."""
+        name = configuration["name"]
+        # JSON is YAML.
+        self.machine.write(f"{folder}/{name}.dstack.yml", json.dumps(configuration))
+        self.cli("apply", "-y", "-d", "-f", f"{name}.dstack.yml", *arguments, folder=folder)
+        return name
+
+    def run_of(self, name: str) -> dict:
+        return self.call("project/main/runs/get", run_name=name)
+
+    def job_of(self, name: str) -> dict:
+        """The last submission of the run's job, as it ended: status, reason, message, exit status."""
+        return self.run_of(name)["jobs"][0]["job_submissions"][-1]
+
+    def wait_for(self, name: str, *statuses: str, limit: float = 90) -> dict:
+        """The run, once it has one of these statuses."""
+
+        def reached():
+            run = self.run_of(name)
+            assert run["status"] not in ENDED or run["status"] in statuses, f"{name}: {run['status']}, {self.job_of(name)}"
+            return run["status"] in statuses and run
+
+        return wait_until(reached, f"{name}: {statuses}", limit, pause=0.3)
+
+    def wait_end(self, name: str, limit: float = 90) -> dict:
+        self.wait_for(name, *ENDED, limit=limit)
+        return self.job_of(name)
+
+    def logs(self, name: str) -> str:
+        return self.cli("logs", name).stdout
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_):
+        self.program.kill()
+
+
+class LocalBackend(Server):
+    """The last release that has it, with our shim on the port it expects."""
+
+    def __init__(self, machine: Machine, folder: Path):
+        super().__init__(machine, "0.20.23", folder, DSTACK_LOCAL_BACKEND_ENABLED="1", **OWN_BINARIES)
+        self.shim_log = folder / "shim.log"
+        self.shim = machine.start(SHIM, "--runner-binary-path", RUNNER, log=self.shim_log, environment={"HOME": "/root"})
+        # In blocks, so that several runs go at once, each in a bridge network.
+        self.apply({"type": "fleet", "name": "local", "nodes": 1, "blocks": 4, "backends": ["local"], "resources": ANY})
+
+
+ANY = {"cpu": "1..", "memory": "1GB..", "disk": "1GB.."}

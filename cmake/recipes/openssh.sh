@@ -35,7 +35,7 @@ EOF
 
 # The calls that openssh/ has its own answers to.
 replaced=()
-for call in getpwnam getpwuid chroot chdir setgroups initgroups execve; do
+for call in getpwnam getpwuid chroot chdir setgroups initgroups execve malloc free calloc realloc reallocarray explicit_bzero; do
     replaced+=(--redefine-sym "$call=image_$call")
 done
 
@@ -47,8 +47,8 @@ combine() {
     read -ra list <<<"$(objects "$variable")"
     make -j"$(nproc)" "${list[@]}" libssh.a openbsd-compat/libopenbsd-compat.a
     "$LD" -r -o "$program.all.o" "${list[@]}" --start-group libssh.a openbsd-compat/libopenbsd-compat.a --end-group
-    llvm-objcopy-19 --redefine-sym main="$main" "${replaced[@]}" "$program.all.o"
-    llvm-objcopy-19 --keep-global-symbol="$main" "$program.all.o"
+    llvm-objcopy-19 --redefine-sym main="$main" "${replaced[@]}" --weaken-symbol=poly1305_auth "$program.all.o"
+    llvm-objcopy-19 --keep-global-symbol="$main" --keep-global-symbol=poly1305_auth "$program.all.o"
     programs+=("$program.all.o")
 }
 combine sshd SSHDOBJS

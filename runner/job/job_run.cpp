@@ -99,6 +99,10 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
                    const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) {
   if (const auto problem = places.ssh_problem()) spdlog::error("{}", *problem);
   make_folders_for(prepared.working_dir, prepared.user, 0755);
+  // Without a request the job is root, with groups that the container's engine gave to the runner.
+  if (submission.user) {
+    try_step("Telling the SSH server of the job's user", [&] { write_login_groups(prepared.user, places.profile); });
+  }
   if (prepared.user.has_home()) {
     try_step("Setting up SSH between the nodes",
              [&] { set_up_cluster_ssh(submission, prepared.user, places.ssh_port, places.authorized_keys); });

@@ -73,4 +73,11 @@ void write_profile(const Environment& environment, const ProfilePlaces& places) 
   write_public_file(places.hook, "\n" + line, O_APPEND);
 }
 
+void write_login_groups(const JobUser& user, const ProfilePlaces& places) {
+  // As cmake/recipes/openssh/users.c reads it.
+  std::string text = std::format("{}\n{}\n{}\n", user.name, user.gid, user.groups.size());
+  for (const os::UserId group : user.groups) text += std::format("{}\n", group);
+  write_public_file(places.user, text, O_TRUNC);
+}
+
 }  // namespace dstack::runner::job

@@ -1,8 +1,11 @@
-"""Logging in to images that lack what an SSH server takes for granted."""
+"""Logging in to images that lack what an SSH server takes for granted, or have one of their own."""
 
 import subprocess
 
 import pytest
+from support.distribution_sshd import options_for, start_beside
+from support.images import debian_image
+from support.processes import wait_until
 from support.runner_container import docker, scratch_image
 from support.ssh_servers import SshRunner
 
@@ -82,3 +85,44 @@ def test_a_runner_that_is_not_the_first_process_serves_logins_too(image, tmp_pat
         runner.container.run(["true"])
         assert runner.container.wait() == 0
         assert docker("logs", runner.container.name).count("The SSH server") == 0
+
+
+def test_a_server_of_the_images_own_runs_beside_ours(image, tmp_path):
+    with SshRunner(tmp_path, image, options=options_for(tmp_path)) as runner:
+        own = start_beside(runner, tmp_path)
+        runner.start(env={"A": "job's"})
+        wait_until(lambda: runner.file("/dstack/environment"), "the job's variables")
+        assert runner.ssh.text("echo $A") == "job's\n"
+        assert own.text("echo $A") == "\n"
+
+
+@pytest.fixture(scope="module")
+def debian():
+    return debian_image()
+
+
+@pytest.mark.long
+def test_debian_has_logins_for_whoever_useradd_made(debian, tmp_path):
+    with SshRunner(tmp_path, debian) as runner:
+        docker("exec", runner.container.name, "useradd", "-m", "-s", "/bin/bash", "ubuntu")
+        docker("exec", runner.container.name, "useradd", "-m", "open")
+        docker("exec", runner.container.name, "passwd", "-d", "open")
+        docker("exec", runner.container.name, "passwd", "-l", "root")
+        script = "env >/tmp/job; exec sleep 1000000"
+        runner.start(script, user={"username": "ubuntu"}, env={"A": "job's", "PATH": "/opt/bin:/usr/bin:/bin"}, working_dir="~/work")
+        wait_until(lambda: runner.file("/tmp/job"), "the job")
+        for user in ("ubuntu", "open", "root", "nobody", "www-data"):
+            ssh = runner.ssh.as_user(user)
+            assert ssh.text("echo $A $PATH; id -un").splitlines() == ["job's /opt/bin:/usr/bin:/bin", user]
+            ssh.login(f"echo $A $PATH $PWD >/tmp/login-{user}; exit\n")
+            assert runner.file(f"/tmp/login-{user}") == "job's /opt/bin:/usr/bin:/bin /home/ubuntu/work\n"
+
+
+@pytest.mark.long
+def test_debian_without_a_shadow_file_is_open_to_the_key(debian, tmp_path):
+    with SshRunner(tmp_path, debian) as runner:
+        docker("exec", runner.container.name, "useradd", "-m", "ubuntu")
+        docker("exec", runner.container.name, "rm", "/etc/shadow")
+        assert runner.ssh.as_user("ubuntu").text("id -un") == "ubuntu\n"
+        (tmp_path / "it").write_text("it")
+        assert runner.ssh.as_user("ubuntu").scp(f"{tmp_path}/it", "HOST:it").returncode == 0

@@ -210,7 +210,7 @@ def test_the_keys_of_a_cluster_open_each_node(folder, image, tmp_path):
         wait_until(lambda: cluster.run("true").returncode == 0, "the cluster's key")
 
 
-def test_a_user_s_own_keys_are_a_fallback(small, tmp_path):
+def test_a_users_own_keys_are_a_fallback(small, tmp_path):
     key = make_key(tmp_path / "own")
     small.ssh.text("umask 0; mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", input=public(key) + "\n")
     assert small.ssh.with_key(key).text("echo in") == "in\n"
@@ -235,8 +235,20 @@ def test_users_of_every_kind_get_in(full, user, uid, home):
     assert (done.stdout.splitlines(), done.stderr) == ([str(uid), home], "")
 
 
-def test_groups_are_the_image_s(full):
+def test_groups_are_those_of_the_image(full):
     assert full.ssh.as_user("bash").text("id -G") == "1001 44\n"
+
+
+@pytest.mark.parametrize(("uid", "name"), [(4242, "4242"), (1001, "bash")])
+def test_the_jobs_user_has_the_jobs_groups(folder, image, uid, name):
+    files = ["-v", f"{folder}/passwd:/etc/passwd:ro", "-v", f"{folder}/group:/etc/group:ro"]
+    with SshRunner(folder, image, options=[*HOST_PROGRAMS, *files]) as runner:
+        assert runner.ssh.as_user(name).text("id -g") != "7\n"
+        runner.start("id -G >/tmp/job; exec sleep 1000000", user={"uid": uid, "gid": 7})
+        wait_until(lambda: runner.file("/tmp/job"), "the job")
+        assert runner.file("/tmp/job") == "7\n"
+        assert runner.ssh.as_user(name).text("id -G; id -g; id -u") == f"7\n7\n{uid}\n"
+        assert runner.ssh.text("id -u") == "0\n"
 
 
 @pytest.mark.parametrize("user", ["ghost", "1001", "4294967295", "99999999999"])

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from support.distribution_sshd import HostSshd
 from support.processes import free_port, wait_until
 from support.runner_container import HOST_PROGRAMS, docker
 from support.ssh_client import call, environment, make_key
@@ -198,10 +199,27 @@ def test_an_agent_is_forwarded(full, tmp_path, short_path):
         agent.wait()
 
 
-def test_a_jump_through_another_container_ends_at_the_right_one(small, full):
-    proxy = " ".join(small.ssh.command("-W", "%h:%p", "127.0.0.1"))
-    seen = full.ssh.having(ProxyCommand=proxy).text("cat /dstack/ssh/conf/sshd_config")
-    assert f"Port {full.ssh.port}\n" in seen
+def test_a_jump_through_a_host_ends_in_the_container(small, folder):
+    """As the CLI does: the host's own sshd, then ours."""
+    with HostSshd(folder, small.key) as host:
+        config = folder / "jump-config"
+        config.write_text(f"""
+Host *
+    IdentityFile {small.key}
+    IdentitiesOnly yes
+    User root
+    HostName 127.0.0.1
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+Host host
+    Port {host.port}
+Host job
+    Port {small.ssh.port}
+    ProxyJump host
+""")
+        done = call(["ssh", "-F", config, "job", "cat /dstack/ssh/conf/sshd_config"])
+        assert f"Port {small.ssh.port}\n" in done.stdout, done
 
 
 def test_a_hundred_sessions_run_at_once_over_one_connection(small, short_path):

@@ -20,5 +20,13 @@ int image_initgroups(const char *user, gid_t group);
 
 int image_execve(const char *path, char *const arguments[], char *const environment[]);
 
+void *image_malloc(size_t size);
+void image_free(void *memory);
+void *image_calloc(size_t count, size_t size);
+void *image_realloc(void *memory, size_t size);
+void *image_reallocarray(void *memory, size_t count, size_t size);
+
+void image_explicit_bzero(void *memory, size_t size);
+
 /* Whether this process may become another user: the capabilities SETUID and SETGID. */
 bool can_change_user(void);

@@ -28,8 +28,3 @@ int image_setgroups(size_t count, const gid_t *groups) {
     if (setgroups(count, groups) == 0) return 0;
     return errno == EPERM && !can_change_user() ? 0 : -1;
 }
-
-int image_initgroups(const char *user, gid_t group) {
-    if (initgroups(user, group) == 0) return 0;
-    return errno == EPERM && !can_change_user() ? 0 : -1;
-}

@@ -1,10 +1,12 @@
 /*
  * Users as sshd must believe them to be: in an image anything may be missing, and whoever has the key is to get in.
  */
+#define _GNU_SOURCE
 #include "image.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,12 +38,29 @@ static char *usable_home(char *home) {
     return errno != ENOENT || strstr(home, "nonexistent") ? "/" : home;
 }
 
+/*
+ * The job's user may have other groups than the image says. The runner writes them when the job starts: a line each for
+ * the name, the primary group and how many groups there are, then all of these. Returns their number, 0 for others.
+ */
+static int job_groups(const char *name, gid_t *primary, gid_t *groups, int room) {
+    char job_name[256] = "";
+    int count = 0, found = 0;
+    FILE *file = fopen(HOME_FOLDER "/conf/job_user", "re");
+    if (!file) return 0;
+    if (fscanf(file, "%255[^\n]\n%u\n%d", job_name, primary, &count) == 3 && strcmp(job_name, name) == 0)
+        while (found < count && found < room && fscanf(file, "%u", &groups[found]) == 1) found++;
+    fclose(file);
+    return found;
+}
+
 static struct passwd *usable(struct passwd *entry) {
     if (!entry) return NULL;
     /* A locked password locks the password; keys are another matter here. */
     if (entry->pw_passwd && entry->pw_passwd[0] == '!') entry->pw_passwd = "x";
     entry->pw_shell = usable_shell(entry->pw_shell);
     entry->pw_dir = usable_home(entry->pw_dir);
+    gid_t primary, any[1];
+    if (job_groups(entry->pw_name, &primary, any, 1) > 0) entry->pw_gid = primary;
     if (geteuid() == 0 && !can_change_user()) {
         /* The job does not run as somebody else either. */
         entry->pw_uid = geteuid();
@@ -93,4 +112,12 @@ struct passwd *image_getpwuid(uid_t uid) {
     struct passwd *entry = getpwuid(uid);
     if (!entry && uid == 0) entry = make_up("root", 0, "/root");
     return usable(entry);
+}
+
+int image_initgroups(const char *user, gid_t group) {
+    gid_t primary, groups[1024];
+    const int count = job_groups(user, &primary, groups, sizeof groups / sizeof *groups);
+    if (count > 0) return image_setgroups((size_t)count, groups);
+    if (initgroups(user, group) == 0) return 0;
+    return errno == EPERM && !can_change_user() ? 0 : -1;
 }

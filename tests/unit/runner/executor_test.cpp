@@ -54,7 +54,10 @@ class Runner {
     RunPlaces result;
     result.mpi_hostfile = folder / "mpi/hostfile";
     result.authorized_keys = folder / "keys";
-    result.profile = {.profile = folder / "profile", .hook = folder / "hook", .variables = folder / "variables"};
+    result.profile = {.profile = folder / "profile",
+                      .hook = folder / "hook",
+                      .variables = folder / "variables",
+                      .user = folder / "job_user"};
     return result;
   }
 

@@ -13,7 +13,10 @@ namespace dstack::runner::job {
 namespace {
 
 ProfilePlaces places_in(const test::TemporaryDirectory& folder) {
-  return {.profile = folder / "profile", .hook = folder / "etc-profile", .variables = folder / "environment"};
+  return {.profile = folder / "profile",
+          .hook = folder / "etc-profile",
+          .variables = folder / "environment",
+          .user = folder / "user"};
 }
 
 }  // namespace
@@ -63,6 +66,13 @@ TEST_CASE("everybody may read the profile, whatever the umask") {
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 07777) == 0644);
   }
+}
+
+TEST_CASE("the SSH server is told the groups of the job's user") {
+  const test::TemporaryDirectory folder;
+  const ProfilePlaces places = places_in(folder);
+  write_login_groups({.uid = 4242, .gid = 7, .groups = {5, 7}, .name = "4242"}, places);
+  CHECK(os::read_file(places.user) == "4242\n7\n2\n5\n7\n");
 }
 
 }  // namespace dstack::runner::job

@@ -108,6 +108,16 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
 }
 
+// CLI11 takes a variable for unset whose value does not pass the checks of its flag.
+void refuse_ignored_variables(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string& variable = option->get_envname();
+    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
+    if (option->count() > 0 || value == nullptr || *value == '\0') continue;
+    throw CLI::ValidationError(variable, std::format("{} is no value for {}", printable(value), option->get_name()));
+  }
+}
+
 void finish(Options& options, const RawOptions& raw) {
   options.home = expand(raw.home.empty() ? default_home : raw.home);
   options.binary_path = raw.binary_path.empty() ? running_executable() : expand(raw.binary_path);
@@ -133,6 +143,7 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   try {
     app.parse(argc, argv);
+    refuse_ignored_variables(app);
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
     return app.exit(error, std::cout, std::cerr);

@@ -2,9 +2,11 @@
 
 #include <pwd.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -31,6 +33,12 @@ std::vector<User> local_users() {
     users.push_back({.name = entry->pw_name, .uid = entry->pw_uid, .gid = entry->pw_gid, .home = entry->pw_dir});
   }
   return users;
+}
+
+// Most users of a host are services without a home; to look with their own rights takes a thread each.
+bool may_have_keys(const User& user) {
+  struct stat status{};
+  return ::stat((user.home + "/.ssh/authorized_keys").c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 bool another_shim_runs() {
@@ -79,7 +87,7 @@ void KeyRing::remove_leftovers() {
   const std::scoped_lock lock(mutex_);
   std::vector<User> affected;
   std::ranges::copy_if(local_users(), std::back_inserter(affected),
-                       [](const User& user) { return has_our_keys(user); });
+                       [](const User& user) { return may_have_keys(user) && has_our_keys(user); });
   if (affected.empty() || another_shim_runs()) return;
   for (const User& user : affected) {
     try {

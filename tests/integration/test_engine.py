@@ -156,7 +156,6 @@ def podman(registry, closed_registry, tmp_path) -> str:
     """DOCKER_HOST of a Podman with a storage of its own."""
     if not shutil.which("podman"):
         pytest.skip("Podman is not installed")
-    path = tmp_path / "podman.sock"
     # The registries here speak plain HTTP.
     (tmp_path / "registries.conf").write_text(
         "".join(f'[[registry]]\nlocation = "{name}"\ninsecure = true\n' for name in (registry, closed_registry[0]))
@@ -164,34 +163,33 @@ def podman(registry, closed_registry, tmp_path) -> str:
     # Its usual limits are above what a test machine that is a container itself may set.
     limits = ["nofile=1024:1024", "nproc=1024:1024"]
     (tmp_path / "containers.conf").write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
-    # Podman refuses a --runroot of more than 50 characters.
-    with (
-        tempfile.TemporaryDirectory() as run,
-        Program(
+    # Not below tmp_path, whose length is that of the checkout's: a socket's path has 107 characters at most, Podman's
+    # --runroot 50.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as short:
+        path = Path(short) / "podman.sock"
+        with Program(
             # In a folder of its own: conmon leaves a file "oom" in the current one.
-            ["env", "-C", tmp_path, "podman", "--root", tmp_path / "root", "--runroot", run]
+            ["env", "-C", tmp_path, "podman", "--root", f"{short}/root", "--runroot", f"{short}/run"]
             + ["system", "service", "--time=0", f"unix://{path}"],
             tmp_path / "podman.log",
             {
                 "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
                 "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
             },
-        ),
-    ):
-        wait_until(path.exists, "Podman's socket")
-        try:
-            yield f"unix://{path}"
-        finally:
-            # Podman leaves its storage mounted.
-            subprocess.run(["umount", tmp_path / "root/overlay"], capture_output=True)
+        ) as service:
+            wait_until(lambda: path.exists() or service.process.poll() is not None, "Podman's socket")
+            assert path.exists(), service.log()
+            try:
+                yield f"unix://{path}"
+            finally:
+                # Podman leaves its storage mounted.
+                subprocess.run(["umount", f"{short}/root/overlay"], capture_output=True)
 
 
-@pytest.mark.long
 def test_podman_does_what_the_shim_asks(podman, layered, closed_image, closed_registry):
     run_tests(podman, layered, closed_image, closed_registry)
 
 
-@pytest.mark.long
 def test_tasks_on_podman(podman, image, home, tmp_path):
     runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
     with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:

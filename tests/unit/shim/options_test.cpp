@@ -162,6 +162,23 @@ TEST_CASE("an unknown log level or a port out of range ends with an exit code") 
   CHECK(daemon({"--shim-log-level", "6"}).log_level == spdlog::level::trace);
 }
 
+TEST_CASE("a variable with a bad value ends as its flag does, unless the flag is given") {
+  for (const auto& [name, value] :
+       std::vector<std::pair<const char*, const char*>>{{"DSTACK_SHIM_LOG_LEVEL", "loud"},
+                                                        {"DSTACK_RUNNER_LOG_LEVEL", "0"},
+                                                        {"DSTACK_SHIM_HTTP_PORT", "abc"},
+                                                        {"DSTACK_SHIM_HTTP_PORT", "65536"},
+                                                        {"DSTACK_RUNNER_SSH_PORT", "-1"},
+                                                        {"DSTACK_DCGM_EXPORTER_INTERVAL", "0"},
+                                                        {"DSTACK_SERVICE_MODE", "perhaps"}}) {
+    INFO(name);
+    const Variable variable(name, value);
+    CHECK(std::get<int>(parse({})) != 0);
+  }
+  const Variable level("DSTACK_SHIM_LOG_LEVEL", "loud");
+  CHECK(daemon({"--shim-log-level", "debug"}).log_level == spdlog::level::debug);
+}
+
 TEST_CASE("names of variables to pass on are taken from a list with blanks and gaps") {
   CHECK(daemon({"--pass-env", " A, ,B,,C_D "}).pass_env == std::vector<std::string>{"A", "B", "C_D"});
 }

@@ -12,24 +12,13 @@
 #include "common/os/file.h"
 #include "runner/job/capabilities.h"
 #include "runner/job/paths.h"
+#include "runner/job/ssh_folder.h"
 
 namespace dstack::runner::job {
 
 namespace {
 
 constexpr std::string_view first_line = "# Written by dstack-runner: the nodes of this run\n";
-
-// ~/.ssh as ssh wants it: the user's own, closed to others.
-std::filesystem::path prepare_ssh_folder(const JobUser& user) {
-  std::filesystem::path folder = user.home / ".ssh";
-  make_folders_for(user.home, user, 0755);
-  make_folders_for(folder, user, 0700);
-  if (can_give_away_files() && ::chown(folder.c_str(), user.uid, user.gid) != 0) {
-    throw os_error("change the owner of", folder.string());
-  }
-  if (::chmod(folder.c_str(), 0700) != 0) throw os_error("set the mode of", folder.string());
-  return folder;
-}
 
 std::string host_blocks(const ClusterInfo& cluster, int ssh_port, const std::filesystem::path& key) {
   std::string text(first_line);

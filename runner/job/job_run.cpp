@@ -13,6 +13,7 @@
 #include "runner/job/ending.h"
 #include "runner/job/environment.h"
 #include "runner/job/files_setup.h"
+#include "runner/job/git_credentials.h"
 #include "runner/job/paths.h"
 #include "runner/job/process.h"
 #include "runner/job/program.h"
@@ -103,7 +104,9 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   if (submission.user) {
     try_step("Telling the SSH server of the job's user", [&] { write_login_groups(prepared.user, places.profile); });
   }
+  std::optional<GitCredentials> git_credentials;
   if (prepared.user.has_home()) {
+    try_step("Writing the repo's credentials", [&] { git_credentials.emplace(submission, prepared.user); });
     try_step("Setting up SSH between the nodes",
              [&] { set_up_cluster_ssh(submission, prepared.user, places.ssh_port, places.authorized_keys); });
   } else {
@@ -112,7 +115,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   const auto stopped = [&events] { return is_readable(events.stop); };
   Repo repo;
   try {
-    repo = set_up_repo(submission, prepared, uploads, stopped);
+    repo = set_up_repo(submission, prepared, uploads, stopped, clock);
   } catch (const std::exception& error) {
     if (stopped()) return stopped_state();
     return setup_error(std::format("Failed to set up the repo ({})", error.what()));

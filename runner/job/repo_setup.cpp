@@ -11,7 +11,9 @@
 #include "common/error.h"
 #include "common/os/file.h"
 #include "runner/files/archive.h"
+#include "runner/job/capabilities.h"
 #include "runner/job/paths.h"
+#include "runner/repo/clone.h"
 
 namespace dstack::runner::job {
 
@@ -54,10 +56,28 @@ void make_repo_folder(const std::filesystem::path& folder, const JobUser& user) 
   }
 }
 
+void clone_remote(const Submission& submission, const Prepared& prepared, const std::filesystem::path& folder,
+                  const std::function<bool()>& stopped, os::Clock& clock) {
+  const auto& credentials = submission.repo_credentials;
+  if (!credentials) throw Error(ErrorKind::invalid, "there are no repo_credentials, which say where to clone from");
+  const RepoData& data = submission.repo_data;
+  // The user's files, and so what is made must be the user's; who cannot be given files is root.
+  const auto owner = can_change_user() ? owner_for(prepared.user) : std::nullopt;
+  repo::clone({.url = credentials->clone_url,
+               .branch = data.branch,
+               .hash = data.hash,
+               .single_branch = submission.single_branch,
+               .token = credentials->oauth_token,
+               .private_key = credentials->private_key,
+               .user_name = data.config_name,
+               .user_email = data.config_email},
+              folder, owner, stopped, clock);
+}
+
 }  // namespace
 
 Repo set_up_repo(const Submission& submission, const Prepared& prepared, const files::Uploads& uploads,
-                 const std::function<bool()>& stopped) {
+                 const std::function<bool()>& stopped, os::Clock& clock) {
   if (!submission.repo_dir) throw Error(ErrorKind::invalid, "repo_dir is not set");
   Repo repo{.folder = expand_path(*submission.repo_dir, prepared.working_dir, prepared.user.home)};
   if (!may_fill(repo.folder, submission.repo_exists_action)) return repo;
@@ -65,7 +85,11 @@ Repo set_up_repo(const Submission& submission, const Prepared& prepared, const f
   const std::string& type = submission.repo_data.type;
   const auto code = uploads.code();
   if (type == "remote") {
-    throw Error(ErrorKind::not_implemented, "remote repos are not supported by this version of dstack-runner");
+    make_repo_folder(repo.folder, prepared.user);
+    clone_remote(submission, prepared, repo.folder, stopped, clock);
+    if (code) repo::apply_to_clone(*code, repo.folder, owner_for(prepared.user));
+    repo.set_up = true;
+    return repo;
   }
   if (type != "local" && type != "virtual") {
     throw Error(ErrorKind::invalid, std::format("{} is no known type of repo", printable(type)));

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "common/os/clock.h"
 #include "runner/files/uploads.h"
 #include "runner/job/job_run.h"
 #include "runner/job/submission.h"
@@ -17,6 +18,6 @@ struct Repo {
 // Puts the job's code into its folder, by the rules of the contract: a clone with the uploaded diff, or the uploaded
 // archive. Afterwards all of it belongs to the job's user. `stopped` ends it early. Throws Error.
 Repo set_up_repo(const Submission& submission, const Prepared& prepared, const files::Uploads& uploads,
-                 const std::function<bool()>& stopped);
+                 const std::function<bool()>& stopped, os::Clock& clock);
 
 }  // namespace dstack::runner::job

@@ -91,7 +91,9 @@ class Applier {
     } else {
       old.mode = (status->st_mode & S_IXUSR) != 0 ? program_mode : file_mode;
       old.content = read_all(file.old_path);
-      if (filters_.to_repository) old.content = filters_.to_repository(file.old_path, old.content);
+      if (filters_.to_repository) {
+        if (auto content = filters_.to_repository(file.old_path, old.content)) old.content = *std::move(content);
+      }
     }
     if (file.old_mode && is_link(*file.old_mode) != is_link(old.mode)) {
       throw Error(ErrorKind::conflict,
@@ -156,11 +158,9 @@ class Applier {
         return;
       }
       files::Tree::NewFile written = tree_.make_file(path);
-      if (filters_.to_folder) {
-        os::write_all(written.fd(), filters_.to_folder(path, content), printable(path));
-      } else {
-        os::write_all(written.fd(), content, printable(path));
-      }
+      std::optional<std::string> converted;
+      if (filters_.to_folder) converted = filters_.to_folder(path, content);
+      os::write_all(written.fd(), converted ? std::string_view(*converted) : content, printable(path));
       written.finish((file.mode & S_IXUSR) != 0 ? 0755 : 0644);
     });
   }

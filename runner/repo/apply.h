@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,10 +11,11 @@
 namespace dstack::runner::repo {
 
 // What a checkout does to a file's content on its way to the folder (line ends, $Id$) and what undoes it: a diff speaks
-// of the content as it is in the repository. Nothing where a path has none.
+// of the content as it is in the repository. The answer is nothing where a path has none.
 struct Filters {
-  std::function<std::string(const std::string& path, std::string_view content)> to_repository;
-  std::function<std::string(const std::string& path, std::string_view content)> to_folder;
+  using Convert = std::function<std::optional<std::string>(const std::string& path, std::string_view content)>;
+  Convert to_repository;
+  Convert to_folder;
 };
 
 // Changes the folder's files as the diff says, what `git diff --binary` prints of any changes. Nothing is changed

@@ -178,7 +178,7 @@ TEST_CASE("what a checkout does to a content is undone for the diff and done aga
   const Place place;
   place.write("repo/f", "ONE\nTWO\n");
   const auto change = [](int (*letter)(int)) {
-    return [letter](const std::string&, std::string_view content) {
+    return [letter](const std::string&, std::string_view content) -> std::optional<std::string> {
       std::string text(content);
       for (char& c : text) c = static_cast<char>(letter(c));
       return text;

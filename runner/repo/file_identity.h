@@ -1,0 +1,22 @@
+#pragma once
+
+#include <optional>
+
+#include "runner/files/tree.h"
+
+namespace dstack::runner::repo {
+
+// While it lives, what this thread makes in file systems belongs to the owner from its first moment on, while the
+// thread keeps its own rights. Without an owner nothing changes. Throws Error.
+class FileIdentity {
+ public:
+  explicit FileIdentity(const std::optional<files::Owner>& owner);
+  FileIdentity(const FileIdentity&) = delete;
+  FileIdentity& operator=(const FileIdentity&) = delete;
+  ~FileIdentity();
+
+ private:
+  std::optional<files::Owner> previous_;
+};
+
+}  // namespace dstack::runner::repo

@@ -1,0 +1,106 @@
+"""How long a job's code takes to be there, beside the git and the tar program on the same machine.
+
+    python -m bench.repo [FILES] [MIB]      in tests/, with the Python of scripts/test
+
+FILES in the repository that is cloned (50,000), MIB in the archive that is unpacked (1024).
+"""
+
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+from support.git_remotes import ENVIRONMENT, Authority, GitHttps, Repository
+from support.runner_container import HOST_PROGRAMS, RunnerContainer, scratch_image
+
+
+def seconds_until_running(container: RunnerContainer) -> float:
+    started = time.perf_counter()
+    container.post("/api/run")
+    while not (states := container.pull()["job_states"]):
+        time.sleep(0.005)
+    took = time.perf_counter() - started
+    assert states[0]["state"] == "running", states
+    return took
+
+
+def make_repository(folder: Path, files: int) -> None:
+    repository, words = Repository(folder), random.Random(1)
+    for number in range(files):
+        path = folder / f"{number % 97}" / f"{number % 13}" / f"file-{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{words.random()}\n" for _ in range(words.randrange(200))))
+    repository.commit()
+    subprocess.run(["git", "repack", "-adq"], cwd=folder, env=ENVIRONMENT, check=True)
+
+
+def clone(work: Path, files: int) -> None:
+    make_repository(work / "repositories" / "code", files)
+    authority = Authority(work / "ca")
+    with GitHttps(work / "repositories", authority) as remote:
+        url = f"{remote.url}/code"
+        started = time.perf_counter()
+        certificate = {"GIT_SSL_CAINFO": str(authority.certificate)}
+        command = ["git", "clone", "-q", "--recurse-submodules", "--branch", "main", url, str(work / "by-git")]
+        subprocess.run(command, env=ENVIRONMENT | certificate, check=True)
+        by_git = time.perf_counter() - started
+        (work / "by-runner").mkdir()
+        options = ["-v", f"{work}/by-runner:/workflow", "-v", f"{authority.certificate}:/ca:ro", "-e", "SSL_CERT_FILE=/ca"]
+        with RunnerContainer(scratch_image(work), options=[*HOST_PROGRAMS, *options]) as container:
+            container.wait_ready().submit(
+                ["sleep", "60"],
+                repo_dir="/workflow",
+                repo_data={"repo_type": "remote", "repo_branch": "main"},
+                repo_credentials={"clone_url": url},
+            )
+            by_runner = seconds_until_running(container)
+    print(f"clone of {files} files: git {by_git:.1f} s, runner {by_runner:.1f} s, {by_runner / by_git:.2f} times")
+
+
+def unpack(work: Path, mib: int) -> None:
+    piece = random.Random(1).randbytes(1 << 20)
+    source = work / "source"
+    source.mkdir()
+    for number in range(mib):
+        (source / f"{number}").write_bytes(piece)
+    archive = work / "archive.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(source, "root")
+    (work / "by-tar").mkdir()
+    started = time.perf_counter()
+    subprocess.run(["tar", "-xf", archive, "-C", work / "by-tar"], check=True)
+    by_tar = time.perf_counter() - started
+    (work / "unpacked").mkdir()
+    with RunnerContainer(scratch_image(work), options=[*HOST_PROGRAMS, "-v", f"{work}/unpacked:/data"]) as container:
+        container.wait_ready().submit(["sleep", "60"], file_archives=[{"id": "a", "path": "/data/there"}])
+        boundary = b"--x\r\nContent-Disposition: form-data; name=archive; filename=a\r\n\r\n"
+
+        def body():
+            yield boundary
+            with archive.open("rb") as file:
+                while block := file.read(1 << 20):
+                    yield block
+            yield b"\r\n--x--\r\n"
+
+        started = time.perf_counter()
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        container.session.post(f"{container.url}/api/upload_archive", data=body(), headers=headers, timeout=600).raise_for_status()
+        upload = time.perf_counter() - started
+        by_runner = seconds_until_running(container)
+    print(f"archive of {mib} MiB: upload {upload:.1f} s; tar {by_tar:.2f} s, runner {by_runner:.2f} s, {by_runner / by_tar:.2f} times")
+
+
+def main() -> None:
+    files = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    mib = int(sys.argv[2]) if len(sys.argv) > 2 else 1024
+    with tempfile.TemporaryDirectory() as folder:
+        clone(Path(folder), files)
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(Path(folder), mib)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <format>
+#include <memory>
 
 #include "common/error.h"
 #include "common/os/process_watch.h"
@@ -77,7 +78,7 @@ class Child {
  public:
   explicit Child(pid_t pid) : pid_(pid) {
     try {
-      watch_.emplace(pid);
+      watch_ = std::make_unique<ProcessWatch>(pid);
     } catch (...) {
       end();
       throw;
@@ -102,7 +103,7 @@ class Child {
 
  private:
   pid_t pid_;
-  std::optional<ProcessWatch> watch_;  // always there once the constructor has returned
+  std::unique_ptr<ProcessWatch> watch_;  // always there once the constructor has returned
   int status_ = 0;
   bool reaped_ = false;
 };

@@ -194,7 +194,7 @@ Process::Process(const ProcessSpec& spec, Terminal& terminal) {
     throw explain(failure, spec);
   }
 
-  watch_.emplace(pid_);
+  watch_ = std::make_unique<os::ProcessWatch>(pid_);
 }
 
 Process::~Process() {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,7 +52,7 @@ class Process {
  private:
   pid_t pid_ = -1;
   bool waited_ = false;
-  std::optional<os::ProcessWatch> watch_;  // always there once the constructor has returned
+  std::unique_ptr<os::ProcessWatch> watch_;  // always there once the constructor has returned
 };
 
 }  // namespace dstack::runner::job

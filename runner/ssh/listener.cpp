@@ -51,7 +51,7 @@ Listener::Listener(const ServerPlaces& places, const std::string& announcement) 
   pid_ = os::start_background({places.sshd(), "-D", "-f", places.config(), "-E", places.log()},
                               environment_with(announcement), places.log());
   try {
-    watch_.emplace(pid_);
+    watch_ = std::make_unique<os::ProcessWatch>(pid_);
   } catch (...) {
     ::kill(pid_, SIGKILL);
     wait();
@@ -67,16 +67,17 @@ Listener::~Listener() {
   wait();
 }
 
-void Listener::wait() {
+int Listener::wait() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
   status_ = status;
+  return status;
 }
 
 std::string Listener::describe_end() {
-  if (!status_) wait();
-  const std::string end = WIFSIGNALED(*status_) ? std::format("was killed by signal {}", WTERMSIG(*status_))
-                                                : std::format("exited with status {}", WEXITSTATUS(*status_));
+  const int status = status_ ? *status_ : wait();
+  const std::string end = WIFSIGNALED(status) ? std::format("was killed by signal {}", WTERMSIG(status))
+                                              : std::format("exited with status {}", WEXITSTATUS(status));
   const std::string words = last_line(places_.log());
   return words.empty() ? end : std::format("{}, its last words: {}", end, printable(words));
 }

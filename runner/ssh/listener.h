@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -27,12 +28,12 @@ class Listener {
   std::string describe_end();
 
  private:
-  void wait();
+  int wait();
 
   const ServerPlaces places_;
   pid_t pid_ = -1;
-  std::optional<os::ProcessWatch> watch_;  // always there once the constructor has returned
-  std::optional<int> status_;              // once it was waited for
+  std::unique_ptr<os::ProcessWatch> watch_;  // always there once the constructor has returned
+  std::optional<int> status_;                // once it was waited for
 };
 
 }  // namespace dstack::runner::ssh

@@ -67,12 +67,17 @@ std::vector<pid_t> Server::processes() const {
   return listener_ > 0 ? std::vector{listener_} : std::vector<pid_t>{};
 }
 
-void Server::set(Stage stage, std::optional<std::string> problem, pid_t listener) {
+void Server::set_listener(pid_t listener) {
+  const std::scoped_lock lock(mutex_);
+  listener_ = listener;
+}
+
+void Server::set(Stage stage, std::optional<std::string> problem) {
   if (problem) spdlog::error("{}", *problem);
   const std::scoped_lock lock(mutex_);
   stage_ = stage;
   problem_ = std::move(problem);
-  listener_ = listener;
+  if (problem_) listener_ = -1;
   changed_.notify_all();
 }
 
@@ -81,7 +86,7 @@ void Server::run() {
     prepare();
     serve();
   } catch (const std::exception& error) {
-    set(Stage::failed, std::format("The SSH server cannot be started: {}", error.what()), -1);
+    set(Stage::failed, std::format("The SSH server cannot be started: {}", error.what()));
   }
 }
 
@@ -121,7 +126,7 @@ void Server::serve() {
     if (!end) return;
     // One that has never answered would not do so the next time.
     const bool worth_another = stage_ == Stage::answering;
-    set(worth_another ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end), -1);
+    set(worth_another ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
     if (!worth_another) return;
     if (clock_.now() - started > longest_pause) pause = first_pause;
     timer_->arm(clock_.now() + pause);
@@ -136,6 +141,8 @@ void Server::serve() {
 std::optional<std::string> Server::run_listener() {
   const Announcement announcement;
   Listener listener(settings_.places, announcement.variable());
+  // Known before it answers, so that no job's end takes it for something the job has left.
+  set_listener(listener.pid());
   bool answers = false;
   timer_->arm(clock_.now() + start_limit);
   while (true) {
@@ -148,7 +155,7 @@ std::optional<std::string> Server::run_listener() {
     if (waiting[1].revents != 0) return listener.describe_end();
     if (waiting[2].revents != 0) {
       answers = true;
-      set(Stage::answering, std::nullopt, listener.pid());
+      set(Stage::answering, std::nullopt);
     } else if (waiting[3].revents != 0) {
       return std::format("did not begin to listen within {} s", start_limit.count());
     }

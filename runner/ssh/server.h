@@ -55,7 +55,9 @@ class Server {
   void serve();
   // Starts the listener and sees it to its end. How it ended; nothing if it ended because this object does.
   std::optional<std::string> run_listener();
-  void set(Stage stage, std::optional<std::string> problem, pid_t listener);
+  void set_listener(pid_t listener);
+  // With a problem there is no listener any more.
+  void set(Stage stage, std::optional<std::string> problem);
 
   const Settings settings_;
   os::Clock& clock_;

@@ -140,7 +140,7 @@ void Health::run(const std::stop_token& stop) {
       }
       if (look_after(process, stop)) pause = limits_.first_pause;
     } catch (const Error& error) {
-      spdlog::warn("DCGM: {}", error.what());
+      tell(error.what());
     }
     {
       const std::scoped_lock lock(mutex_);
@@ -157,6 +157,7 @@ void Health::run(const std::stop_token& stop) {
 bool Health::look_after(Process& process, const std::stop_token& stop) {
   const auto timer = clock_.make_timer();
   bool answered = false;
+  bool said_why = false;
   while (!stop.stop_requested()) {
     if (take_wish()) {
       timer->arm(clock_.now() + limits_.patience);
@@ -169,16 +170,16 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
     eventfd_t ignored = 0;
     ::eventfd_read(wake_.get(), &ignored);
     const bool goes_on = process.read_lines([&](const std::string& line) {
-      take_line(line);
-      answered = true;
+      if (take_line(line)) answered = true;
+      said_why = !answered;
       timer->disarm();
     });
     if (!goes_on) {
-      spdlog::warn("DCGM: the process that asks for the GPUs' health has ended");
+      if (!said_why) tell("the process that asks for the GPUs' health has ended");
       return answered;
     }
     if (waiting[2].revents != 0) {
-      spdlog::warn("DCGM: no answer within {} ms", limits_.patience.count());
+      tell(std::format("no answer within {} ms", limits_.patience.count()));
       return answered;
     }
   }
@@ -192,22 +193,31 @@ bool Health::take_wish() {
   return true;
 }
 
-void Health::take_line(const std::string& line) {
+bool Health::take_line(const std::string& line) {
   const json value = json::parse(line, nullptr, false);
   std::optional<HealthReport> report;
   if (value.is_object() && value.contains("health")) {
     report = parse_report(value["health"]);
   } else if (value.is_object() && value.contains("error") && value["error"].is_string()) {
-    spdlog::warn("DCGM: {}", printable(value["error"].get<std::string>(), 500));
+    tell(printable(value["error"].get<std::string>(), 500));
   } else {
-    spdlog::warn("DCGM: nonsense: {}", printable(line));
+    tell(std::format("nonsense: {}", printable(line)));
   }
+  const bool is_report = report.has_value();
+  if (is_report) told_.clear();
   const std::scoped_lock lock(mutex_);
   last_ = std::move(report);
   unread_ = last_ && (last_->overall_health != 0 || !last_->incidents.empty());
   asked_ = false;
   ++answers_;
   changed_.notify_all();
+  return is_report;
+}
+
+void Health::tell(const std::string& trouble) {
+  // A host without DCGM is an ordinary one: its log is not to be full of that.
+  spdlog::log(trouble == told_ ? spdlog::level::debug : spdlog::level::warn, "DCGM: {}", trouble);
+  told_ = trouble;
 }
 
 }  // namespace dstack::shim::dcgm

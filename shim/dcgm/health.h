@@ -44,9 +44,12 @@ class Health {
   class Process;
 
   void run(const std::stop_token& stop);
-  // Until it has ended; returns whether it ever answered.
+  // Until it has ended; returns whether it ever told of the GPUs' health.
   bool look_after(Process& process, const std::stop_token& stop);
-  void take_line(const std::string& line);
+  // Returns whether it was a report.
+  bool take_line(const std::string& line);
+  // To the log, but not the same again and again.
+  void tell(const std::string& trouble);
   bool take_wish();
 
   const std::vector<std::string> command_;
@@ -62,6 +65,8 @@ class Health {
   bool unread_ = false;  // last_ has something to tell that nobody has been told
   std::uint64_t answers_ = 0;
   std::optional<HealthReport> last_;
+
+  std::string told_;  // the thread's own
 
   std::jthread thread_;
 };

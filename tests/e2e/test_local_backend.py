@@ -5,7 +5,10 @@ import textwrap
 import pytest
 from support.dstack_server import ANY, LocalBackend
 from support.machine import Machine
-from support.processes import wait_until
+from support.processes import ROOT, wait_until
+
+# A first run installs the server and makes its data base.
+pytestmark = pytest.mark.timeout(600)
 
 LINES = 3000
 
@@ -133,3 +136,21 @@ def test_a_name_is_used_again(server, image):
         server.apply(task(image, "again", f"echo {word}"))
         assert server.wait_end("again")["status"] == "done"
         assert server.logs("again").splitlines()[-1] == word
+
+
+@pytest.mark.long
+def test_the_script_for_a_person_starts_and_ends_both(tmp_path, image):
+    with Machine(tmp_path / "machine", image) as machine:
+        log = tmp_path / "script.log"
+        script = machine.start(ROOT / "scripts/local-server", "--home", "/srv/local", log=log)
+        wait_until(lambda: "Ctrl-C ends both." in log.read_text(), "the script's word", 120, pause=0.2)
+        # As it tells people to.
+        line = next(line.strip() for line in log.read_text().splitlines() if line.strip().startswith("cd "))
+        example = machine.read("/srv/local/examples/task.dstack.yml").replace("ubuntu:24.04", image)
+        machine.write("/srv/local/examples/task.dstack.yml", example + "shell: sh\n")
+        # Its exit status depends on how soon the server sees the end: the CLI waits for that no more than 30 s.
+        done = machine.run("sh", "-c", f"{line}; dstack apply -y -f task.dstack.yml", check=False)
+        assert "Hello from hello" in done.stdout
+        assert script.stop() == 0
+        assert machine.run("pidof", "dstack-shim-linux-amd64", "dstack-shim-linux-arm64", check=False).stdout == ""
+        assert machine.run("curl", "-s", "http://127.0.0.1:3000/healthcheck", check=False).returncode == 7

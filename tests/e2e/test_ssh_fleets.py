@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from support.dstack_server import ANY, Server
 from support.machine import Machine
-from support.processes import ARCHITECTURE, RUNNER, SHIM, wait_until
-from support.releases import as_version, name_here
+from support.processes import ARCHITECTURE, ROOT, RUNNER, SHIM, wait_until
+from support.releases import as_version, make_release, name_here
 from support.ssh_server import PORT, make_key, start_ssh_server
+
+# A first run installs the server and makes its data base.
+pytestmark = pytest.mark.timeout(600)
 
 RELEASE = "0.22.5"
 DOWNLOADS = "http://127.0.0.1:8100"
@@ -44,17 +47,20 @@ def offer(folder: Path, version: str) -> None:
         made.rename(binaries / name_here(program))
 
 
+def start_server(host: Machine, folder: Path, binaries: str) -> Server:
+    variables = {
+        "DSTACK_SHIM_DOWNLOAD_URL": f"{binaries}/dstack-shim-linux-{{arch}}",
+        "DSTACK_RUNNER_DOWNLOAD_URL": f"{binaries}/dstack-runner-linux-{{arch}}",
+    }
+    return Server(host, RELEASE, folder, **variables)
+
+
 @pytest.fixture
 def server(host, folder) -> Server:
     downloads = folder / "downloads"
     downloads.mkdir()
     web = host.start(sys.executable, "-m", "http.server", "8100", "--bind", "127.0.0.1", "-d", downloads, log=folder / "web.log")
-    binaries = f"{DOWNLOADS}/{{version}}/binaries"
-    variables = {
-        "DSTACK_SHIM_DOWNLOAD_URL": f"{binaries}/dstack-shim-linux-{{arch}}",
-        "DSTACK_RUNNER_DOWNLOAD_URL": f"{binaries}/dstack-runner-linux-{{arch}}",
-    }
-    with web, Server(host, RELEASE, folder, **variables) as server:
+    with web, start_server(host, folder, f"{DOWNLOADS}/{{version}}/binaries") as server:
         yield server
 
 
@@ -85,6 +91,19 @@ def shim_api(host: Machine, path: str) -> str:
     return host.run("curl", "-s", f"http://127.0.0.1:10998{path}", check=False).stdout
 
 
+def task(image: str, name: str, *commands: str) -> dict:
+    return {
+        "type": "task",
+        "name": name,
+        "image": image,
+        "user": "root",
+        "shell": "sh",
+        "commands": list(commands),
+        "volumes": ["/srv/instance:/instance"],
+        "resources": {**ANY, "cpu": CPU},
+    }
+
+
 def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, host, folder, image):
     offer(folder, "0.22.4")
     server.apply(FLEET)
@@ -95,18 +114,8 @@ def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, h
     assert "dstack-shim version 0.22.4" in host.run("/usr/local/bin/dstack-shim", "--version").stdout
 
     # A task that outlives the shim which started it.
-    server.apply(
-        {
-            "type": "task",
-            "name": "survivor",
-            "image": image,
-            "user": "root",
-            "shell": "sh",
-            "commands": ["echo started", "until [ -e /instance/go ]; do sleep 0.1; done", "echo went on"],
-            "volumes": ["/srv/instance:/instance"],
-            "resources": {**ANY, "cpu": CPU},
-        }
-    )
+    patience = "until [ -e /instance/go ]; do sleep 0.1; done"
+    server.apply(task(image, "survivor", "echo started", patience, "echo went on"))
     server.wait_for("survivor", "running")
     before = host.run("pidof", "dstack-shim").stdout
     container = host.run("docker", "ps", "-q", "--no-trunc").stdout
@@ -123,3 +132,38 @@ def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, h
     wait_idle(server)
     server.cli("fleet", "delete", "-y", "ours")
     assert host.run("docker", "ps", "-aq").stdout == ""
+
+
+S3 = "http://127.0.0.1:8200"
+
+
+@pytest.mark.long
+def test_uploaded_binaries_make_a_fleet_whose_tasks_are_logged_in_to(host, folder, image):
+    release = make_release(folder / "dist", sums=False)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": S3}
+    store = host.start(sys.executable, "-m", "moto.server", "-p", "8200", log=folder / "s3.log")
+    with store:
+        wait_until(lambda: host.run("curl", "-sf", S3, check=False).returncode == 0, "the store", pause=0.2)
+        host.run("curl", "-sf", "-X", "PUT", "-H", "x-amz-acl: public-read", f"{S3}/releases")
+        where = {"DSTACK_SHIM_UPLOAD_S3_BUCKET": "releases", "DSTACK_SHIM_UPLOAD_VERSION": RELEASE}
+        told = host.run(ROOT / "scripts/upload", "--dist", release, environment={**keys, **where}).stdout
+        assert f"DSTACK_SHIM_DOWNLOAD_URL={S3}/releases/{{version}}/binaries/dstack-shim-linux-{{arch}}\n" in told
+        with start_server(host, folder, f"{S3}/releases/{{version}}/binaries") as server:
+            server.apply(FLEET)
+            wait_idle(server)
+            assert host.run("/usr/local/bin/dstack-shim", "--version").stdout == "dstack-shim version latest\n"
+            server.apply(task(image, "visited", "echo started", "until [ -e /instance/go ]; do sleep 0.1; done"))
+            server.wait_for("visited", "running")
+            attach = ["env", "--chdir=/root/project", server.binaries / "dstack", "attach", "visited"]
+            with host.start(*attach, log=folder / "attach.log", environment={"HOME": "/root", "COLUMNS": "200"}) as attached:
+                # Over the host's SSH server and through it to the one that the runner brought along.
+                login = ["ssh", "visited", "echo $DSTACK_RUN_NAME; touch /instance/go"]
+
+                def logged_in() -> bool:
+                    assert attached.process.poll() is None, attached.log()
+                    return host.run(*login, check=False, environment={"HOME": "/root"}).stdout == "visited\n"
+
+                wait_until(logged_in, "a login", 60, pause=0.5)
+            end = server.wait_end("visited")
+            assert (end["status"], end["exit_status"]) == ("done", 0), end
+            server.cli("fleet", "delete", "-y", "ours")

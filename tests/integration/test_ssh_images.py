@@ -101,7 +101,9 @@ def debian():
     return debian_image()
 
 
+# Making the image takes a while, once.
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_debian_has_logins_for_whoever_useradd_made(debian, tmp_path):
     with SshRunner(tmp_path, debian) as runner:
         docker("exec", runner.container.name, "useradd", "-m", "-s", "/bin/bash", "ubuntu")
@@ -119,6 +121,7 @@ def test_debian_has_logins_for_whoever_useradd_made(debian, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_debian_without_a_shadow_file_is_open_to_the_key(debian, tmp_path):
     with SshRunner(tmp_path, debian) as runner:
         docker("exec", runner.container.name, "useradd", "-m", "ubuntu")

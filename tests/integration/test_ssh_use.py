@@ -3,6 +3,7 @@
 import filecmp
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -266,13 +267,20 @@ chmod +x ~/.editor/server
 
 
 @pytest.mark.long
-def test_a_client_that_falls_silent_is_dropped(small):
+@pytest.mark.timeout(300)
+def test_a_client_that_falls_silent_is_dropped(folder, image):
     """After four questions in two minutes."""
-    with small.ssh.start("127.0.0.1", "echo here; exec sleep 1006", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as session:
-        assert session.stdout.readline() == "here\n"
-        session.send_signal(19)
-        wait_until(lambda: "sleep 1006" not in docker("top", small.container.name), "the end of the silent session", limit=170)
-        session.kill()
+    with SshRunner(folder, image) as runner:
+        runner.start()
+        session = runner.ssh.start("127.0.0.1", "echo here; exec sleep 1006", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            assert session.stdout.readline() == "here\n"
+            session.send_signal(signal.SIGSTOP)
+            wait_until(lambda: "sshd-session" not in docker("top", runner.container.name), "the session's end", limit=200)
+            assert "Timeout, client not responding" in runner.file("/dstack/ssh/log/sshd.log")
+        finally:
+            session.kill()
+            session.communicate()
 
 
 @pytest.mark.long

@@ -12,14 +12,16 @@ from support.processes import ROOT, Program, wait_until
 
 CACHE = Path(os.environ.get("DSTACK_CACHE_DIR") or Path.home() / ".cache/dstack-shim")
 SCRIPT = Path(__file__).with_name("machine.sh")
+JOIN = Path(__file__).with_name("join_cgroups.sh")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Machine:
     """Everything that runs in it ends with it."""
 
-    def __init__(self, folder: Path, *images: str):
+    def __init__(self, folder: Path, *images: str, systemd: bool = False):
         self.folder = folder
+        self.systemd = systemd
         self.name = f"dstack-test-{secrets.token_hex(4)}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "disk").mkdir()
@@ -28,8 +30,8 @@ class Machine:
         self.log = folder / "machine.log"
         with self.log.open("ab") as output:
             self.outside = subprocess.Popen(
-                ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--propagation", "private"]
-                + ["sh", SCRIPT, self.name, folder / "disk", *shared],
+                [*(["sh", JOIN, self.name] if systemd else []), "unshare", *(["--cgroup"] if systemd else []), "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--propagation", "private"]
+                + ["sh", SCRIPT, "systemd" if systemd else "dockerd", self.name, folder / "disk", *shared],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -46,9 +48,11 @@ class Machine:
         if self.outside.poll() is not None:
             raise AssertionError(f"the machine did not start:\n{self.log.read_text()}")
         # Until the new root is in place, the daemon of this machine would answer.
-        return self._init() is not None and self.run("test", "-e", "/this-machine", check=False).returncode == 0 and (
-            self.run("docker", "version", check=False).returncode == 0
-        )
+        if self._init() is None or self.run("test", "-e", "/this-machine", check=False).returncode != 0:
+            return False
+        if self.systemd and self.run("systemctl", "start", "docker", check=False).returncode != 0:
+            return False
+        return self.run("docker", "version", check=False).returncode == 0
 
     def _init(self) -> int | None:
         """Process 1 of the machine, as seen from here."""
@@ -57,6 +61,8 @@ class Machine:
 
     def inside(self, *arguments) -> list[str]:
         entered = ["nsenter", "-t", str(self._init()), "--mount", "--net", "--pid", "--uts", "--ipc"]
+        if self.systemd:
+            entered.append("--cgroup")
         # What runs inside is a child of nsenter, and ends with it.
         return [*entered, "setpriv", "--pdeathsig", "KILL", "--", *map(str, arguments)]
 

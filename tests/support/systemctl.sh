@@ -17,6 +17,8 @@ stop() {
 }
 
 start() {
+    # Expanded by the loop's own shell.
+    # shellcheck disable=SC2016
     setsid sh -c '
         echo $$ >"$3.new" && mv "$3.new" "$3"
         [ ! -f "$1" ] || { set -a; . "$1"; set +a; }

@@ -66,7 +66,8 @@ CapabilityBoundingSet=CAP_SYS_PTRACE CAP_KILL CAP_MKNOD CAP_SYS_RAWIO CAP_SYS_RE
 #   ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateMounts ProtectKernelTunables ProtectKernelModules
 #   ProtectKernelLogs ProtectControlGroups ProtectProc ProcSubset ReadOnlyPaths InaccessiblePaths BindPaths
 #   TemporaryFileSystem RootDirectory PrivateIPC LoadCredential, and PrivateNetwork, which takes the API away as well.
-# tests/integration/test_systemd.py shows both: a volume reaches a container under this unit, and under none of those.
+# (ProtectHome hides the home folder, too.) tests/integration/test_systemd.py shows it for eight of them, and that a volume
+# reaches its container under this unit.
 # ProtectHostname may do so in newer versions. ProtectClock and DevicePolicy close devices that volumes and GPUs need.
 # MemoryDenyWriteExecute breaks GPU libraries that compile at run time. PrivateUsers takes mounting away. UMask: the shim
 # sets the mode of each file.

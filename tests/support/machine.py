@@ -121,8 +121,12 @@ class ProgramInside(Program):
     """Signals go to the program itself, not to what entered the machine for it."""
 
     def signal(self, number: int) -> None:
-        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            os.kill(int(child), number)
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        # One that was started a moment ago may not have entered yet.
+        wait_until(lambda: self.process.poll() is not None or children.read_text(), "the program inside")
+        if self.process.poll() is None:
+            for child in children.read_text().split():
+                os.kill(int(child), number)
 
     def stop(self) -> int:
         self.signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ mount -t tmpfs -o mode=755 machine "$disk"
 root=$disk/root
 mkdir "$disk/upper" "$disk/work" "$disk/docker" "$root"
 mount -t overlay -o "lowerdir=/,upperdir=$disk/upper,workdir=$disk/work" machine "$root"
+mount -t tmpfs -o mode=755 run "$root/run"
 for path in "$@"; do
     mkdir -p "$root$path"
     mount --rbind "$path" "$root$path"
@@ -37,7 +38,6 @@ else
     done
 fi
 mount --rbind /dev "$root/dev"
-mount -t tmpfs -o mode=755 run "$root/run"
 mkdir -p "$root/var/lib/docker" "$root/.outside" "$root/run/lock" "$root/run/sshd"
 mount --bind "$disk/docker" "$root/var/lib/docker"
 cd "$root"

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <format>
 #include <system_error>
+#include <thread>
 
 #include "common/error.h"
 #include "runner/job/cluster.h"
@@ -126,7 +127,8 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     if (stopped()) return stopped_state();
     return executor_error(std::format("Failed to set up files ({})", error.what()));
   }
-  uploads.clear();
+  // A large file takes a while to go, which the job need not wait for.
+  const std::jthread clearing([&uploads] { uploads.clear(); });
   const Environment environment = set_up_environment(submission, prepared, places, repo.folder);
   if (stopped()) return stopped_state();
 

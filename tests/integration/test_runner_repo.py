@@ -279,3 +279,19 @@ def test_a_clone_is_stopped_at_once(runner, root, repository, authority):
         runner.post("/api/stop")
         connection.close()
         assert runner.result().names == ["terminated"]
+
+
+def test_a_commit_that_holds_a_link_and_a_folder_of_one_name_writes_nothing_outside(runner, repository, remote):
+    """Git's own programs do not make such a tree."""
+    docker("exec", runner.name, "/bin/mkdir", "/outside")
+    blob = lambda text: subprocess.run(
+        ["git", "hash-object", "-w", "--stdin"], cwd=repository.path, input=text, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    tree = lambda text: subprocess.run(
+        ["git", "mktree"], cwd=repository.path, input=text, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    inner = tree(f"100644 blob {blob('bad')}\tfile\n")
+    hostile = tree(f"120000 blob {blob('/outside')}\ta\n040000 tree {inner}\ta\n")
+    git(repository.path, "update-ref", "refs/heads/main", git(repository.path, "commit-tree", "-m", "hostile", hostile))
+    run(runner, "true", remote_job(f"{remote.url}/code", token=TOKEN))
+    assert runner.copy_out("/outside/file") == b""

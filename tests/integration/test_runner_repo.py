@@ -4,7 +4,7 @@ import socket
 import subprocess
 
 import pytest
-from support.git_remotes import Authority, GitHttps, GitSsh, Repository, git
+from support.git_remotes import Authority, ConnectProxy, GitHttps, GitSsh, Repository, git
 from support.runner_container import HOST_PROGRAMS, RunnerContainer, docker, scratch_image
 
 TOKEN = 'a "token" with \\ and ü'
@@ -100,6 +100,16 @@ def test_ssl_cert_file_says_whom_to_trust(tmp_path, repository, remote, authorit
     options = [*HOST_PROGRAMS, "-v", f"{authority.certificate}:/my ca.pem:ro", "-e", "SSL_CERT_FILE=/my ca.pem"]
     with RunnerContainer(scratch_image(tmp_path), options=options) as container:
         assert run(container.wait_ready(), "cat /workflow/file", remote_job(f"{remote.url}/code", token=TOKEN)).text == "words\n"
+
+
+def test_a_clone_goes_through_the_proxy(tmp_path, repository, remote, authority):
+    repository.commit(file="words\n")
+    with ConnectProxy() as proxy:
+        options = [*HOST_PROGRAMS, "-v", f"{authority.certificate}:/ca:ro", "-e", "SSL_CERT_FILE=/ca", "-e", f"https_proxy={proxy.url}"]
+        with RunnerContainer(scratch_image(tmp_path), options=options) as container:
+            result = run(container.wait_ready(), "cat /workflow/file", remote_job(f"{remote.url}/code", token=TOKEN))
+        assert result.text == "words\n", result
+        assert f"127.0.0.1:{remote.port}" in proxy.targets
 
 
 @pytest.mark.parametrize(("kind", "pem"), [("ed25519", False), ("rsa", True), ("ecdsa", False)])

@@ -1,6 +1,7 @@
 """Code and files on their way into a job: the uploads, where they land, whose they are, and what is refused."""
 
 import io
+import json
 import subprocess
 import tarfile
 import uuid
@@ -206,3 +207,21 @@ class TestFiles:
         runner.submit(["true"], file_archives=[{"id": "missing", "path": "/x"}])
         runner.post("/api/run")
         assert "missing" in runner.result().end["termination_message"]
+
+
+def test_links_are_not_followed_where_a_profile_denies_openat2(tmp_path):
+    profile = tmp_path / "profile.json"
+    denied = {"names": ["openat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}))
+    options = [*HOST_PROGRAMS, "--security-opt", f"seccomp={profile}"]
+    with RunnerContainer(scratch_image(tmp_path), options=options) as runner:
+        runner.wait_ready().submit(["cat", "/repo/a/b"], repo_dir="/repo", repo_data={"repo_type": "local"})
+        runner.post("/api/upload_code", data=tar_of({"a": None, "a/b": "words\n"}))
+        runner.post("/api/run")
+        assert runner.result().text == "words\n"
+    with RunnerContainer(scratch_image(tmp_path), options=options) as runner:
+        runner.wait_ready().submit(["true"], repo_dir="/repo", repo_data={"repo_type": "local"})
+        runner.post("/api/upload_code", data=tar_of({"link": link("/"), "link/outside": "x"}))
+        runner.post("/api/run")
+        assert "link/outside" in runner.result().end["termination_message"]
+        assert runner.copy_out("/outside") == b""

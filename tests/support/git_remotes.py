@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -178,3 +179,50 @@ class GitSsh:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+
+
+class ConnectProxy:
+    """An HTTP proxy that knows CONNECT only, and remembers where to."""
+
+    def __init__(self):
+        self.targets: list[str] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=[client], daemon=True).start()
+
+    def serve(self, client: socket.socket):
+        with client, client.makefile("rb") as lines:
+            target = lines.readline().split()[1].decode()
+            while lines.readline().strip():
+                pass
+            self.targets.append(target)
+            host, _, port = target.rpartition(":")
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=self.copy, args=[server, client])
+                back.start()
+                self.copy(client, server)
+                back.join()
+
+    @staticmethod
+    def copy(source: socket.socket, target: socket.socket):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def __enter__(self) -> "ConnectProxy":
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()

@@ -6,11 +6,14 @@ import pytest
 from support.dstack_server import ANY, LocalBackend
 from support.machine import Machine
 from support.processes import ROOT, wait_until
+from support.ssh_server import PORT, make_key, start_ssh_server
 
 # A first run installs the server and makes its data base.
 pytestmark = pytest.mark.timeout(600)
 
 LINES = 3000
+# Where containers in a bridge network find the machine.
+BRIDGE = "172.17.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +42,53 @@ PATIENT = "trap 'echo caught | tee -a /instance/caught; exit 3' INT; echo starte
 
 
 @pytest.fixture(scope="module")
-def runs(server, image) -> None:
+def checkout(server, tmp_path_factory) -> str:
+    """A clone of a repository that containers reach over SSH, with changes that are not committed; its folder."""
+    machine = server.machine
+    key = make_key(machine, "/root/.ssh/git")
+    start_ssh_server(machine, tmp_path_factory.mktemp("git"), key)
+    machine.write(
+        "/root/make-repository",
+        f"""set -e
+git init -q -b main /root/code
+cd /root/code
+git config user.name Person
+git config user.email person@example.com
+printf 'one\\ntwo\\n' >kept.txt
+echo gone >removed.txt
+git add -A
+git commit -qm first
+git clone -q --bare . /srv/code.git
+git remote add origin ssh://root@{BRIDGE}:{PORT}/srv/code.git
+export GIT_SSH_COMMAND='ssh -i /root/.ssh/git -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null'
+git fetch -q origin
+git branch -q --set-upstream-to origin/main
+echo three >>kept.txt
+rm removed.txt
+echo new >'new file.txt'
+git add -A
+""",
+    )
+    machine.run("sh", "/root/make-repository")
+    return "/root/code"
+
+
+@pytest.fixture(scope="module")
+def runs(server, image, checkout) -> None:
     """All at once: a server takes its time with each."""
     machine = server.machine
     server.apply(task(image, "failing", "echo before", "exit 7", "echo behind"))
+    server.apply(
+        task(
+            image,
+            "code",
+            "cat kept.txt; ls -1; cat 'new file.txt'",
+            repos=[{"local_path": checkout, "path": "/root/code"}],
+            working_dir="/root/code",
+        ),
+        "--git-identity",
+        "/root/.ssh/git",
+    )
     server.cli("secret", "set", "word", "sesame")
     machine.write("/root/project/data/a file.txt", "from a file\n")
     machine.write("/srv/folder/inner.txt", "from a folder\n")
@@ -77,6 +123,12 @@ def test_a_job_gets_what_was_asked_for_and_its_output_is_whole(server, runs):
     assert lines[greeting + 1 : greeting + 4] == ["from the host", "from a file", "from a folder"]
     assert lines[greeting + 4 :] == [f"line {number + 1}" for number in range(LINES)]
     assert server.machine.read("/srv/instance/job.txt") == "from the job\n"
+
+
+def test_a_repo_is_there_with_what_is_not_committed(server, runs):
+    end = server.wait_end("code")
+    assert (end["status"], end["exit_status"]) == ("done", 0), end
+    assert server.logs("code").splitlines()[-6:] == ["one", "two", "three", "kept.txt", "new file.txt", "new"]
 
 
 def test_a_failing_job_hands_over_its_exit_status(server, runs):
@@ -128,6 +180,40 @@ def test_a_running_job_is_measured_and_logged_in_to_and_its_port_is_forwarded(se
     wait_until(lambda: "%" in server.cli("metrics", "served").stdout, "figures", 60, pause=1)
     server.cli("stop", "-y", "served")
     assert server.wait_end("served")["termination_reason"] == "terminated_by_user"
+
+
+@pytest.mark.long
+def test_a_service_is_reached_through_the_server(server, image):
+    web = task(image, "web", "mkdir /www; echo from a service >/www/index.html; httpd -f -p 8000 -h /www")
+    server.apply({**web, "type": "service", "port": 8000, "auth": False})
+    # The server logs in to the container for it.
+    url = "http://127.0.0.1:3000/proxy/services/main/web/index.html"
+
+    def served() -> bool:
+        return server.machine.run("curl", "-sf", url, check=False).stdout == "from a service\n"
+
+    wait_until(served, "the service's page", 90, pause=1)
+    server.cli("stop", "-y", "web")
+    assert server.wait_end("web")["termination_reason"] == "terminated_by_user"
+
+
+@pytest.mark.long
+def test_a_development_environment_is_logged_in_to(server, image):
+    machine = server.machine
+    settings = {"image": image, "user": "root", "shell": "sh", "resources": {**ANY, "cpu": 1}}
+    server.apply({"type": "dev-environment", "name": "desk", "ide": "vscode", "env": {"GREETING": "hello"}, **settings})
+    server.wait_for("desk", "running")
+    attach = ["env", "--chdir=/root/project", server.binaries / "dstack", "attach", "desk"]
+    with machine.start(*attach, log=machine.folder / "desk.log", environment={"HOME": "/root", "COLUMNS": "200"}) as attached:
+
+        def logged_in() -> bool:
+            assert attached.process.poll() is None, attached.log()
+            login = machine.run("ssh", "desk", "echo $GREETING from $DSTACK_RUN_NAME", check=False, environment={"HOME": "/root"})
+            return login.stdout == "hello from desk\n"
+
+        wait_until(logged_in, "a login", 60, pause=0.5)
+    server.cli("stop", "-y", "desk")
+    assert server.wait_end("desk")["termination_reason"] == "terminated_by_user"
 
 
 @pytest.mark.long

@@ -82,10 +82,11 @@ def answers(address) -> bool:
 
 
 class Forwarding:
-    """A client that does nothing but forward; ready when entered."""
+    """A client that does nothing but forward; ready when entered: a client asks for its forwards before its command."""
 
     def __init__(self, ssh, *flags: str):
-        self.process = ssh.start("-N", "-o", "PermitLocalCommand=yes", "-o", "LocalCommand=echo ready", *flags, "127.0.0.1", stdout=subprocess.PIPE)
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = ssh.start(*flags, "127.0.0.1", "echo ready; exec cat", **pipes)
 
     def __enter__(self):
         assert self.process.stdout.readline() == "ready\n"
@@ -94,6 +95,7 @@ class Forwarding:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+        self.process.stdin.close()
         self.process.stdout.close()
 
 

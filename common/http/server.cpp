@@ -57,7 +57,8 @@ std::string lower(std::string text) {
 
 bool is_json(const Request& request) {
   const auto type = request.header("content-type");
-  if (!type) return true;
+  // Empty is what some clients send for none.
+  if (!type || type->empty()) return true;
   std::string media = lower(type->substr(0, type->find(';')));
   while (!media.empty() && media.back() == ' ') media.pop_back();
   return media == "application/json";

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <format>
 #include <memory>
 #include <set>
 
@@ -41,13 +42,24 @@ bool may_have_keys(const User& user) {
   return ::stat((user.home + "/.ssh/authorized_keys").c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
+// A kernel shows the first 15 bytes of a program's name, and a release's has its platform behind "dstack-shim".
+bool is_another_shim(const std::filesystem::path& process) {
+  // "12 (dstack-shim) S 1 …": the parent comes after the state.
+  const std::string status = os::try_read_file(process / "stat").value_or("");
+  const std::size_t name = status.find(" (dstack-shim");
+  const std::size_t name_end = status.rfind(") ");
+  if (name == std::string::npos || name_end == std::string::npos) return false;
+  // A process of our own asks DCGM, and has the name as well.
+  return !status.substr(name_end + 4).starts_with(std::format("{} ", ::getpid()));
+}
+
 bool another_shim_runs() {
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
     const std::string name = entry.path().filename().string();
     if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid()))
       continue;
-    if (os::try_read_file(entry.path() / "comm") == "dstack-shim\n") return true;
+    if (is_another_shim(entry.path())) return true;
   }
   return false;
 }

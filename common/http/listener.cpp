@@ -47,7 +47,8 @@ SocketAddress parse(const std::string& address, int port, int family) {
 int bound_port(int socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
-  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) throw os_error("read the port of a socket", "");
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0)
+    throw os_error("read the port of a socket", "");
   return ntohs(storage.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port
                                              : reinterpret_cast<sockaddr_in*>(&storage)->sin_port);
 }
@@ -92,7 +93,8 @@ void Listener::run(const std::function<void(os::UniqueFd)>& take) {
       os::UniqueFd connection(::accept4(waiting[i].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (connection) {
         const int on = 1;
-        // The end waits until the peer has the last byte: with a container its network goes, and what was still on its way.
+        // The end waits until the peer has the last byte: with a container its network goes, and what was still on its
+        // way.
         const linger farewell{.l_onoff = 1, .l_linger = 10};
         ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         ::setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &farewell, sizeof farewell);

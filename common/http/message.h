@@ -12,12 +12,12 @@ namespace dstack::http {
 // A request as a route sees it. Header names are looked up in any letter case.
 struct Request {
   std::string method;
-  std::string path;                                       // decoded, without the query
-  std::string route;                                      // the pattern that matched, "/api/tasks/{id}"
+  std::string path;   // decoded, without the query
+  std::string route;  // the pattern that matched, "/api/tasks/{id}"
   std::map<std::string, std::string, std::less<>> path_parameters;
-  std::map<std::string, std::string, std::less<>> query;  // the first value of each name, decoded
+  std::map<std::string, std::string, std::less<>> query;         // the first value of each name, decoded
   std::multimap<std::string, std::string, std::less<>> headers;  // names in lower case
-  std::string body;                                       // empty on upload routes
+  std::string body;                                              // empty on upload routes
   std::string peer_address;
   int peer_port = 0;
   std::string local_address;

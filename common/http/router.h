@@ -12,7 +12,7 @@ namespace dstack::http {
 class Router {
  public:
   struct Match {
-    std::size_t route = 0;                                      // what add() returned
+    std::size_t route = 0;  // what add() returned
     std::map<std::string, std::string, std::less<>> parameters;
   };
   enum class Miss { unknown_path, wrong_method };

@@ -4,11 +4,11 @@
 
 #include <httplib.h>
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <format>
 #include <mutex>
 #include <set>
-#include <spdlog/spdlog.h>
 #include <variant>
 
 #include "common/error.h"
@@ -48,10 +48,13 @@ int status_of(ErrorKind kind) {
   return 500;
 }
 
-Response error_response(int status, std::string_view message) { return Response::text(status, std::string(message) + "\n"); }
+Response error_response(int status, std::string_view message) {
+  return Response::text(status, std::string(message) + "\n");
+}
 
 std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return text;
 }
 
@@ -101,8 +104,8 @@ void convert(Response response, httplib::Response& target) {
   }
 }
 
-// Makes httplib hand a form's body over as it is: where it sees a form, it wants to take it apart itself. The request is
-// its own and no constant one, and ours has the header already.
+// Makes httplib hand a form's body over as it is: where it sees a form, it wants to take it apart itself. The request
+// is its own and no constant one, and ours has the header already.
 void keep_from_parsing_forms(const httplib::Request& source) {
   const_cast<httplib::Headers&>(source.headers).erase("Content-Type");
 }
@@ -214,7 +217,8 @@ class Server::Implementation : public httplib::Server {
     while (!closed && stream.wait_for_request(keep_alive_limit)) {
       stream.expect_request_within(request_limit);
       try {
-        if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr)) break;
+        if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr))
+          break;
       } catch (const std::exception& error) {
         spdlog::warn("A connection from {}:{} ended: {}", remote_address, remote_port, error.what());
         break;
@@ -231,7 +235,8 @@ class Server::Implementation : public httplib::Server {
       convert(*refusal, response);
       return HandlerResponse::Handled;
     }
-    const bool has_body = request.method == "POST" || request.method == "PUT" || request.method == "PATCH" || request.method == "DELETE";
+    const bool has_body =
+        request.method == "POST" || request.method == "PUT" || request.method == "PATCH" || request.method == "DELETE";
     if (has_body) return HandlerResponse::Unhandled;
     answer(request, response, nullptr);
     return HandlerResponse::Handled;
@@ -257,7 +262,8 @@ class Server::Implementation : public httplib::Server {
     convert(std::move(response), target);
   }
 
-  http::Response respond(const httplib::Request& source, http::Request& request, httplib::Response& target, const httplib::ContentReader* reader) {
+  http::Response respond(const httplib::Request& source, http::Request& request, httplib::Response& target,
+                         const httplib::ContentReader* reader) {
     if (guard) {
       if (auto refusal = guard(request)) return *std::move(refusal);
     }
@@ -342,9 +348,13 @@ void Server::websocket(std::string pattern, WebSocketHandler handler) {
   implementation_->add("GET", {.pattern = std::move(pattern), .handler = std::move(handler)});
 }
 
-void Server::guard(std::function<std::optional<Response>(const Request&)> check) { implementation_->guard = std::move(check); }
+void Server::guard(std::function<std::optional<Response>(const Request&)> check) {
+  implementation_->guard = std::move(check);
+}
 
-void Server::observe(std::function<void(const Request&, int)> observer) { implementation_->observer = std::move(observer); }
+void Server::observe(std::function<void(const Request&, int)> observer) {
+  implementation_->observer = std::move(observer);
+}
 
 int Server::bind(const std::string& address, int port) { return implementation_->listener.bind(address, port); }
 

@@ -55,8 +55,8 @@ class Server {
   // The same for endpoints whose body is JSON: a Content-Type that is present and not application/json is 415.
   void post_json(std::string pattern, Handler handler);
   void upload(std::string pattern, UploadHandler handler);
-  // A GET with an upgrade; without one it is 400. The handler takes the connection over, so that an open WebSocket holds
-  // no thread of this server; neither stop() nor close_connections() touches it any more.
+  // A GET with an upgrade; without one it is 400. The handler takes the connection over, so that an open WebSocket
+  // holds no thread of this server; neither stop() nor close_connections() touches it any more.
   void websocket(std::string pattern, WebSocketHandler handler);
 
   // Runs before every request, WebSockets and unknown paths too; an answer ends the request.

@@ -57,7 +57,8 @@ bool SocketStream::wait_for_request(std::chrono::milliseconds limit) {
   if (start_ < end_) return true;
   // An idle connection keeps no buffer: hundreds of them cost their threads' stacks and no more.
   buffer_ = {};
-  pollfd waiting[2] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = stopped_fd_, .events = POLLIN, .revents = 0}};
+  pollfd waiting[2] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+                       {.fd = stopped_fd_, .events = POLLIN, .revents = 0}};
   int ready = 0;
   do {
     ready = ::poll(waiting, 2, static_cast<int>(limit.count()));
@@ -81,7 +82,8 @@ std::chrono::milliseconds SocketStream::read_limit() const {
 }
 
 WebSocketConnection SocketStream::release() {
-  WebSocketConnection connection{.socket = std::move(socket_), .received = std::string(buffer_.data() + start_, end_ - start_)};
+  WebSocketConnection connection{.socket = std::move(socket_),
+                                 .received = std::string(buffer_.data() + start_, end_ - start_)};
   buffer_ = {};
   start_ = end_ = 0;
   return connection;
@@ -134,9 +136,13 @@ ssize_t SocketStream::write(const char* data, size_t size) {
   return static_cast<ssize_t>(size);
 }
 
-void SocketStream::get_remote_ip_and_port(std::string& ip, int& port) const { name_end(socket_.get(), ::getpeername, ip, port); }
+void SocketStream::get_remote_ip_and_port(std::string& ip, int& port) const {
+  name_end(socket_.get(), ::getpeername, ip, port);
+}
 
-void SocketStream::get_local_ip_and_port(std::string& ip, int& port) const { name_end(socket_.get(), ::getsockname, ip, port); }
+void SocketStream::get_local_ip_and_port(std::string& ip, int& port) const {
+  name_end(socket_.get(), ::getsockname, ip, port);
+}
 
 void SocketStream::set_read_timeout(time_t seconds, time_t) {
   const bool closing = seconds <= CPPHTTPLIB_WEBSOCKET_CLOSE_TIMEOUT_SECOND;

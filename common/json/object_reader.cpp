@@ -45,12 +45,14 @@ json parse_object(std::string_view text) {
   try {
     value = json::parse(text);
   } catch (const json::parse_error& error) {
-    throw Error(ErrorKind::invalid, std::format("malformed JSON at byte {}: {}", error.byte,
-                                                text.empty() ? "the body is empty" : "the body is not one JSON object"));
+    throw Error(ErrorKind::invalid,
+                std::format("malformed JSON at byte {}: {}", error.byte,
+                            text.empty() ? "the body is empty" : "the body is not one JSON object"));
   } catch (const json::exception&) {
     throw Error(ErrorKind::invalid, "a number in the JSON is out of range");
   }
-  if (!value.is_object()) throw Error(ErrorKind::invalid, std::format("expected a JSON object, got {}", value.type_name()));
+  if (!value.is_object())
+    throw Error(ErrorKind::invalid, std::format("expected a JSON object, got {}", value.type_name()));
   return value;
 }
 
@@ -135,7 +137,8 @@ std::map<std::string, std::string> ObjectReader::string_map(std::string_view nam
   const json* value = find(name);
   if (value == nullptr) return result;
   if (!value->is_object()) throw wrong_type(path_of(name), "an object", *value);
-  for (const auto& [key, item] : value->items()) result[key] = as_string(item, std::format("{}.{}", path_of(name), key));
+  for (const auto& [key, item] : value->items())
+    result[key] = as_string(item, std::format("{}.{}", path_of(name), key));
   return result;
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <spdlog/spdlog.h>
 #include <filesystem>
 #include <optional>
-#include <spdlog/spdlog.h>
 #include <string_view>
 
 namespace dstack::log {

@@ -14,7 +14,8 @@ UniqueFd block_and_watch(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : signals) sigaddset(&set, number);
-  if (const int code = ::pthread_sigmask(SIG_BLOCK, &set, nullptr); code != 0) throw os_error("block signals", "", code);
+  if (const int code = ::pthread_sigmask(SIG_BLOCK, &set, nullptr); code != 0)
+    throw os_error("block signals", "", code);
   UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw os_error("watch signals", "");
   return fd;

@@ -98,7 +98,8 @@ std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClien
   for (TaskState& state : states) {
     known.insert(state.config.id);
     const auto found = containers.find(state.config.id);
-    if (resume(state, found == containers.end() ? nullptr : found->second, engine)) store.save(state, TaskStore::Flush::now);
+    if (resume(state, found == containers.end() ? nullptr : found->second, engine))
+      store.save(state, TaskStore::Flush::now);
   }
   for (const auto& [id, container] : containers) {
     if (known.contains(id)) continue;

@@ -126,7 +126,8 @@ std::size_t FakeClock::deadlines() const {
 
 bool FakeClock::deadline_before(os::SteadyTime moment) const {
   return (!waiters_.empty() && *waiters_.begin() <= moment) ||
-         std::ranges::any_of(timers_, [&](const FakeTimer* timer) { return timer->deadline() && *timer->deadline() <= moment; });
+         std::ranges::any_of(timers_,
+                             [&](const FakeTimer* timer) { return timer->deadline() && *timer->deadline() <= moment; });
 }
 
 void FakeClock::await_waiters(std::size_t count) {

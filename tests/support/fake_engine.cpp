@@ -159,9 +159,8 @@ void FakeEngine::revive() {
   const std::scoped_lock lock(mutex_);
   stopped_.reset(::eventfd(0, EFD_CLOEXEC));
   alive_ = true;
-  acceptor_ = std::thread([this, socket = std::move(listener), stopped = stopped_.get()] {
-    accept_loop(socket.get(), stopped);
-  });
+  acceptor_ = std::thread(
+      [this, socket = std::move(listener), stopped = stopped_.get()] { accept_loop(socket.get(), stopped); });
 }
 
 void FakeEngine::die() {
@@ -307,7 +306,8 @@ void FakeEngine::usual(const Request& request, Reply& reply) {
   }
   if (line == "GET /info") {
     return reply.answer(
-        200, json{{"DockerRootDir", folder_.path().string()}, {"ServerVersion", "25.0.0"}, {"CgroupVersion", "2"}}.dump());
+        200,
+        json{{"DockerRootDir", folder_.path().string()}, {"ServerVersion", "25.0.0"}, {"CgroupVersion", "2"}}.dump());
   }
   if (line == "GET /events") return stream_events(request, reply);
   if (line == "POST /containers/create") return create(request, reply);
@@ -344,7 +344,8 @@ void FakeEngine::usual(const Request& request, Reply& reply) {
   if (request.path.starts_with("/containers/")) {
     const std::string rest = request.path.substr(12);
     const std::size_t slash = rest.find('/');
-    return usual_container(request, rest.substr(0, slash), slash == std::string::npos ? "" : rest.substr(slash + 1), reply);
+    return usual_container(request, rest.substr(0, slash), slash == std::string::npos ? "" : rest.substr(slash + 1),
+                           reply);
   }
   reply.error(404, "page not found");
 }
@@ -518,7 +519,8 @@ void FakeEngine::remove_container(const std::string& id_or_name) {
 
 void FakeEngine::lose_container(const std::string& id_or_name) {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(containers_, [&](const Container& known) { return known.id == id_or_name || known.name == id_or_name; });
+  std::erase_if(containers_,
+                [&](const Container& known) { return known.id == id_or_name || known.name == id_or_name; });
 }
 
 std::optional<FakeEngine::Container> FakeEngine::container(const std::string& id_or_name) const {

@@ -98,8 +98,8 @@ class FakeEngine {
   // What happens to a container by itself, with its event.
   void end_container(const std::string& id_or_name, int exit_code, bool out_of_memory = false);
   void set_output(const std::string& id_or_name, std::string output);
-  // What becomes of a container with this body as soon as it is started; nothing: it runs on. For programs that do their
-  // work and end.
+  // What becomes of a container with this body as soon as it is started; nothing: it runs on. For programs that do
+  // their work and end.
   struct Outcome {
     int exit_code = 0;
     std::string output;

@@ -17,7 +17,7 @@ using Catch::Matchers::MessageMatches;
 namespace {
 
 mode_t mode_of(const std::filesystem::path& path) {
-  struct stat information {};
+  struct stat information{};
   REQUIRE(::stat(path.c_str(), &information) == 0);
   return information.st_mode & 07777;
 }

@@ -22,7 +22,8 @@ namespace {
 // A server on a free port of the loopback interface for the length of a test.
 class Running {
  public:
-  explicit Running(http::Server& server) : server_(server), port_(server.bind("127.0.0.1", 0)), thread_([this] { server_.run(); }) {}
+  explicit Running(http::Server& server)
+      : server_(server), port_(server.bind("127.0.0.1", 0)), thread_([this] { server_.run(); }) {}
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() {
@@ -46,8 +47,8 @@ class Running {
 std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }
 
 std::string post(const std::string& path, const std::string& body, const std::string& type = "application/json") {
-  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body;
+  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + type +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 void add_echo(http::Server& server) {
@@ -154,9 +155,9 @@ TEST_CASE("garbage is 400 or an end, and the server lives on") {
   http::Server server;
   add_echo(server);
   const Running running(server);
-  for (const std::string& garbage : {std::string("\r\n\r\n"), std::string(100, '\0') + "\r\n\r\n",
-                                    std::string("POST /echo/1 HTTP/1.1\r\nContent-Length: -5\r\n\r\n"),
-                                    std::string("GET / HTTP/9.9\r\n\r\n")}) {
+  for (const std::string& garbage :
+       {std::string("\r\n\r\n"), std::string(100, '\0') + "\r\n\r\n",
+        std::string("POST /echo/1 HTTP/1.1\r\nContent-Length: -5\r\n\r\n"), std::string("GET / HTTP/9.9\r\n\r\n")}) {
     RawConnection connection(running.port());
     connection.send(garbage);
     connection.end_of_input();

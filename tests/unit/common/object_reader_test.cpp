@@ -49,7 +49,8 @@ TEST_CASE("a wrong type names the field by its path") {
 }
 
 TEST_CASE("whole numbers are kept exactly and out-of-range ones refused") {
-  const Json object = Json::parse(R"({"big": 9223372036854775807, "over": 9223372036854775808, "float": 10.0, "half": 1.5})");
+  const Json object =
+      Json::parse(R"({"big": 9223372036854775807, "over": 9223372036854775808, "float": 10.0, "half": 1.5})");
   const ObjectReader reader(object);
   CHECK(reader.integer("big") == INT64_MAX);
   CHECK(reader.integer("float") == 10);

@@ -35,7 +35,8 @@ struct Place {
     REQUIRE(os::run_command(tar).succeeded());
   }
   void put(const fs::path& path, const std::vector<fs::path>& kept = {}) const {
-    files::place_archive(folder / "tar", {path.parent_path(), path.filename()}, kept, std::nullopt, [] { return false; });
+    files::place_archive(folder / "tar", {path.parent_path(), path.filename()}, kept, std::nullopt,
+                         [] { return false; });
   }
   Contents home() const { return test::tree_of(folder / "home"); }
 

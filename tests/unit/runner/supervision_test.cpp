@@ -24,9 +24,9 @@ using Cause = Ended::Cause;
 // reaps.
 class Supervised {
  public:
-  Supervised(const std::string& script, os::Clock& clock,
-             std::optional<std::chrono::seconds> max_duration = std::nullopt,
-             std::function<std::vector<ProcessEntry>()> find = [] { return find_descendants(::getpid(), {}); }) {
+  Supervised(
+      const std::string& script, os::Clock& clock, std::optional<std::chrono::seconds> max_duration = std::nullopt,
+      std::function<std::vector<ProcessEntry>()> find = [] { return find_descendants(::getpid(), {}); }) {
     adopt_orphans();
     thread_ = std::thread([this, script, &clock, max_duration, find] {
       test::RunningJob job(script);

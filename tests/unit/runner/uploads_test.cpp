@@ -63,8 +63,8 @@ TEST_CASE("code without a byte is no code, whatever was uploaded before") {
 TEST_CASE("an id that is no plain name is refused") {
   const test::TemporaryDirectory folder;
   Uploads uploads(folder / "uploads");
-  const std::string id =
-      GENERATE(as<std::string>{}, "", ".", "..", "../x", "/etc/passwd", "a/b", std::string("a\0b", 3), std::string(256, 'a'));
+  const std::string id = GENERATE(as<std::string>{}, "", ".", "..", "../x", "/etc/passwd", "a/b",
+                                  std::string("a\0b", 3), std::string(256, 'a'));
   CHECK_THROWS_AS(uploads.receive_archive(id), Error);
   CHECK_FALSE(std::filesystem::exists(folder / "uploads"));
 }

@@ -77,6 +77,27 @@ class Authority:
         self.server.write_bytes(signed.read_bytes() + (folder / "server.key").read_bytes())
 
 
+class TlsServer(ThreadingHTTPServer):
+    """Every connection has its handshake on its own thread, so that none holds the others up."""
+
+    daemon_threads = True
+    request_queue_size = 100
+
+    def __init__(self, handler, context: ssl.SSLContext):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.context = context
+        # A connection that is gone before it is accepted would block the only thread that accepts.
+        self.socket.settimeout(1)
+
+    def finish_request(self, request, client_address):
+        request.settimeout(60)
+        with self.context.wrap_socket(request, server_side=True) as connection:
+            super().finish_request(connection, client_address)
+
+    def handle_error(self, request, client_address):
+        """A client that does not trust the certificate goes away; its test knows."""
+
+
 class GitHttps:
     """https://127.0.0.1:port/name for each repository below a folder; with a token, only who knows it gets in."""
 
@@ -134,11 +155,9 @@ class GitHttps:
             do_GET = do_POST = respond
 
         self.logins: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.server)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.server = TlsServer(Handler, context)
         self.port = self.server.server_port
         self.url = f"https://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

@@ -60,11 +60,11 @@ class Machine:
         return int(children[0]) if children else None
 
     def inside(self, *arguments) -> list[str]:
-        entered = ["nsenter", "-t", str(self._init()), "--mount", "--net", "--pid", "--uts", "--ipc"]
+        entered = ["nsenter", "-t", str(self._init()), "--mount", "--root", "--net", "--pid", "--uts", "--ipc"]
         if self.systemd:
             entered.append("--cgroup")
         # What runs inside is a child of nsenter, and ends with it.
-        return [*entered, "setpriv", "--pdeathsig", "KILL", "--", *map(str, arguments)]
+        return [*entered, "setpriv", "--pdeathsig", "KILL", "--", "env", "--chdir=/", *map(str, arguments)]
 
     def run(self, *arguments, check: bool = True, environment: dict[str, str] | None = None, **more) -> subprocess.CompletedProcess:
         done = subprocess.run(

@@ -116,12 +116,9 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 std::vector<std::string> environment_of(const Command& command) {
+  if (command.environment) return *command.environment;
   std::vector<std::string> result;
-  if (command.environment) {
-    result = *command.environment;
-  } else {
-    for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
-  }
+  for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
   std::erase_if(result, [](const std::string& entry) { return entry.starts_with("LC_ALL="); });
   result.emplace_back("LC_ALL=C");
   return result;

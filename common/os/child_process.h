@@ -16,7 +16,7 @@ namespace dstack::os {
 
 struct Command {
   std::vector<std::string> arguments;  // [0] is found through PATH
-  // NAME=value; absent: the own environment. LC_ALL=C is put on top, so that tools answer untranslated.
+  // NAME=value, and nothing else; absent: the own environment with LC_ALL=C, so that tools answer untranslated.
   std::optional<std::vector<std::string>> environment;
   std::string input;                                // written to its standard input; needs ignore_broken_pipes()
   std::chrono::milliseconds limit{10000};           // then it and its process group are killed

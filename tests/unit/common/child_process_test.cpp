@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include <catch2/catch_test_macros.hpp>
 #include <thread>
@@ -97,9 +98,20 @@ TEST_CASE("a program that does not exist is an error that names it") {
   }
 }
 
-TEST_CASE("a command's environment is what it is given, and tools answer untranslated") {
+TEST_CASE("a command's environment is what it is given, and nothing else") {
   os::Command command{.arguments = {"/usr/bin/env"}, .environment = std::vector<std::string>{"A=1", "LC_ALL=de_DE"}};
-  CHECK(os::run_command(command).output == "A=1\nLC_ALL=C\n");
+  CHECK(os::run_command(command).output == "A=1\nLC_ALL=de_DE\n");
+  command.environment = std::vector<std::string>{};
+  CHECK(os::run_command(command).output.empty());
+}
+
+TEST_CASE("a command without an environment of its own has this one's, with answers untranslated") {
+  ::setenv("LC_ALL", "de_DE", 1);
+  const std::string output = os::run_command({.arguments = {"/usr/bin/env"}}).output;
+  ::unsetenv("LC_ALL");
+  CHECK(output.contains("PATH="));
+  CHECK(output.contains("LC_ALL=C\n"));
+  CHECK(!output.contains("LC_ALL=de_DE"));
 }
 
 TEST_CASE("a background process that keeps the output open does not delay the end") {

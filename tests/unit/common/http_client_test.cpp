@@ -16,6 +16,7 @@
 #include "common/http/server.h"
 #include "common/os/unique_fd.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/running_server.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -24,25 +25,9 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-// A server on a free port for the length of a test; set its routes up before.
-class Running {
- public:
-  explicit Running(http::Server& server)
-      : server_(server), port_(server.bind("127.0.0.1", 0)), thread_([this] { server_.run(); }) {}
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    server_.stop();
-    server_.close_connections();
-    thread_.join();
-  }
-
-  http::Endpoint endpoint() const { return {.base_url = "http://127.0.0.1:" + std::to_string(port_)}; }
-
- private:
-  http::Server& server_;
-  int port_;
-  std::thread thread_;
+struct Running : test::RunningServer {
+  using RunningServer::RunningServer;
+  http::Endpoint endpoint() const { return {.base_url = "http://127.0.0.1:" + std::to_string(port())}; }
 };
 
 // Accepts connections on a Unix socket and says `answer` to each, whatever it is asked; then holds it open, or closes

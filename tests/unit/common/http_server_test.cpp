@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/json/object_reader.h"
 #include "tests/support/raw_http.h"
+#include "tests/support/running_server.h"
 
 using namespace dstack;
 using test::body_of;
@@ -19,29 +20,13 @@ using test::status_of;
 
 namespace {
 
-// A server on a free port of the loopback interface for the length of a test.
-class Running {
- public:
-  explicit Running(http::Server& server)
-      : server_(server), port_(server.bind("127.0.0.1", 0)), thread_([this] { server_.run(); }) {}
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    server_.stop();
-    thread_.join();
-  }
-
-  int port() const { return port_; }
+struct Running : test::RunningServer {
+  using RunningServer::RunningServer;
   std::string ask(const std::string& request) const {
-    RawConnection connection(port_);
+    RawConnection connection(port());
     connection.send(request);
     return connection.read_answer();
   }
-
- private:
-  http::Server& server_;
-  int port_;
-  std::thread thread_;
 };
 
 std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }

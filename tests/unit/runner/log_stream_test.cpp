@@ -3,10 +3,12 @@
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "runner/logs/job_log.h"
 #include "tests/support/raw_http.h"
+#include "tests/support/running_server.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -19,20 +21,13 @@ const runner::JobState done{.state = "done", .exit_status = 0};
 // Logs, their stream and a server on a free port.
 class Served {
  public:
-  Served() : port_(server_.bind("127.0.0.1", 0)) {
+  Served() {
     stream_.add_route(server_);
-    thread_ = std::thread([this] { server_.run(); });
-  }
-  Served(const Served&) = delete;
-  Served& operator=(const Served&) = delete;
-  ~Served() {
-    server_.stop();
-    server_.close_connections();
-    thread_.join();
+    running_.emplace(server_);
   }
 
   std::unique_ptr<RawConnection> connect(const std::string& query = "") const {
-    auto connection = std::make_unique<RawConnection>(port_);
+    auto connection = std::make_unique<RawConnection>(running_->port());
     connection->send("GET /logs_ws" + query +
                      " HTTP/1.1\r\nHost: x\r\nOrigin: http://elsewhere\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
@@ -46,8 +41,7 @@ class Served {
   runner::Logs logs_{folder_.path()};
   runner::LogStream stream_{logs_};
   http::Server server_;
-  int port_;
-  std::thread thread_;
+  std::optional<test::RunningServer> running_;
 };
 
 struct Frames {

@@ -14,6 +14,7 @@
 #include "shim/host/host_info.h"
 #include "shim/host/startup_memory.h"
 #include "shim/liveness.h"
+#include "shim/metrics/registry.h"
 #include "shim/options.h"
 #include "shim/settings.h"
 #include "shim/shutdown.h"
@@ -25,6 +26,7 @@ using namespace dstack::shim;
 namespace {
 
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
+  os::Clock& clock = os::system_clock();
   http::Server server;
   Shutdown shutdown(server, signals);
   os::ServiceNotifier service_manager;
@@ -36,17 +38,20 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   service_manager.status("Looking for Docker and GPUs");
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
-  docker::ImagePuller puller(engine);
+  metrics::Registry metrics;
+  docker::ImagePuller puller(engine, clock, {},
+                             [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); });
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
-  task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options));
+  task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options), clock,
+                          [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); });
   service_manager.status("Restoring tasks");
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
   api::LegacyApi legacy(tasks);
-  api::add_routes(server, {tasks, legacy, components, gpus.inventory(), monitoring,
+  api::add_routes(server, {tasks, legacy, components, gpus, monitoring, metrics,
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);

@@ -264,17 +264,18 @@ class Server::Implementation : public httplib::Server {
 
   http::Response respond(const httplib::Request& source, http::Request& request, httplib::Response& target,
                          const httplib::ContentReader* reader) {
+    Router::Result found = router_.find(request.method, request.path);
+    // For whoever counts refusals by route.
+    if (found.match) request.route = routes_[found.match->route].pattern;
     if (guard) {
       if (auto refusal = guard(request)) return *std::move(refusal);
     }
-    Router::Result found = router_.find(request.method, request.path);
     if (!found.match) {
       if (found.miss == Router::Miss::unknown_path) return error_response(404, "404 page not found");
       target.set_header("Allow", found.allowed);
       return error_response(405, "Method Not Allowed");
     }
     const Route& route = routes_[found.match->route];
-    request.route = route.pattern;
     request.path_parameters = std::move(found.match->parameters);
     if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {
       return error_response(400, "Bad Request: this is a WebSocket, a request for it asks for an upgrade");

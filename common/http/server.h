@@ -61,7 +61,8 @@ class Server {
 
   // Runs before every request, WebSockets and unknown paths too; an answer ends the request.
   void guard(std::function<std::optional<Response>(const Request&)> check);
-  // Hears of every answered request; the route is the pattern, "" for an unknown path.
+  // Hears of every answered request, before the answer is sent; the route is the pattern, "" for an unknown path or a
+  // wrong method.
   void observe(std::function<void(const Request&, int status)> observer);
 
   // Binds before run(), so that a taken port is an Error at once ("listen on 127.0.0.1:10998: Address already in

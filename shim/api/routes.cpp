@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "common/error.h"
 #include "common/version.h"
 #include "shim/api/instance_routes.h"
+#include "shim/api/metrics_route.h"
 #include "shim/api/schemas.h"
 
 namespace dstack::shim::api {
@@ -61,9 +61,8 @@ void add_routes(http::Server& server, Parts parts) {
     shut_down(read_force(request.body));
     return Response::empty();
   });
-  add_instance_routes(server, parts.tasks, parts.gpus, parts.dcgm);
-  server.get("/metrics",
-             [](const Request&) -> Response { throw Error(ErrorKind::not_implemented, "not implemented yet"); });
+  add_instance_routes(server, parts.tasks, parts.gpus.inventory(), parts.dcgm);
+  add_metrics_route(server, parts.metrics, parts.tasks, parts.gpus);
   add_component_routes(server, parts.components);
   add_task_routes(server, parts.tasks);
   parts.legacy.add_routes(server);

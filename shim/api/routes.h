@@ -6,7 +6,8 @@
 #include "shim/api/legacy.h"
 #include "shim/component/components.h"
 #include "shim/dcgm/services.h"
-#include "shim/gpu/inventory.h"
+#include "shim/gpu/host_gpus.h"
+#include "shim/metrics/registry.h"
 #include "shim/task/task_manager.h"
 
 namespace dstack::shim::api {
@@ -15,8 +16,9 @@ struct Parts {
   task::TaskManager& tasks;
   LegacyApi& legacy;
   component::Components& components;
-  const gpu::Inventory& gpus;
+  const gpu::HostGpus& gpus;
   const dcgm::Services& dcgm;
+  metrics::Registry& metrics;
   // Asks the process to leave; with `force` it does not wait for requests in flight. Returns at once.
   std::function<void(bool force)> shut_down;
 };

@@ -40,6 +40,11 @@ constexpr std::array<std::string_view, 16> kRefusals{"unauthorized",
 constexpr std::array<std::string_view, 5> kAbsences{"manifest unknown", "name unknown", "not found", "does not exist",
                                                     "repository name not known"};
 
+// Those of the refusals that other credentials may change.
+constexpr std::array<std::string_view, 6> kNoEntry{
+    "unauthorized", "authentication required",       "no basic auth credentials", "denied",
+    "forbidden",    "incorrect username or password"};
+
 bool contains_any(std::string_view text, const auto& words) {
   return std::ranges::any_of(words, [text](std::string_view word) { return text.contains(word); });
 }
@@ -50,6 +55,14 @@ ErrorKind kind_of(std::string_view message) {
   if (contains_any(message, kAbsences)) return ErrorKind::not_found;
   if (contains_any(message, kRefusals)) return ErrorKind::invalid;
   return ErrorKind::unavailable;
+}
+
+PullFailure class_of(ErrorKind kind, std::string_view message) {
+  if (message.contains("no space left")) return PullFailure::no_space;
+  if (kind == ErrorKind::not_found) return PullFailure::not_found;
+  if (kind == ErrorKind::unavailable || kind == ErrorKind::timed_out) return PullFailure::unavailable;
+  if (contains_any(message, kNoEntry)) return PullFailure::refused;
+  return PullFailure::other;
 }
 
 bool may_pass(ErrorKind kind) { return kind == ErrorKind::unavailable || kind == ErrorKind::timed_out; }
@@ -94,6 +107,18 @@ void copy_log(const os::UniqueFd& from, os::UniqueFd& to) {
 
 }  // namespace
 
+std::string_view name_of(PullFailure failure) {
+  switch (failure) {
+    case PullFailure::not_found: return "not_found";
+    case PullFailure::refused: return "refused";
+    case PullFailure::no_space: return "no_space";
+    case PullFailure::stalled: return "stalled";
+    case PullFailure::unavailable: return "unavailable";
+    case PullFailure::other: break;
+  }
+  return "other";
+}
+
 // One pull and those who wait for it. The thread is joined by the last of them.
 //
 // Two locks, so that a waiter's on_progress may take the lock under which someone else cancels that very waiter:
@@ -112,7 +137,11 @@ class ImagePuller::Pull {
   };
 
   Pull(ImagePuller& puller, const PullRequest& request)
-      : puller_(puller), image_(request.image), credentials_(request.credentials), last_move_(puller.clock_.now()) {}
+      : puller_(puller),
+        began_(puller.clock_.now()),
+        image_(request.image),
+        credentials_(request.credentials),
+        last_move_(began_) {}
 
   bool serves(const PullRequest& request) const {
     return image_ == request.image && credentials_ == request.credentials;
@@ -195,7 +224,7 @@ class ImagePuller::Pull {
                    pause.count());
       if (!rest(pause, stop)) break;
     }
-    finish(failure);
+    finish(failure, stop);
   }
 
   void try_once(int attempt, const std::stop_token& stop) {
@@ -272,13 +301,14 @@ class ImagePuller::Pull {
                                       [&stop] { return stop.stop_requested(); });
   }
 
-  void finish(const std::optional<Failure>& failure) {
+  void finish(const std::optional<Failure>& failure, const std::stop_token& stop) {
     std::optional<PullProgress> progress;
     {
       const std::scoped_lock lock(audience_);
       progress = stream_.progress();
       if (!progress) progress = reached_;
     }
+    report(failure, stop);
     const std::scoped_lock lock(state_);
     if (failure && stalled_) {
       const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(puller_.limits_.stall);
@@ -291,7 +321,22 @@ class ImagePuller::Pull {
     changed_.notify_all();
   }
 
+  void report(const std::optional<Failure>& failure, const std::stop_token& stop) {
+    if (!puller_.on_end_) return;
+    bool stalled = false;
+    {
+      const std::scoped_lock lock(state_);
+      stalled = stalled_;
+    }
+    // Cancelled by those who waited.
+    if (failure && !stalled && stop.stop_requested()) return;
+    PullOutcome outcome{.took = puller_.clock_.now() - began_};
+    if (failure) outcome.failure = stalled ? PullFailure::stalled : class_of(failure->kind, failure->message);
+    puller_.on_end_(outcome);
+  }
+
   ImagePuller& puller_;
+  const os::SteadyTime began_;
   const ImageReference image_;
   const Credentials credentials_;
 
@@ -311,8 +356,9 @@ class ImagePuller::Pull {
   std::jthread thread_;  // last: it is joined before the rest goes
 };
 
-ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limits)
-    : engine_(engine), clock_(clock), limits_(limits) {}
+ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limits,
+                         std::function<void(const PullOutcome&)> on_end)
+    : engine_(engine), clock_(clock), limits_(limits), on_end_(std::move(on_end)) {}
 
 ImagePuller::~ImagePuller() = default;
 

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
+#include <string_view>
 
 #include "common/os/clock.h"
 #include "shim/docker/engine_client.h"
@@ -32,11 +35,32 @@ struct PullLimits {
   std::chrono::milliseconds stall = std::chrono::minutes{20};
 };
 
+// Why a pull failed for good, in classes that a person does different things about.
+enum class PullFailure {
+  not_found,    // the registry knows no such image
+  refused,      // the registry refuses the credentials, or to say whether there is such an image
+  no_space,     // the disk is full
+  stalled,      // nothing moved for too long
+  unavailable,  // the registry or the engine does not answer, or not as it should
+  other,
+};
+inline constexpr std::array all_pull_failures{PullFailure::not_found, PullFailure::refused,     PullFailure::no_space,
+                                              PullFailure::stalled,   PullFailure::unavailable, PullFailure::other};
+std::string_view name_of(PullFailure failure);
+
+struct PullOutcome {
+  std::chrono::nanoseconds took{0};  // with all attempts
+  std::optional<PullFailure> failure;
+};
+
 // Makes images present. One pull serves all who wait for the same image with the same credentials at the same time; it
 // runs on a thread of its own and is cancelled when the last of them has gone.
 class ImagePuller {
  public:
-  ImagePuller(EngineClient& engine, os::Clock& clock = os::system_clock(), PullLimits limits = {});
+  // `on_end` hears of every pull that succeeded or failed, once for all who waited and before they know; not of one
+  // that was cancelled. It is called on the pull's thread.
+  ImagePuller(EngineClient& engine, os::Clock& clock = os::system_clock(), PullLimits limits = {},
+              std::function<void(const PullOutcome&)> on_end = {});
   ImagePuller(const ImagePuller&) = delete;
   ImagePuller& operator=(const ImagePuller&) = delete;
   // Everyone must have returned from ensure().
@@ -57,6 +81,7 @@ class ImagePuller {
   EngineClient& engine_;
   os::Clock& clock_;
   const PullLimits limits_;
+  const std::function<void(const PullOutcome&)> on_end_;
   std::mutex mutex_;
   std::list<std::weak_ptr<Pull>> pulls_;
 };

@@ -264,7 +264,10 @@ void LiveTask::remove_all() {
 }
 
 void LiveTask::publish(const TaskState& state) {
-  tools_.store.save(state, must_be_flushed(copy_state(), state) ? TaskStore::Flush::now : TaskStore::Flush::later);
+  const TaskState before = copy_state();
+  tools_.store.save(state, must_be_flushed(before, state) ? TaskStore::Flush::now : TaskStore::Flush::later);
+  if (state.status == TaskStatus::running && before.status != TaskStatus::running && tools_.on_running)
+    tools_.on_running(tools_.clock.now() - began_);
   const std::scoped_lock lock(mutex_);
   state_ = state;
   changed_.notify_all();

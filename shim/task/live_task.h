@@ -27,6 +27,7 @@ struct TaskTools {
   docker::ContainerWatcher& watcher;
   WorkerThreads& threads;
   os::Clock& clock;
+  const std::function<void(std::chrono::nanoseconds)>& on_running;  // empty: nobody wants to know
 };
 
 // One task while the shim runs. Whoever wants something of it (an API thread, the watcher) writes the wish down and
@@ -37,7 +38,7 @@ struct TaskTools {
 class LiveTask : public std::enable_shared_from_this<LiveTask> {
  public:
   LiveTask(TaskState state, TaskTools tools, std::function<void(const std::string& id)> on_removed)
-      : tools_(tools), on_removed_(std::move(on_removed)), state_(std::move(state)) {}
+      : tools_(tools), on_removed_(std::move(on_removed)), began_(tools.clock.now()), state_(std::move(state)) {}
 
   // Begins with a new task, or takes up one that was restored from its journal.
   void begin(Secret registry_password = {});
@@ -80,6 +81,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
 
   const TaskTools tools_;
   const std::function<void(const std::string&)> on_removed_;
+  const os::SteadyTime began_;
   std::stop_source exit_;  // abandon()
 
   mutable std::mutex mutex_;

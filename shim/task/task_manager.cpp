@@ -10,12 +10,14 @@
 
 namespace dstack::shim::task {
 
-TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock)
+TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock,
+                         std::function<void(std::chrono::nanoseconds)> on_running)
     : parts_(parts),
       store_(home),
       launcher_(parts, store_, std::move(settings)),
       finisher_(parts, store_),
       clock_(clock),
+      on_running_(std::move(on_running)),
       watcher_(parts.engine,
                {.ended = [this](const docker::ContainerEnd& end) { container_ended(end); },
                 .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); }},
@@ -106,7 +108,8 @@ std::shared_ptr<LiveTask> TaskManager::add(TaskState state) {
                         .finisher = finisher_,
                         .watcher = watcher_,
                         .threads = threads_,
-                        .clock = clock_};
+                        .clock = clock_,
+                        .on_running = on_running_};
   const auto forget = [this](const std::string& id) {
     const std::scoped_lock lock(mutex_);
     tasks_.erase(id);

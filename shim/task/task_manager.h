@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,8 +28,10 @@ struct TaskListItem {
 // All tasks of this shim. Members throw Error: not_found for an unknown id, and as LiveTask's. From any thread.
 class TaskManager {
  public:
+  // `on_running` hears of every task that has come to run, and how long that took since its submission; on the task's
+  // worker, before the API shows it.
   TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings,
-              os::Clock& clock = os::system_clock());
+              os::Clock& clock = os::system_clock(), std::function<void(std::chrono::nanoseconds)> on_running = {});
   TaskManager(const TaskManager&) = delete;
   TaskManager& operator=(const TaskManager&) = delete;
   // Tasks stay as they are, and so do their containers.
@@ -61,6 +64,7 @@ class TaskManager {
   const Launcher launcher_;
   const Finisher finisher_;
   os::Clock& clock_;
+  const std::function<void(std::chrono::nanoseconds)> on_running_;
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<LiveTask>> tasks_;

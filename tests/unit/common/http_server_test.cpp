@@ -309,3 +309,17 @@ TEST_CASE("the observer hears of every answer with its route") {
   }
   CHECK(heard == std::vector<std::pair<std::string, int>>{{"/echo/{id}", 200}, {"", 404}});
 }
+
+TEST_CASE("a refusal of the guard is heard of by its route, too") {
+  http::Server server;
+  add_echo(server);
+  server.guard([](const http::Request&) { return std::optional(http::Response::text(403, "no\n")); });
+  std::vector<std::pair<std::string, int>> heard;
+  server.observe([&](const http::Request& request, int status) { heard.emplace_back(request.route, status); });
+  {
+    const Running running(server);
+    running.ask(post("/echo/1", "{}"));
+    running.ask(get("/nothing"));
+  }
+  CHECK(heard == std::vector<std::pair<std::string, int>>{{"/echo/{id}", 403}, {"", 403}});
+}

@@ -3,6 +3,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <future>
 #include <latch>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <semaphore>
 #include <thread>
@@ -38,7 +39,12 @@ struct Fixture {
   FakeEngine engine;
   test::FakeClock clock;
   EngineClient client{engine_at_socket(engine.socket_path()), clock};
-  ImagePuller puller{client, clock};
+  std::mutex mutex;
+  std::vector<PullOutcome> ends;  // what the puller reported
+  ImagePuller puller{client, clock, {}, [this](const PullOutcome& outcome) {
+                       const std::scoped_lock lock(mutex);
+                       ends.push_back(outcome);
+                     }};
   test::TemporaryDirectory folder;
   std::stop_source stop;
 
@@ -130,15 +136,18 @@ TEST_CASE_METHOD(Fixture, "an error beside the word of completion does not count
 }
 
 TEST_CASE_METHOD(Fixture, "what the registry refuses for good is not tried again") {
-  const auto [status, message, kind] = GENERATE(table<int, std::string, ErrorKind>({
-      {404, "manifest for app:1 not found: manifest unknown", ErrorKind::not_found},
-      {404, "pull access denied for app, repository does not exist", ErrorKind::not_found},
-      {401, "unauthorized", ErrorKind::invalid},
-      {400, "invalid reference format", ErrorKind::invalid},
-      {500, "Get \"https://r/v2/\": unauthorized: authentication required", ErrorKind::invalid},
-      {500, "Head \"http://r/v2/app/manifests/1\": no basic auth credentials", ErrorKind::invalid},
-      {500, "no matching manifest for linux/amd64 in the manifest list entries", ErrorKind::invalid},
-      {500, "Get \"https://r/v2/\": x509: certificate signed by unknown authority", ErrorKind::invalid},
+  using enum ErrorKind;
+  using Class = PullFailure;
+  const auto [status, message, kind, reported] = GENERATE(table<int, std::string, ErrorKind, PullFailure>({
+      {404, "manifest for app:1 not found: manifest unknown", not_found, Class::not_found},
+      {404, "pull access denied for app, repository does not exist", not_found, Class::not_found},
+      {401, "unauthorized", invalid, Class::refused},
+      {400, "invalid reference format", invalid, Class::other},
+      {500, "Get \"https://r/v2/\": unauthorized: authentication required", invalid, Class::refused},
+      {500, "Head \"http://r/v2/app/manifests/1\": no basic auth credentials", invalid, Class::refused},
+      {500, "no matching manifest for linux/amd64 in the manifest list entries", invalid, Class::other},
+      {500, "Get \"https://r/v2/\": x509: certificate signed by unknown authority", invalid, Class::other},
+      {500, "write /var/lib/docker/tmp/x: no space left on device", invalid, Class::no_space},
   }));
   pulls_fail(status, message);
   const std::optional<Failure> error = failure(request());
@@ -146,6 +155,8 @@ TEST_CASE_METHOD(Fixture, "what the registry refuses for good is not tried again
   CHECK(error->kind == kind);
   CHECK(error->message == "pull app:1: " + message + " (nothing downloaded)");
   CHECK(engine.count(kPull) == 1);
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].failure == reported);
 }
 
 TEST_CASE_METHOD(Fixture, "a refusal in the stream is not tried again either, and says how far it got") {
@@ -172,6 +183,8 @@ TEST_CASE_METHOD(Fixture, "what may pass is tried three times more, after growin
   REQUIRE(error);
   CHECK_THAT(error->message, ContainsSubstring(message));
   CHECK(engine.count(kPull) == 4);
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].failure == PullFailure::unavailable);
 }
 
 TEST_CASE_METHOD(Fixture, "a second attempt that works is a success") {
@@ -253,6 +266,8 @@ TEST_CASE_METHOD(Fixture, "twenty minutes without progress end a pull") {
   CHECK(error->kind == ErrorKind::timed_out);
   CHECK(error->message == "pull app:1: no progress for 20 minutes (downloaded 5 of 10 bytes)");
   CHECK(engine.count(kPull) == 1);
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].failure == PullFailure::stalled);
 }
 
 TEST_CASE_METHOD(Fixture, "progress, however slow, keeps a pull alive") {
@@ -280,6 +295,9 @@ TEST_CASE_METHOD(Fixture, "progress, however slow, keeps a pull alive") {
   }
   next.release();
   CHECK_FALSE(result.get());
+  REQUIRE(ends.size() == 1);
+  CHECK_FALSE(ends[0].failure);
+  CHECK(ends[0].took == 57min);
 }
 
 TEST_CASE_METHOD(Fixture, "a stop ends a pull at once and the engine sees the connection close") {
@@ -296,6 +314,7 @@ TEST_CASE_METHOD(Fixture, "a stop ends a pull at once and the engine sees the co
   REQUIRE(error);
   CHECK(error->kind == ErrorKind::cancelled);
   closed.wait();
+  CHECK(ends.empty());
 }
 
 TEST_CASE_METHOD(Fixture, "a stop ends the pause between two attempts") {
@@ -354,6 +373,7 @@ TEST_CASE_METHOD(Fixture, "tasks that wait for the same image share one pull") {
   CHECK_FALSE(two.get());
   CHECK(seen == PullProgress{5, 0, 10, true});
   CHECK(engine.count(kPull) == 1);
+  CHECK(ends.size() == 1);
   CHECK(os::read_file(folder / "first.log") == kLayer + kDone);
   CHECK(os::read_file(folder / "second.log") == kLayer + kDone);
 }

@@ -40,6 +40,26 @@ TEST_CASE_METHOD(TaskFixture, "a task goes from submit to its removal, and leave
   CHECK(std::filesystem::is_empty(home / "tasks"));
 }
 
+TEST_CASE_METHOD(TaskFixture, "it is told how long a task took to start, once") {
+  Gate gate(engine, "POST /containers/create");
+  tasks().submit(config(), Secret());
+  gate.await();
+  CHECK(starts.empty());
+  clock.advance(7s);
+  gate.open();
+  await_status(TaskStatus::running);
+  CHECK(starts == std::vector<std::chrono::nanoseconds>{7s});
+  restart();
+  terminate();
+  CHECK(starts.size() == 1);
+}
+
+TEST_CASE_METHOD(TaskFixture, "a task that never ran has not started") {
+  engine.on("POST /containers/*", fail(500, "no"));
+  CHECK(run().status == TaskStatus::terminated);
+  CHECK(starts.empty());
+}
+
 TEST_CASE_METHOD(TaskFixture, "ports are an empty list in host mode") {
   task::TaskConfig wanted = config();
   wanted.network_mode = docker::NetworkMode::host;

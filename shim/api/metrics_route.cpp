@@ -1,0 +1,54 @@
+#include "shim/api/metrics_route.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/version.h"
+#include "shim/metrics/process.h"
+
+namespace dstack::shim::api {
+
+namespace {
+
+using http::Request;
+using http::Response;
+using metrics::Exposition;
+using task::TaskStatus;
+
+void write_tasks(Exposition& exposition, const task::TaskManager& tasks) {
+  constexpr std::array all{TaskStatus::pending,  TaskStatus::preparing, TaskStatus::pulling,
+                           TaskStatus::creating, TaskStatus::running,   TaskStatus::terminated};
+  const std::vector<task::TaskListItem> items = tasks.list(true);
+  exposition.begin("dstack_shim_tasks", "gauge", "Tasks that the shim knows, by status.");
+  for (const TaskStatus status : all) {
+    const auto count = std::ranges::count(items, status, &task::TaskListItem::status);
+    exposition.sample(static_cast<double>(count), {{"status", task::name_of(status)}});
+  }
+}
+
+void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
+  const auto [free, taken] = gpus.counts();
+  const std::string_view vendor = dstack::gpu::name_of(gpus.inventory().vendor);
+  exposition.begin("dstack_shim_gpus", "gauge", "GPUs of the host, by whether a task has them.");
+  exposition.sample(static_cast<double>(free), {{"vendor", vendor}, {"state", "free"}});
+  exposition.sample(static_cast<double>(taken), {{"vendor", vendor}, {"state", "taken"}});
+}
+
+}  // namespace
+
+void add_metrics_route(http::Server& server, metrics::Registry& registry, const task::TaskManager& tasks,
+                       const gpu::HostGpus& gpus) {
+  server.observe([&registry](const Request& request, int status) { registry.request_answered(request.route, status); });
+  server.get("/metrics", [&registry, &tasks, &gpus](const Request&) {
+    Exposition exposition;
+    exposition.begin("dstack_shim_build_info", "gauge", "Always 1; the label says which version runs.");
+    exposition.sample(1, {{"version", version()}});
+    write_tasks(exposition, tasks);
+    write_gpus(exposition, gpus);
+    registry.write(exposition);
+    metrics::write_process(exposition);
+    return Response{.content_type = std::string(Exposition::content_type), .body = exposition.text()};
+  });
+}
+
+}  // namespace dstack::shim::api

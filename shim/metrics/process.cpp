@@ -1,0 +1,78 @@
+#include "shim/metrics/process.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iterator>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common/os/file.h"
+
+namespace dstack::shim::metrics {
+
+namespace {
+
+struct Status {
+  double cpu_seconds = 0;
+  double start_seconds = 0;  // after the machine's
+  double virtual_bytes = 0;
+  double resident_bytes = 0;
+};
+
+// Fields are numbered as in proc_pid_stat(5), from 1. The name in brackets may hold anything.
+std::optional<Status> parse_status(const std::string& stat) {
+  const std::size_t bracket = stat.rfind(')');
+  if (bracket == std::string::npos) return std::nullopt;
+  std::istringstream rest(stat.substr(bracket + 1));
+  const std::vector<std::string> words{std::istream_iterator<std::string>(rest), {}};
+  if (words.size() < 22) return std::nullopt;
+  const auto field = [&words](std::size_t number) { return std::strtod(words[number - 3].c_str(), nullptr); };
+  const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return Status{.cpu_seconds = (field(14) + field(15)) / ticks,
+                .start_seconds = field(22) / ticks,
+                .virtual_bytes = field(23),
+                .resident_bytes = field(24) * static_cast<double>(::sysconf(_SC_PAGESIZE))};
+}
+
+// When the machine started, in seconds since 1970.
+std::optional<double> boot_time(const std::filesystem::path& proc) {
+  const std::string text = os::try_read_file(proc / "stat").value_or("");
+  const std::size_t at = text.find("\nbtime ");
+  if (at == std::string::npos) return std::nullopt;
+  return std::strtod(text.c_str() + at + 7, nullptr);
+}
+
+std::optional<double> count_descriptors(const std::filesystem::path& proc) {
+  std::error_code failure;
+  const std::filesystem::directory_iterator entries(proc / "self/fd", failure);
+  if (failure) return std::nullopt;
+  // Less the one that lists them.
+  return static_cast<double>(std::distance(begin(entries), end(entries)) - 1);
+}
+
+}  // namespace
+
+void write_process(Exposition& exposition, const std::filesystem::path& proc) {
+  if (const auto status = parse_status(os::try_read_file(proc / "self/stat").value_or(""))) {
+    exposition.single("process_resident_memory_bytes", "gauge", "Resident memory.", status->resident_bytes);
+    exposition.single("process_virtual_memory_bytes", "gauge", "Virtual memory.", status->virtual_bytes);
+    exposition.single("process_cpu_seconds_total", "counter", "User and system CPU time.", status->cpu_seconds);
+    if (const auto boot = boot_time(proc)) {
+      exposition.single("process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.",
+                        *boot + status->start_seconds);
+    }
+  }
+  if (const auto count = count_descriptors(proc))
+    exposition.single("process_open_fds", "gauge", "Open file descriptors.", *count);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    exposition.single("process_max_fds", "gauge", "How many file descriptors may be open.",
+                      static_cast<double>(limit.rlim_cur));
+  }
+}
+
+}  // namespace dstack::shim::metrics

@@ -1,0 +1,49 @@
+#include "shim/metrics/registry.h"
+
+namespace dstack::shim::metrics {
+
+void Registry::pull_ended(const docker::PullOutcome& outcome) {
+  const std::scoped_lock lock(mutex_);
+  if (outcome.failure) {
+    ++pull_failures_[*outcome.failure];
+  } else {
+    pulls_.add(outcome.took);
+  }
+}
+
+void Registry::task_started(std::chrono::nanoseconds took) {
+  const std::scoped_lock lock(mutex_);
+  starts_.add(took);
+}
+
+void Registry::request_answered(const std::string& route, int status) {
+  const std::scoped_lock lock(mutex_);
+  ++requests_[{route, status}];
+}
+
+void Registry::write(Exposition& exposition) const {
+  const std::scoped_lock lock(mutex_);
+  exposition.begin("dstack_shim_image_pull_duration_seconds", "histogram", "How long pulls took that succeeded.");
+  exposition.histogram(pulls_);
+
+  exposition.begin("dstack_shim_image_pull_failures_total", "counter",
+                   "Pulls that failed for good; not those that were cancelled.");
+  for (const docker::PullFailure reason : docker::all_pull_failures) {
+    const auto found = pull_failures_.find(reason);
+    const std::uint64_t count = found == pull_failures_.end() ? 0 : found->second;
+    exposition.sample(static_cast<double>(count), {{"reason", docker::name_of(reason)}});
+  }
+
+  exposition.begin("dstack_shim_task_start_duration_seconds", "histogram",
+                   "How long tasks took from their submission until they ran.");
+  exposition.histogram(starts_);
+
+  exposition.begin("dstack_shim_http_requests_total", "counter", "Requests answered, by route and status.");
+  for (const auto& [request, count] : requests_) {
+    const auto& [route, status] = request;
+    exposition.sample(static_cast<double>(count),
+                      {{"route", route.empty() ? "unknown" : route}, {"code", std::to_string(status)}});
+  }
+}
+
+}  // namespace dstack::shim::metrics

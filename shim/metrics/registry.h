@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "shim/docker/image_pull.h"
+#include "shim/metrics/exposition.h"
+#include "shim/metrics/histogram.h"
+
+namespace dstack::shim::metrics {
+
+// What has happened since the process began, counted. main owns the one there is and tells those who know of events
+// where to report them. All members may be called from any thread.
+class Registry {
+ public:
+  void pull_ended(const docker::PullOutcome& outcome);
+  // From its submission until it runs.
+  void task_started(std::chrono::nanoseconds took);
+  // `route` is a pattern, so that there are as many as the API has; "" for a path that it does not have.
+  void request_answered(const std::string& route, int status);
+
+  void write(Exposition& exposition) const;
+
+ private:
+  mutable std::mutex mutex_;
+  // From an image of a few layers nearby to one of 100 GB on a slow line.
+  Histogram pulls_{{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
+  std::map<docker::PullFailure, std::uint64_t> pull_failures_;
+  // From a start where all is there to one with such a pull in it.
+  Histogram starts_{{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
+  std::map<std::pair<std::string, int>, std::uint64_t> requests_;
+};
+
+}  // namespace dstack::shim::metrics

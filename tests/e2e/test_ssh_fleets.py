@@ -74,19 +74,6 @@ FLEET = {
 }
 
 
-def instance(server: Server) -> dict:
-    return server.call("project/main/fleets/get", name="ours")["instances"][0]
-
-
-def wait_idle(server: Server) -> dict:
-    def idle():
-        found = instance(server)
-        assert found["status"] not in ("terminating", "terminated"), found
-        return found["status"] == "idle" and found
-
-    return wait_until(idle, "an idle instance", 120, pause=0.3)
-
-
 def shim_api(host: Machine, path: str) -> str:
     return host.run("curl", "-s", f"http://127.0.0.1:10998{path}", check=False).stdout
 
@@ -107,7 +94,7 @@ def task(image: str, name: str, *commands: str) -> dict:
 def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, host, folder, image):
     offer(folder, "0.22.4")
     server.apply(FLEET)
-    found = wait_idle(server)
+    found = server.wait_idle("ours")
     resources = found["instance_type"]["resources"]
     assert resources["cpus"] == int(host.run("nproc").stdout)
     assert resources["memory_mib"] > 0 and resources["disk"]["size_mib"] > 0
@@ -129,7 +116,7 @@ def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, h
     assert (end["status"], end["exit_status"]) == ("done", 0), end
     assert server.logs("survivor").splitlines()[-2:] == ["started", "went on"]
 
-    wait_idle(server)
+    server.wait_idle("ours")
     server.cli("fleet", "delete", "-y", "ours")
     assert host.run("docker", "ps", "-aq").stdout == ""
 
@@ -150,7 +137,7 @@ def test_uploaded_binaries_make_a_fleet_whose_tasks_are_logged_in_to(host, folde
         assert f"DSTACK_SHIM_DOWNLOAD_URL={S3}/releases/{{version}}/binaries/dstack-shim-linux-{{arch}}\n" in told
         with start_server(host, folder, f"{S3}/releases/{{version}}/binaries") as server:
             server.apply(FLEET)
-            wait_idle(server)
+            server.wait_idle("ours")
             assert host.run("/usr/local/bin/dstack-shim", "--version").stdout == "dstack-shim version latest\n"
             server.apply(task(image, "visited", "echo started", "until [ -e /instance/go ]; do sleep 0.1; done"))
             server.wait_for("visited", "running")

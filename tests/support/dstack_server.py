@@ -60,7 +60,7 @@ class Server:
             return self.machine.run("curl", "-sf", f"{URL}/healthcheck", check=False).returncode == 0
 
         try:
-            wait_until(answers, "the server", 90, pause=0.2)
+            wait_until(answers, "the server", 300, pause=0.2)
         except BaseException:
             program.kill()
             raise
@@ -96,7 +96,7 @@ class Server:
         """The last submission of the run's job, as it ended: status, reason, message, exit status."""
         return self.run_of(name)["jobs"][0]["job_submissions"][-1]
 
-    def wait_for(self, name: str, *statuses: str, limit: float = 90) -> dict:
+    def wait_for(self, name: str, *statuses: str, limit: float = 300) -> dict:
         """The run, once it has one of these statuses."""
 
         def reached():
@@ -106,9 +106,22 @@ class Server:
 
         return wait_until(reached, f"{name}: {statuses}", limit, pause=0.3)
 
-    def wait_end(self, name: str, limit: float = 90) -> dict:
+    def wait_end(self, name: str, limit: float = 300) -> dict:
         self.wait_for(name, *ENDED, limit=limit)
         return self.job_of(name)
+
+    def instance(self, fleet: str) -> dict:
+        return self.call("project/main/fleets/get", name=fleet)["instances"][0]
+
+    def wait_idle(self, fleet: str) -> dict:
+        """The fleet's only instance, once it takes a run. Until then the server may call the fleet full."""
+
+        def idle():
+            found = self.instance(fleet)
+            assert found["status"] not in ("terminating", "terminated"), found
+            return found["status"] == "idle" and found
+
+        return wait_until(idle, "an idle instance", 300, pause=0.3)
 
     def logs(self, name: str) -> str:
         return self.cli("logs", name).stdout
@@ -129,6 +142,7 @@ class LocalBackend(Server):
         self.shim = machine.start(SHIM, "--runner-binary-path", RUNNER, log=self.shim_log, environment={"HOME": "/root"})
         # In blocks, so that several runs go at once, each in a bridge network.
         self.apply({"type": "fleet", "name": "local", "nodes": 1, "blocks": 4, "backends": ["local"], "resources": ANY})
+        self.wait_idle("local")
 
 
 ANY = {"cpu": "1..", "memory": "1GB..", "disk": "1GB.."}

@@ -51,7 +51,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
   api::LegacyApi legacy(tasks);
-  api::add_routes(server, {tasks, legacy, components, gpus, monitoring, metrics,
+  const auto peers = guard_peers(options, tasks);
+  api::add_routes(server, {tasks, legacy, components, gpus, monitoring, metrics, peers.get(),
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);

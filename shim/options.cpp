@@ -105,6 +105,9 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   app.add_flag("--privileged", options.privileged, "Make every container privileged")
       ->envname("DSTACK_DOCKER_PRIVILEGED");
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
+  app.add_flag("--allow-task-callers", options.allow_task_callers,
+               "Serve calls from tasks' containers too, where a job is root on the host then")
+      ->envname("DSTACK_SHIM_ALLOW_TASK_CALLERS");
   app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
 }
 

@@ -34,6 +34,7 @@ struct Options {
   bool privileged = false;
   std::string pjrt_device;  // empty: not set in containers
   bool service = false;
+  bool allow_task_callers = false;
 };
 
 // The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are

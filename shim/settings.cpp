@@ -1,6 +1,9 @@
 #include "shim/settings.h"
 
+#include <spdlog/spdlog.h>
 #include <cstdlib>
+
+#include "shim/host/peer_look_up.h"
 
 namespace dstack::shim {
 
@@ -25,6 +28,20 @@ dcgm::ServiceSettings dcgm_settings(const Options& options) {
           .exporter_port = options.dcgm_exporter_http_port,
           .exporter_interval = std::chrono::milliseconds(options.dcgm_exporter_interval_ms),
           .address = options.dcgm_address};
+}
+
+std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task::TaskManager& tasks) {
+  if (options.allow_task_callers) {
+    spdlog::warn("Calls from tasks' containers are allowed: a job in the host's network is root on the host");
+    return nullptr;
+  }
+  const host::PeerLookUp means = host::try_peer_look_up();
+  if (means.active()) {
+    spdlog::info("Callers are looked up {}", means.explanation);
+  } else {
+    spdlog::warn("Callers cannot be looked up: {}. A job in the host's network is root on the host", means.explanation);
+  }
+  return std::make_unique<host::PeerGuard>([&tasks] { return tasks.containers(); });
 }
 
 host::GpuSummary gpu_summary(const gpu::Inventory& inventory) {

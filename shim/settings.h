@@ -1,10 +1,13 @@
 #pragma once
 
+#include <memory>
+
 #include "shim/dcgm/services.h"
 #include "shim/gpu/inventory.h"
 #include "shim/host/host_info.h"
+#include "shim/host/peer_guard.h"
 #include "shim/options.h"
-#include "shim/task/launcher.h"
+#include "shim/task/task_manager.h"
 
 namespace dstack::shim {
 
@@ -15,5 +18,9 @@ dcgm::ServiceSettings dcgm_settings(const Options& options);
 
 // What a server is told of the GPUs once.
 host::GpuSummary gpu_summary(const gpu::Inventory& inventory);
+
+// Keeps tasks' containers from the API, unless the options let them; the log says by what means. The tasks must outlive
+// it.
+std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task::TaskManager& tasks);
 
 }  // namespace dstack::shim

@@ -197,6 +197,8 @@ class Server::Implementation : public httplib::Server {
 
   Listener listener;
   std::function<std::optional<http::Response>(const http::Request&)> guard;
+  std::function<std::optional<http::Response>(const http::Request&)> peer_guard;
+  std::string open_path;
   std::function<void(const http::Request&, int)> observer;
 
  private:
@@ -213,6 +215,7 @@ class Server::Implementation : public httplib::Server {
     stream.get_remote_ip_and_port(remote_address, remote_port);
     stream.get_local_ip_and_port(local_address, local_port);
     current_ = &stream;
+    peer_may_call_ = false;
     bool closed = false;
     while (!closed && stream.wait_for_request(keep_alive_limit)) {
       stream.expect_request_within(request_limit);
@@ -230,7 +233,7 @@ class Server::Implementation : public httplib::Server {
   // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.
   HandlerResponse without_body(const httplib::Request& request, httplib::Response& response) {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
-      const auto refusal = guard ? guard(convert(request)) : std::nullopt;
+      const auto refusal = refuse(convert(request));
       if (!refusal) return HandlerResponse::Unhandled;
       convert(*refusal, response);
       return HandlerResponse::Handled;
@@ -240,6 +243,18 @@ class Server::Implementation : public httplib::Server {
     if (has_body) return HandlerResponse::Unhandled;
     answer(request, response, nullptr);
     return HandlerResponse::Handled;
+  }
+
+  std::optional<http::Response> refuse(const http::Request& request) const {
+    if (guard) {
+      if (auto refusal = guard(request)) return refusal;
+    }
+    if (!peer_guard || peer_may_call_ || request.path == open_path) return std::nullopt;
+    if (auto refusal = peer_guard(request)) return refusal;
+    // Once it is broken off, its addresses may be another connection's, which was looked at in its place.
+    if (current_->was_reset()) throw Error(ErrorKind::invalid, "the connection was reset");
+    peer_may_call_ = true;
+    return std::nullopt;
   }
 
   bool is_websocket(const std::string& path) const {
@@ -267,9 +282,7 @@ class Server::Implementation : public httplib::Server {
     Router::Result found = router_.find(request.method, request.path);
     // For whoever counts refusals by route.
     if (found.match) request.route = routes_[found.match->route].pattern;
-    if (guard) {
-      if (auto refusal = guard(request)) return *std::move(refusal);
-    }
+    if (auto refusal = refuse(request)) return *std::move(refusal);
     if (!found.match) {
       if (found.miss == Router::Miss::unknown_path) return error_response(404, "404 page not found");
       target.set_header("Allow", found.allowed);
@@ -315,6 +328,7 @@ class Server::Implementation : public httplib::Server {
 
   // The connection that this thread serves.
   static thread_local SocketStream* current_;
+  static thread_local bool peer_may_call_;
 
   const ServerLimits limits_;
   Router router_;
@@ -325,6 +339,7 @@ class Server::Implementation : public httplib::Server {
 };
 
 thread_local SocketStream* Server::Implementation::current_ = nullptr;
+thread_local bool Server::Implementation::peer_may_call_ = false;
 
 Server::Server(ServerLimits limits) : implementation_(std::make_unique<Implementation>(limits)) {}
 Server::~Server() = default;
@@ -351,6 +366,11 @@ void Server::websocket(std::string pattern, WebSocketHandler handler) {
 
 void Server::guard(std::function<std::optional<Response>(const Request&)> check) {
   implementation_->guard = std::move(check);
+}
+
+void Server::guard_peers(std::function<std::optional<Response>(const Request&)> check, std::string open_path) {
+  implementation_->peer_guard = std::move(check);
+  implementation_->open_path = std::move(open_path);
 }
 
 void Server::observe(std::function<void(const Request&, int)> observer) {

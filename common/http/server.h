@@ -61,6 +61,11 @@ class Server {
 
   // Runs before every request, WebSockets and unknown paths too; an answer ends the request.
   void guard(std::function<std::optional<Response>(const Request&)> check);
+  // Looks at who is at the other end of a connection, by the request's addresses: after `check`, before the first
+  // request to any path but `open_path`. An answer ends the request, and the next one is looked at again; without one
+  // the connection is not looked at any more. What throws ends the request as in a handler,
+  // and a WebSocket's connection.
+  void guard_peers(std::function<std::optional<Response>(const Request&)> check, std::string open_path);
   // Hears of every answered request, before the answer is sent; the route is the pattern, "" for an unknown path or a
   // wrong method.
   void observe(std::function<void(const Request&, int status)> observer);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -79,6 +80,12 @@ std::chrono::milliseconds SocketStream::read_limit() const {
   if (request_deadline_ == Time::max()) return silence_;
   const auto left = request_deadline_ - std::chrono::steady_clock::now();
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+}
+
+bool SocketStream::was_reset() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return ::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 WebSocketConnection SocketStream::release() {

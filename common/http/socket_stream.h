@@ -26,6 +26,9 @@ class SocketStream final : public httplib::Stream {
   // From here on only silence counts: at most `silence` between two pieces.
   void expect_steady_data(std::chrono::milliseconds silence);
 
+  // Whether the connection was broken off, by the peer or by the network; not by an ordinary end.
+  bool was_reset() const;
+
   // Gives the socket away, with what was read from it and not asked for. From here on reads find the end and writes go
   // nowhere, since httplib says its last words on a WebSocket that is no longer its own.
   WebSocketConnection release();

@@ -15,6 +15,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr const char* health_check_path = "/api/healthcheck";
+
 const std::string& id_of(const Request& request) { return request.path_parameters.find("id")->second; }
 
 void add_task_routes(http::Server& server, task::TaskManager& tasks) {
@@ -55,7 +57,16 @@ void add_routes(http::Server& server, Parts parts) {
     if (!request.header("origin")) return std::nullopt;
     return Response::text(403, "not allowed from a browser\n");
   });
-  server.get("/api/healthcheck",
+  if (parts.peers != nullptr) {
+    const auto check = [peers = parts.peers](const Request& request) -> std::optional<Response> {
+      const os::TcpEnd own{.address = request.local_address, .port = request.local_port};
+      const os::TcpEnd peer{.address = request.peer_address, .port = request.peer_port};
+      if (peers->may_call(own, peer)) return std::nullopt;
+      return Response::text(403, "not allowed from a task's container\n");
+    };
+    server.guard_peers(check, health_check_path);
+  }
+  server.get(health_check_path,
              [](const Request&) { return Response::json({{"service", "dstack-shim"}, {"version", version()}}); });
   server.post_json("/api/shutdown", [shut_down = parts.shut_down](const Request& request) {
     shut_down(read_force(request.body));

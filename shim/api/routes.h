@@ -7,6 +7,7 @@
 #include "shim/component/components.h"
 #include "shim/dcgm/services.h"
 #include "shim/gpu/host_gpus.h"
+#include "shim/host/peer_guard.h"
 #include "shim/metrics/registry.h"
 #include "shim/task/task_manager.h"
 
@@ -19,6 +20,7 @@ struct Parts {
   const gpu::HostGpus& gpus;
   const dcgm::Services& dcgm;
   metrics::Registry& metrics;
+  host::PeerGuard* peers;  // null: whoever reaches the API may call
   // Asks the process to leave; with `force` it does not wait for requests in flight. Returns at once.
   std::function<void(bool force)> shut_down;
 };

@@ -114,6 +114,8 @@ void Launcher::create(TaskState& state, const Publish& publish, std::stop_token 
   state.become(TaskStatus::creating);
   publish(state);
   make_container(state, container_spec(state), exit);
+  // Known before it starts, since what runs in it may call the API at once.
+  publish(state);
 }
 
 void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const {
@@ -142,6 +144,7 @@ void Launcher::start(TaskState& state, const Publish& publish, std::stop_token e
     gpu::drop_display(spec.gpus);
     parts_.engine.remove(state.container_id, {.stop = exit});
     make_container(state, spec, exit);
+    publish(state);
     parts_.engine.start(state.container_id, {.stop = exit});
   }
   state.ports.emplace();

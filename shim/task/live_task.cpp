@@ -57,6 +57,13 @@ bool LiveTask::is_local() const {
   return state_.config.local;
 }
 
+std::optional<host::TaskContainer> LiveTask::container() const {
+  const std::scoped_lock lock(mutex_);
+  if (state_.container_id.empty() || state_.status == TaskStatus::terminated) return std::nullopt;
+  return host::TaskContainer{.id = state_.container_id,
+                             .host_network = state_.config.network_mode == docker::NetworkMode::host};
+}
+
 bool LiveTask::has_container(const std::string& container_id) const {
   const std::scoped_lock lock(mutex_);
   return state_.container_id == container_id;

@@ -12,6 +12,7 @@
 #include "common/os/clock.h"
 #include "common/secret.h"
 #include "shim/docker/container_watcher.h"
+#include "shim/host/peer_guard.h"
 #include "shim/task/finisher.h"
 #include "shim/task/launcher.h"
 #include "shim/task/task.h"
@@ -45,6 +46,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
 
   TaskInfo info() const;
   bool is_local() const;
+  // Nothing before it is made, and once the task is terminated.
+  std::optional<host::TaskContainer> container() const;
   bool has_container(const std::string& container_id) const;
 
   // Returns when the task is terminated. Throws Error if an attempt fails, or takes 8 s longer than `grace`: the task

@@ -85,6 +85,15 @@ TaskInfo TaskManager::terminate(const std::string& id, Ending ending, std::chron
 
 void TaskManager::remove(const std::string& id) { find(id)->remove(); }
 
+std::vector<host::TaskContainer> TaskManager::containers() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<host::TaskContainer> containers;
+  for (const auto& [id, task] : tasks_) {
+    if (auto container = task->container()) containers.push_back(*std::move(container));
+  }
+  return containers;
+}
+
 void TaskManager::shut_down() {
   exit_.request_stop();
   std::vector<std::shared_ptr<LiveTask>> tasks;

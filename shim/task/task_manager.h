@@ -12,6 +12,7 @@
 #include "common/os/clock.h"
 #include "common/secret.h"
 #include "shim/docker/container_watcher.h"
+#include "shim/host/peer_guard.h"
 #include "shim/task/finisher.h"
 #include "shim/task/launcher.h"
 #include "shim/task/live_task.h"
@@ -48,6 +49,9 @@ class TaskManager {
   TaskInfo info(const std::string& id) const;
   TaskInfo terminate(const std::string& id, Ending ending, std::chrono::seconds grace);
   void remove(const std::string& id);
+
+  // Of the tasks that are not terminated: also one that is about to start, or about to be stopped.
+  std::vector<host::TaskContainer> containers() const;
 
   // The process is about to leave: whoever waits in terminate() or remove() gets an Error, steps are broken off.
   void shut_down();

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <latch>
 #include <memory>
@@ -230,6 +231,45 @@ TEST_CASE("the guard comes before every route, unknown paths and WebSockets too"
       "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
   CHECK(status_of(running.ask(upgrade + "Origin: x\r\n\r\n")) == 403);
   CHECK(status_of(running.ask(upgrade + "\r\n")) == 101);
+}
+
+TEST_CASE("a connection's other end is looked at until it is let in, then no more") {
+  http::Server server;
+  server.get("/open", [](const http::Request&) { return http::Response::empty(); });
+  server.get("/shut", [](const http::Request&) { return http::Response::empty(); });
+  std::atomic<bool> may_call = false;
+  std::atomic<int> looks = 0;
+  http::Request seen;
+  const auto look = [&](const http::Request& request) -> std::optional<http::Response> {
+    ++looks;
+    seen = request;
+    if (request.path == "/broken") throw Error(ErrorKind::internal, "cannot look");
+    return may_call ? std::nullopt : std::optional(http::Response::text(403, "no\n"));
+  };
+  server.guard_peers(look, "/open");
+  const Running running(server);
+  RawConnection connection(running.port());
+  const auto ask = [&connection](const std::string& path) {
+    connection.send(get(path));
+    return status_of(connection.read_answer());
+  };
+  CHECK(ask("/open") == 200);
+  CHECK(looks == 0);
+  CHECK(ask("/shut") == 403);
+  CHECK(ask("/nothing") == 403);
+  CHECK(ask("/broken") == 500);
+  CHECK(looks == 3);
+  CHECK(seen.peer_address == "127.0.0.1");
+  CHECK(seen.peer_port != 0);
+  CHECK(seen.local_port == running.port());
+  may_call = true;
+  CHECK(ask("/shut") == 200);
+  may_call = false;
+  CHECK(ask("/shut") == 200);
+  CHECK(ask("/nothing") == 404);
+  CHECK(looks == 4);
+  // The next connection is another one, on the same thread or not.
+  CHECK(status_of(running.ask(get("/shut"))) == 403);
 }
 
 TEST_CASE("a WebSocket outlives its request and the server in its owner's hands") {

@@ -53,6 +53,7 @@ TEST_CASE("the defaults are those of the contract") {
   CHECK_FALSE(options.privileged);
   CHECK(options.pjrt_device.empty());
   CHECK_FALSE(options.service);
+  CHECK_FALSE(options.allow_task_callers);
 }
 
 TEST_CASE("a flag beats its variable") {
@@ -75,7 +76,7 @@ TEST_CASE("an empty variable counts as unset, every one of them") {
         "DSTACK_RUNNER_DOWNLOAD_URL", "DSTACK_RUNNER_BINARY_PATH", "DSTACK_RUNNER_HTTP_PORT", "DSTACK_RUNNER_SSH_PORT",
         "DSTACK_RUNNER_SSH_LOG_LEVEL", "DSTACK_RUNNER_LOG_LEVEL", "DSTACK_DCGM_EXPORTER_HTTP_PORT",
         "DSTACK_DCGM_EXPORTER_INTERVAL", "DSTACK_DCGM_ADDRESS", "DSTACK_DOCKER_PASS_ENV", "DSTACK_DOCKER_PRIVILEGED",
-        "PJRT_DEVICE", "DSTACK_SERVICE_MODE"}) {
+        "PJRT_DEVICE", "DSTACK_SERVICE_MODE", "DSTACK_SHIM_ALLOW_TASK_CALLERS"}) {
     empty.push_back(std::make_unique<Variable>(name, ""));
   }
   const Variable home("HOME", "/home/somebody");
@@ -109,7 +110,8 @@ TEST_CASE("every flag has its variable") {
                                                                 {"DSTACK_DOCKER_PASS_ENV", "A,B"},
                                                                 {"DSTACK_DOCKER_PRIVILEGED", "1"},
                                                                 {"PJRT_DEVICE", "TPU"},
-                                                                {"DSTACK_SERVICE_MODE", "true"}};
+                                                                {"DSTACK_SERVICE_MODE", "true"},
+                                                                {"DSTACK_SHIM_ALLOW_TASK_CALLERS", "1"}};
   std::vector<std::unique_ptr<Variable>> set;
   for (const auto& [name, value] : values) set.push_back(std::make_unique<Variable>(name, value));
   const Options options = daemon();
@@ -130,6 +132,7 @@ TEST_CASE("every flag has its variable") {
   CHECK(options.privileged);
   CHECK(options.pjrt_device == "TPU");
   CHECK(options.service);
+  CHECK(options.allow_task_callers);
 }
 
 TEST_CASE("an empty variable counts as unset") {

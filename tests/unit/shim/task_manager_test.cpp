@@ -382,3 +382,30 @@ TEST_CASE_METHOD(TaskFixture, "two tasks hold the same key until both are gone")
   terminate("2");
   CHECK(os::read_file(file).empty());
 }
+
+TEST_CASE_METHOD(TaskFixture, "a task's container is known from before its start until its end, after a restart too") {
+  std::vector<host::TaskContainer> at_start;
+  engine.on("POST /containers/*", [&](const FakeEngine::Request& request, FakeEngine::Reply& reply) {
+    if (request.path.ends_with("/start")) at_start = tasks().containers();
+    engine.as_usual(request, reply);
+  });
+  CHECK(tasks().containers().empty());
+  task::TaskConfig in_host = config("2");
+  in_host.network_mode = docker::NetworkMode::host;
+  const std::string first = run().container_id;
+  REQUIRE(at_start.size() == 1);
+  CHECK(at_start[0].id == first);
+  const std::string second = run(in_host).container_id;
+  for (int process_number = 0; process_number < 2; ++process_number) {
+    const auto known = tasks().containers();
+    REQUIRE(known.size() == 2);
+    CHECK(known[0].id == first);
+    CHECK_FALSE(known[0].host_network);
+    CHECK(known[1].id == second);
+    CHECK(known[1].host_network);
+    restart();
+  }
+  terminate("1");
+  terminate("2");
+  CHECK(tasks().containers().empty());
+}

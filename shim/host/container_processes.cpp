@@ -1,0 +1,151 @@
+#include "shim/host/container_processes.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <format>
+#include <memory>
+#include <sstream>
+
+#include "common/error.h"
+#include "common/os/capabilities.h"
+#include "common/os/file.h"
+
+namespace dstack::shim::host {
+
+namespace {
+
+// The first process table of a machine, which has every process. (PROC_PID_INIT_INO)
+constexpr std::string_view first_process_table = "pid:[4026531836]";
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
+
+bool exhausted(int code) { return code == EMFILE || code == ENFILE || code == ENOMEM; }
+
+// Null if it cannot be read; errno says why.
+Directory open_directory(const std::filesystem::path& path) {
+  Directory directory(::opendir(path.c_str()));
+  if (!directory && exhausted(errno)) throw os_error("open", path.string());
+  return directory;
+}
+
+std::string link_target(const std::filesystem::path& link) {
+  std::error_code failure;
+  return std::filesystem::read_symlink(link, failure).string();
+}
+
+// The end as /proc/net/tcp and tcp6 write it: each four bytes of the address as a number of this machine's, in hex.
+std::vector<std::string> written(const os::TcpEnd& end) {
+  std::array<std::uint32_t, 4> words{};
+  if (::inet_pton(AF_INET, end.address.c_str(), &words[0]) == 1) {
+    const std::uint32_t mark = htonl(0xffff);
+    return {std::format(": {:08X}:{:04X} ", words[0], end.port),
+            std::format(": {:08X}{:08X}{:08X}{:08X}:{:04X} ", 0, 0, mark, words[0], end.port)};
+  }
+  if (::inet_pton(AF_INET6, end.address.c_str(), words.data()) != 1) return {};
+  return {std::format(": {:08X}{:08X}{:08X}{:08X}:{:04X} ", words[0], words[1], words[2], words[3], end.port)};
+}
+
+}  // namespace
+
+std::optional<std::string> container_in(std::string_view cgroup_path, const ContainerIds& containers) {
+  const auto found = std::ranges::find_if(
+      containers, [cgroup_path](const std::string& id) { return !id.empty() && cgroup_path.contains(id); });
+  if (found == containers.end()) return std::nullopt;
+  return *found;
+}
+
+ContainerProcesses::ContainerProcesses(std::filesystem::path proc)
+    : proc_(std::move(proc)),
+      sees_all_(link_target(proc_ / "self/ns/pid") == first_process_table &&
+                os::has_capability(os::Capability::sys_ptrace)) {}
+
+std::vector<std::string> ContainerProcesses::pids() const {
+  std::vector<std::string> pids;
+  const Directory directory = open_directory(proc_);
+  if (!directory) return pids;
+  if (const int last = last_outsider_; last != 0) pids.push_back(std::to_string(last));
+  while (const dirent* entry = ::readdir(directory.get())) {
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') pids.emplace_back(entry->d_name);
+  }
+  return pids;
+}
+
+std::string ContainerProcesses::cgroups_of(const std::string& pid) const {
+  return os::try_read_file(proc_ / pid / "cgroup").value_or("");
+}
+
+ContainerProcesses::Held ContainerProcesses::holds(const std::string& pid, const std::string& socket) const {
+  const Directory directory = open_directory(proc_ / pid / "fd");
+  // A process that has ended holds nothing.
+  if (!directory) return errno == ENOENT || errno == ESRCH ? Held::no : Held::cannot_see;
+  std::array<char, 64> target;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const ssize_t length = ::readlinkat(::dirfd(directory.get()), entry->d_name, target.data(), target.size());
+    if (length < 0 && (errno == EACCES || errno == EPERM)) return Held::cannot_see;
+    if (length > 0 && std::string_view(target.data(), static_cast<std::size_t>(length)) == socket) return Held::yes;
+  }
+  return Held::no;
+}
+
+ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_inode,
+                                                         const ContainerIds& containers) const {
+  const std::string socket = std::format("socket:[{}]", socket_inode);
+  std::vector<std::string> insiders;
+  bool seen_all = sees_all_;
+  for (const std::string& pid : pids()) {
+    const std::string cgroups = cgroups_of(pid);
+    if (cgroups.empty()) continue;  // it has ended
+    if (container_in(cgroups, containers)) {
+      insiders.push_back(pid);
+      continue;
+    }
+    switch (holds(pid, socket)) {
+      case Held::yes: last_outsider_ = std::atoi(pid.c_str()); return Holder::outsider;
+      case Held::cannot_see: seen_all = false; break;
+      case Held::no: break;
+    }
+  }
+  if (seen_all) return Holder::nobody;
+  const bool inside = std::ranges::any_of(insiders, [&](const auto& pid) { return holds(pid, socket) == Held::yes; });
+  return inside ? Holder::insider : Holder::unknown;
+}
+
+ContainerIds ContainerProcesses::told_by_cgroup2(const ContainerIds& containers) const {
+  ContainerIds told;
+  for (const std::string& pid : pids()) {
+    std::istringstream lines(cgroups_of(pid));
+    for (std::string line; std::getline(lines, line);) {
+      // "0::/docker/0123…" is the hierarchy of cgroup2, "4:memory:/…" one of version 1.
+      if (!line.starts_with("0::")) continue;
+      if (auto container = container_in(line, containers)) told.insert(*std::move(container));
+    }
+  }
+  return told;
+}
+
+std::optional<std::string> ContainerProcesses::container_with(const os::TcpEnd& end,
+                                                              const ContainerIds& containers) const {
+  const std::vector<std::string> wanted = written(end);
+  std::set<std::string> seen;
+  for (const std::string& pid : pids()) {
+    auto container = container_in(cgroups_of(pid), containers);
+    if (!container || !seen.insert(link_target(proc_ / pid / "ns/net")).second) continue;
+    for (const char* table : {"net/tcp", "net/tcp6"}) {
+      const std::string text = os::try_read_file(proc_ / pid / table).value_or("");
+      if (std::ranges::any_of(wanted, [&text](const std::string& one) { return text.contains(one); })) return container;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace dstack::shim::host

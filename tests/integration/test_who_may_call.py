@@ -1,0 +1,136 @@
+"""Which processes of this host the shim serves: all but those in its tasks' containers."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import docker
+from support.hosts import stand_in_runner
+from support.processes import SHIM, Shim, free_port, wait_until
+from support.shim_calls import Calls
+
+REFUSED = "not allowed from a task's container\n"
+
+
+def call(path: str, port: int, address: str = "127.0.0.1") -> str:
+    """A shell command that prints the answer, whatever it is."""
+    return f"printf 'GET {path} HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' | nc {address} {port}"
+
+
+def calling_runner(path: Path, port: int) -> Path:
+    """Calls the shim as the first thing that its container does."""
+    calls = "\n".join(
+        f"{call(path, port)} > /tmp/runner/{name}.part; mv /tmp/runner/{name}.part /tmp/runner/{name}"
+        for name, path in [("health", "/api/healthcheck"), ("legacy", "/api/pull"), ("unknown", "/nothing"), ("tasks", "/api/tasks")]
+    )
+    return stand_in_runner(path, f"{calls}\nexec sleep 1000")
+
+
+def without_cgroup2(path: Path) -> Path:
+    """The shim on a host that has cgroups of version 1 only, as far as it can see."""
+    path.write_text(f"""#!/bin/sh
+exec unshare --mount --propagation private sh -c '
+    while read -r _ mount type _; do [ "$type" = cgroup2 ] && umount -l "$mount"; done < /proc/mounts
+    exec "$@"' sh {SHIM} "$@"
+""")
+    path.chmod(0o755)
+    return path
+
+
+def status_of(answer: str) -> int:
+    assert answer.startswith("HTTP/1."), answer
+    return int(answer.split()[1])
+
+
+def refuses(answer: str) -> bool:
+    return status_of(answer) == 403 and answer.endswith("\n\n" + REFUSED)  # universal newlines
+
+
+@pytest.mark.parametrize("means", ["cgroup", "process"])
+def test_a_job_in_the_hosts_network_is_refused_and_everybody_else_is_not(home, image, tmp_path, means):
+    port = free_port()
+    runner = calling_runner(tmp_path / "runner", port)
+    options = {"port": port, "runner": runner, "binary": without_cgroup2(tmp_path / "v1") if means == "process" else SHIM}
+    with Shim(home, **options) as shim:
+        calls = Calls(shim.wait_ready())
+        assert f"Callers are looked up by the socket's {means}" in shim.log()
+        info = calls.run(image)
+        assert info["status"] == "running", info
+        folder = home / "runners" / info["container_name"]
+        wait_until((folder / "tasks").exists, "the container's calls")
+        assert status_of((folder / "health").read_text()) == 200
+        for name in ("legacy", "unknown", "tasks"):
+            assert refuses((folder / name).read_text())
+        # One that is no task's, in the host's network as well.
+        shell = ["run", "--rm", "--network", "host", "--entrypoint", "/bin/sh", image, "-c"]
+        assert status_of(docker(*shell, call("/api/tasks", port))) == 200
+        assert Calls(shim).info(info["id"])["status"] == "running"
+        shim.kill()
+    inside = ["exec", info["container_id"], "sh", "-c"]
+    with Shim(home, **options) as shim:
+        shim.wait_ready()
+        assert refuses(docker(*inside, call("/api/tasks", port)))
+        assert Calls(shim).info(info["id"])["status"] == "running"
+        shim.kill()
+    with Shim(home, "--allow-task-callers", **options) as shim:
+        calls = Calls(shim.wait_ready())
+        assert status_of(docker(*inside, call("/api/tasks", port))) == 200
+        calls.terminate(info["id"])
+
+
+def shout(shim: Shim, task: str) -> None:
+    """Asks for the task's end and is gone before the shim can look."""
+    shim.signal(signal.SIGSTOP)
+    with socket.create_connection(("127.0.0.1", shim.port)) as connection:
+        path = f"/api/tasks/{task}/terminate"
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+    shim.signal(signal.SIGCONT)
+
+
+def test_a_socket_that_nobody_owns_is_refused_while_a_job_is_in_the_hosts_network(home, image, tmp_path):
+    with Shim(home, runner=stand_in_runner(tmp_path / "runner", "exec sleep 1000")) as shim:
+        calls = Calls(shim.wait_ready())
+        in_bridge = calls.run(image, network_mode="bridge")["id"]
+        in_host = calls.run(image)["id"]
+        shout(shim, in_bridge)
+        wait_until(lambda: "at its other end is nobody" in shim.log(), "the refusal")
+        assert calls.info(in_bridge)["status"] == "running"
+        assert calls.terminate(in_host).status_code == 200
+        shout(shim, in_bridge)
+        calls.wait_for(in_bridge, "terminated")
+
+
+@pytest.fixture
+def way_to_loopback():
+    """Lets containers of the default network reach a port of this host's loopback interface."""
+    bridge = docker("network", "inspect", "bridge", "--format", '{{index .Options "com.docker.network.bridge.name"}}').strip()
+    setting = Path(f"/proc/sys/net/ipv4/conf/{bridge}/route_localnet")
+    before = setting.read_text()
+    rules = []
+
+    def open_way(port: int) -> str:
+        setting.write_text("1")
+        rule = ["PREROUTING", "-i", bridge, "-p", "tcp", "--dport", str(port), "-j", "DNAT", "--to-destination", f"127.0.0.1:{port}"]
+        subprocess.run(["iptables", "-w", "-t", "nat", "-I", *rule], check=True)
+        rules.append(rule)
+        return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+    yield open_way
+    for rule in rules:
+        subprocess.run(["iptables", "-w", "-t", "nat", "-D", *rule], check=True)
+    setting.write_text(before)
+
+
+def test_a_job_in_a_bridge_network_is_refused_where_it_reaches_the_shim(home, image, tmp_path, way_to_loopback):
+    with Shim(home, runner=stand_in_runner(tmp_path / "runner", "exec sleep 1000")) as shim:
+        calls = Calls(shim.wait_ready())
+        gateway = way_to_loopback(shim.port)
+        info = calls.run(image, network_mode="bridge")
+        inside = ["exec", info["container_id"], "sh", "-c"]
+        assert refuses(docker(*inside, call("/api/tasks", shim.port, gateway)))
+        assert status_of(docker(*inside, call("/api/healthcheck", shim.port, gateway))) == 200
+        shell = ["run", "--rm", "--entrypoint", "/bin/sh", image, "-c"]
+        assert status_of(docker(*shell, call("/api/tasks", shim.port, gateway))) == 200
+        calls.terminate(info["id"])

@@ -49,6 +49,9 @@ std::string printable(std::string_view text, std::size_t limit) {
       out += "\\n";
     } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
       out += std::format("\\x{:02x}", byte);
+    } else if (byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
+      // The other half of the control characters: U+009B begins a terminal's sequence as ESC [ does.
+      out += std::format("\\u{:04x}", static_cast<unsigned char>(text[1]));
     } else {
       out += text.substr(0, length);
     }

@@ -65,7 +65,7 @@ std::optional<os::SteadyTime> Lifetime::deadline() const {
 }
 
 bool Lifetime::may_leave() {
-  if (over_since_ && asked_to_leave_) return true;
+  if (over_since_ && (asked_to_leave_ || executor_.unattended())) return true;
   if (logs_.drained()) {
     spdlog::info("The job is over and its logs were read");
     return true;

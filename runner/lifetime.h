@@ -20,9 +20,9 @@ class Lifetime {
   // Somebody has talked to the API. From any thread.
   void request_seen();
 
-  // Waits on the main thread (see job/reaper.h) until it is time to go: the job is over and its logs were read, or
-  // have not been asked for in 5 minutes, or a signal came and the job is stopped. Throws Error when 5 minutes brought
-  // neither a job nor a request.
+  // Waits on the main thread (see job/reaper.h) until it is time to go: the job is over and its logs were read, will
+  // not be, or have not been asked for in 5 minutes, or a signal came and the job is stopped. Throws Error when 5
+  // minutes brought neither a job nor a request.
   void wait();
 
  private:

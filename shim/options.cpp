@@ -135,6 +135,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   Options options;
   RawOptions raw;
   client::RunOptions run_options;
+  client::TaskCommand task_command;
 
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
@@ -143,6 +144,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   add_daemon_flags(app, options, raw);
   app.add_subcommand("serve", "Run the daemon (what happens without a subcommand)");
   const CLI::App* run = client::add_run_command(app, run_options);
+  client::add_task_commands(app, task_command);
 
   try {
     app.parse(argc, argv);
@@ -156,8 +158,11 @@ Command parse_command_line(int argc, const char* const* argv) {
   }
   if (run->parsed()) {
     run_options.shim_port = options.http_port;
-    run_options.runner_http_port = options.runner_http_port;
     return run_options;
+  }
+  if (task_command.verb) {
+    task_command.shim_port = options.http_port;
+    return task_command;
   }
   return options;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "shim/client/run.h"
+#include "shim/client/task_commands.h"
 
 namespace dstack::shim {
 
@@ -39,7 +40,7 @@ struct Options {
 
 // The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
 // printed, and so is what is wrong with the command line, on stderr.
-using Command = std::variant<Options, client::RunOptions, int>;
+using Command = std::variant<Options, client::RunOptions, client::TaskCommand, int>;
 
 Command parse_command_line(int argc, const char* const* argv);
 

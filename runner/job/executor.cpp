@@ -164,6 +164,11 @@ bool Executor::has_job() const {
   return phase_ != Phase::waiting_for_job;
 }
 
+bool Executor::unattended() const {
+  const std::scoped_lock lock(mutex_);
+  return submission_.unattended;
+}
+
 bool Executor::over() const {
   const std::scoped_lock lock(mutex_);
   return phase_ == Phase::over;

@@ -54,6 +54,7 @@ class Executor {
 
   bool has_job() const;                        // one has been submitted
   bool over() const;                           // no job runs or will run any more
+  bool unattended() const;                     // nobody will ask for the job's logs
   int over_fd() const { return over_.get(); }  // becomes and stays readable when it is over
 
  private:

@@ -72,6 +72,7 @@ struct Submission {
   std::vector<FileArchive> file_archives;
   ClusterInfo cluster;
   std::int64_t log_quota_hour = 0;  // bytes; 0 or less: none
+  bool unattended = false;          // nobody will ask for its logs: the runner need not wait for that
 };
 
 }  // namespace dstack::runner::job

@@ -1,5 +1,6 @@
 #include "shim/api/routes.h"
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "common/version.h"
@@ -16,16 +17,43 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* health_check_path = "/api/healthcheck";
+// Of one answer; whoever wants more asks again.
+constexpr std::size_t output_limit = std::size_t{1} << 20;
 
 const std::string& id_of(const Request& request) { return request.path_parameters.find("id")->second; }
 
+bool is_set(const Request& request, std::string_view name) {
+  const auto value = request.query.find(name);
+  return value != request.query.end() && value->second == "1";
+}
+
+std::uint64_t offset_of(const Request& request) {
+  const auto text = request.query.find("offset");
+  if (text == request.query.end()) return 0;
+  const std::string& digits = text->second;
+  std::int64_t offset = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), offset);
+  // Leaves room for what is added to it.
+  if (error != std::errc{} || end != digits.data() + digits.size() || offset < 0 || offset > (std::int64_t{1} << 62)) {
+    throw Error(ErrorKind::invalid, "offset: expected a number, got " + printable(digits));
+  }
+  return static_cast<std::uint64_t>(offset);
+}
+
 void add_task_routes(http::Server& server, task::TaskManager& tasks) {
   server.get("/api/tasks", [&tasks](const Request& request) {
-    const auto local = request.query.find("local");
-    return Response::json(to_json(tasks.list(local != request.query.end() && local->second == "1")));
+    // Servers refuse fields that they do not know, and never ask for these.
+    if (is_set(request, "local") && is_set(request, "details")) return Response::json(to_json(tasks.details()));
+    return Response::json(to_json(tasks.list(is_set(request, "local"))));
   });
   server.get("/api/tasks/{id}",
              [&tasks](const Request& request) { return Response::json(to_json(tasks.info(id_of(request)))); });
+  server.get("/api/tasks/{id}/logs", [&tasks](const Request& request) {
+    Response response;
+    response.content_type = "application/octet-stream";
+    response.body = tasks.output(id_of(request), offset_of(request), output_limit);
+    return response;
+  });
   server.post_json("/api/tasks", [&tasks](const Request& request) {
     SubmitRequest submitted = read_submit(request.body);
     return Response::json(to_json(tasks.submit(std::move(submitted.config), std::move(submitted.registry_password))));

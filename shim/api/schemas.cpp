@@ -165,6 +165,20 @@ json to_json(const std::vector<task::TaskListItem>& items) {
   return {{"tasks", std::move(tasks)}};
 }
 
+json to_json(const std::vector<task::TaskDetails>& all) {
+  json tasks = json::array();
+  for (const auto& details : all) {
+    json task = to_json(details.info);
+    task["name"] = details.name;
+    task["image_name"] = details.image_name;
+    task["local"] = details.local;
+    task["submitted_at"] = details.submitted_at ? json(*details.submitted_at) : json();
+    task["runner_port"] = details.runner_port ? json(*details.runner_port) : json();
+    tasks.push_back(std::move(task));
+  }
+  return {{"tasks", std::move(tasks)}};
+}
+
 json to_json(const std::vector<component::ComponentInfo>& components) {
   json list = json::array();
   for (const auto& component : components) {

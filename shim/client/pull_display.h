@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 
 #include "shim/client/shim_api.h"
@@ -11,15 +13,15 @@ class PullDisplay {
  public:
   PullDisplay();
 
-  void show(const TaskView& task);
+  void show(const TaskEntry& task);
   // Ends the bar's line.
   void finish();
 
  private:
-  void show_bar(const TaskView& task);
-  void show_line(const TaskView& task);
+  void show_bar(const PullView& pull);
+  void show_line(const PullView& pull);
 
-  bool terminal_;
+  std::optional<std::size_t> width_;  // nothing where there is no terminal
   bool bar_open_ = false;
   std::string last_status_;
   std::int64_t last_tenth_ = -1;

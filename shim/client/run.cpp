@@ -12,9 +12,12 @@
 
 #include "common/error.h"
 #include "common/os/signals.h"
+#include "shim/client/job_output.h"
+#include "shim/client/output.h"
 #include "shim/client/pull_display.h"
 #include "shim/client/runner_api.h"
 #include "shim/client/shim_api.h"
+#include "shim/client/text.h"
 
 namespace dstack::shim::client {
 
@@ -24,7 +27,6 @@ namespace {
 
 constexpr std::chrono::milliseconds look_interval{100};
 constexpr std::chrono::seconds runner_start_limit{60};
-constexpr int interrupted = 128 + SIGINT;
 
 std::string random_uuid() {
   std::random_device random;
@@ -51,7 +53,8 @@ json task_of(const RunOptions& options, const std::string& id, const std::string
           {"shm_size", options.shm_size},
           {"network_mode", "bridge"},
           {"instance_mounts", std::move(mounts)},
-          {"local", true}};
+          {"local", true},
+          {"remove_when_ended", options.detach && options.remove}};
 }
 
 // "1000:100" or "name:group".
@@ -95,7 +98,8 @@ json job_of(const RunOptions& options, const std::string& id, const std::string&
             {"working_dir", options.working_dir.empty() ? json() : json(options.working_dir)}}},
           {"job_submission", {{"id", id}}},
           {"cluster_info", {{"job_ips", {""}}, {"master_job_ip", ""}, {"gpus_per_job", 0}, {"gpus_per_node", {0}}}},
-          {"secrets", json::object()}};
+          {"secrets", json::object()},
+          {"unattended", options.detach}};
 }
 
 int signal_number(const std::string& message) {
@@ -112,7 +116,6 @@ int signal_number(const std::string& message) {
 
 int exit_code_of(const JobEnd& end) {
   if (end.state == "done") return 0;
-  if (end.state == "terminated") return interrupted;
   if (!end.exit_status) return 1;
   return *end.exit_status >= 0 ? static_cast<int>(*end.exit_status) : 128 + signal_number(end.message);
 }
@@ -123,7 +126,7 @@ class Run {
   Run(const RunOptions& options, const os::UniqueFd& signals)
       : options_(options),
         signals_(signals),
-        shim_(options.shim_port, options.runner_http_port),
+        shim_(options.shim_port),
         id_(random_uuid()),
         name_(options.name.empty() ? "run-" + id_.substr(0, 8) : options.name) {}
 
@@ -144,13 +147,13 @@ class Run {
  private:
   int attend() {
     const std::optional<int> port = wait_for_container();
-    if (!port) return interrupted_ ? interrupted : 1;
+    if (!port) return interrupted() ? 128 + signal_ : 1;
     RunnerApi runner(*port);
-    if (!wait_for_runner(runner)) return interrupted_ ? interrupted : 1;
+    if (!wait_for_runner(runner)) return interrupted() ? 128 + signal_ : 1;
     runner.submit(job_of(options_, id_, name_));
     runner.run();
     if (options_.detach) {
-      std::cout << id_ << "\n";
+      write_answer(id_ + "\n");
       return 0;
     }
     return follow(runner);
@@ -158,19 +161,17 @@ class Run {
 
   std::optional<int> wait_for_container() {
     PullDisplay display;
-    while (!interrupted_) {
-      const TaskView task = shim_.task(id_);
+    while (!interrupted()) {
+      const TaskEntry task = shim_.task(id_);
       display.show(task);
       if (task.status == "terminated") {
         display.finish();
-        std::cerr << std::format("{}: {}\n", task.termination_reason, task.termination_message);
+        std::cerr << ending_of(task) << "\n";
         return std::nullopt;
       }
       if (task.status == "running") {
         display.finish();
-        if (task.runner_port) return task.runner_port;
-        throw Error(ErrorKind::unavailable,
-                    std::format("the container has no port {} of a runner", options_.runner_http_port));
+        return runner_port();
       }
       pause();
     }
@@ -178,56 +179,81 @@ class Run {
     return std::nullopt;
   }
 
+  int runner_port() {
+    for (const TaskEntry& task : shim_.tasks()) {
+      if (task.id == id_ && task.runner_port) return *task.runner_port;
+    }
+    throw Error(ErrorKind::unavailable, "the container has no port of a runner, or has ended");
+  }
+
   bool wait_for_runner(RunnerApi& runner) {
     const auto deadline = std::chrono::steady_clock::now() + runner_start_limit;
     while (!runner.answers()) {
-      const TaskView task = shim_.task(id_);
+      const TaskEntry task = shim_.task(id_);
       if (task.status == "terminated") {
-        std::cerr << std::format("{}: {}\n", task.termination_reason, task.termination_message);
+        std::cerr << ending_of(task) << "\n";
         return false;
       }
       if (std::chrono::steady_clock::now() > deadline) throw Error(ErrorKind::timed_out, "the runner does not answer");
       pause();
-      if (interrupted_) return false;
+      if (interrupted()) return false;
     }
     return true;
   }
 
   int follow(RunnerApi& runner) {
+    JobOutput output(shim_, id_);
     std::optional<JobEnd> end;
     bool stopped = false;
-    bool more = true;
-    while (more) {
-      std::string output;
-      more = runner.pull(output, end);
-      std::cout << output << std::flush;
-      if (!more) break;
-      // What a busy job prints is fetched without a pause.
-      pause(output.empty() ? look_interval : std::chrono::milliseconds{0});
-      if (interrupted_ && !stopped) {
-        std::cerr << "stopping the command; once more to kill it\n";
+    bool heard = true;
+    while (true) {
+      const JobOutput::Printed printed = heard ? output.print_piece() : JobOutput::Printed::nothing;
+      if (printed == JobOutput::Printed::unheard) {
+        heard = false;
+        std::cerr << "nobody reads the command's output any more: stopping it\n";
+      }
+      // What a busy job prints is fetched without a pause, and whether it has ended is asked when it falls silent.
+      const bool busy = printed == JobOutput::Printed::piece;
+      if (!busy && !more_to_come(runner, end)) break;
+      pause(busy ? std::chrono::milliseconds{0} : look_interval);
+      if ((interrupted() || !heard) && !stopped) {
+        if (interrupted()) std::cerr << "stopping the command; once more to kill it\n";
         runner.stop();
         stopped = true;
       }
-      if (interruptions_ > 1) return interrupted;
+      if (interruptions_ > 1) return 128 + signal_;
     }
-    if (!end) throw Error(ErrorKind::unavailable, "the command's end is not known");
-    if (end->state == "failed" && !end->message.empty()) std::cerr << end->message << "\n";
-    return exit_code_of(*end);
+    if (heard && output.print_all()) output.finish();
+    if (!heard) return 128 + SIGPIPE;
+    if (!end) return 1;
+    if (end->state == "failed" && !end->message.empty()) std::cerr << legible(end->message) << "\n";
+    return end->state == "terminated" ? 128 + (interrupted() ? signal_ : SIGINT) : exit_code_of(*end);
   }
+
+  bool more_to_come(RunnerApi& runner, std::optional<JobEnd>& end) {
+    try {
+      return runner.pull(end);
+    } catch (const Error& error) {
+      // Somebody else may have ended the task meanwhile.
+      const TaskEntry task = shim_.task(id_);
+      std::cerr << (task.ended() ? ending_of(task) : error.what()) << "\n";
+      return false;
+    }
+  }
+
+  bool interrupted() const { return signal_ != 0; }
 
   // The next look, or the person's wish to leave.
   void pause(std::chrono::milliseconds limit = look_interval) {
     pollfd waiting{.fd = signals_.get(), .events = POLLIN, .revents = 0};
     if (::poll(&waiting, 1, static_cast<int>(limit.count())) <= 0) return;
-    os::next_signal(signals_);
-    interrupted_ = true;
+    signal_ = os::next_signal(signals_);
     ++interruptions_;
   }
 
   void clean_up() {
     try {
-      shim_.terminate(id_, interrupted_ ? "terminated_by_user" : "done_by_runner", 0);
+      shim_.terminate(id_, interrupted() ? "terminated_by_user" : "done_by_runner", "", std::chrono::seconds{0});
       if (options_.remove) shim_.remove(id_);
     } catch (const Error& error) {
       std::cerr << error.what() << "\n";
@@ -239,7 +265,7 @@ class Run {
   ShimApi shim_;
   const std::string id_;
   const std::string name_;
-  bool interrupted_ = false;
+  int signal_ = 0;  // the last one
   int interruptions_ = 0;
 };
 

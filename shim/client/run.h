@@ -13,7 +13,6 @@ namespace dstack::shim::client {
 // dstack-shim run: what a person asks of a running shim.
 struct RunOptions {
   int shim_port = 10998;
-  int runner_http_port = 10999;  // the shim's setting, inside of containers
   std::string image = "ubuntu:24.04";
   std::string name;        // empty: one is made up
   std::string gpus = "0";  // a number or "all"

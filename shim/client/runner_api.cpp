@@ -2,7 +2,6 @@
 
 #include <format>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
@@ -17,24 +16,6 @@ constexpr std::chrono::seconds answer_limit{60};
 constexpr std::chrono::seconds health_limit{2};
 
 }  // namespace
-
-std::string decode_base64(std::string_view text) {
-  constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::size_t value = alphabet.find(c);
-    if (value == std::string_view::npos) throw Error(ErrorKind::invalid, "not base64: " + printable(text));
-    bits = (bits << 6) | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>((bits >> count) & 0xff);
-  }
-  return bytes;
-}
 
 RunnerApi::RunnerApi(int port) : client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
@@ -52,11 +33,10 @@ void RunnerApi::run() { call("POST", "/api/run", ""); }
 
 void RunnerApi::stop() { call("POST", "/api/stop", ""); }
 
-bool RunnerApi::pull(std::string& output, std::optional<JobEnd>& end) {
+bool RunnerApi::pull(std::optional<JobEnd>& end) {
   const nlohmann::json answer =
       dstack::json::parse_object(call("GET", std::format("/api/pull?timestamp={}", timestamp_), ""));
   const ObjectReader reader(answer);
-  reader.objects("job_logs", [&](const ObjectReader& event) { output += decode_base64(event.string("message")); });
   reader.objects("job_states", [&](const ObjectReader& state) {
     const std::string name = state.string("state");
     if (name != "done" && name != "failed" && name != "terminated") return;
@@ -74,7 +54,7 @@ std::string RunnerApi::call(const std::string& method, const std::string& path, 
       client_.send({.method = method, .path = path, .body = body, .total_limit = answer_limit});
   if (response.status != 200) {
     throw Error(ErrorKind::unavailable,
-                std::format("the runner answers {} to {}: {}", response.status, path, response.body));
+                std::format("the runner answers {} to {}: {}", response.status, path, printable(response.body)));
   }
   return response.body;
 }

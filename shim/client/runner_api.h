@@ -26,8 +26,9 @@ class RunnerApi {
   void run();
   void stop();
 
-  // The job's output since the last call. Sets `end` when its last state is known; returns whether there may be more.
-  bool pull(std::string& output, std::optional<JobEnd>& end);
+  // Sets `end` when the job's last state is known; returns whether there may be more to come. The runner leaves once
+  // it has said that there is not.
+  bool pull(std::optional<JobEnd>& end);
 
  private:
   std::string call(const std::string& method, const std::string& path, const std::string& body);
@@ -35,8 +36,5 @@ class RunnerApi {
   http::Client client_;
   std::int64_t timestamp_ = 0;
 };
-
-// Throws Error (invalid) for what is not base64.
-std::string decode_base64(std::string_view text);
 
 }  // namespace dstack::shim::client

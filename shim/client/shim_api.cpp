@@ -1,5 +1,6 @@
 #include "shim/client/shim_api.h"
 
+#include <algorithm>
 #include <format>
 #include <nlohmann/json.hpp>
 
@@ -8,58 +9,112 @@
 
 namespace dstack::shim::client {
 
+using dstack::json::ObjectReader;
 using nlohmann::json;
 
 namespace {
 
 constexpr std::chrono::seconds answer_limit{30};
 
+TaskEntry read_task(const ObjectReader& reader) {
+  TaskEntry task{.id = reader.string("id"),
+                 .status = reader.string("status"),
+                 .termination_reason = reader.string("termination_reason"),
+                 .termination_message = reader.string("termination_message"),
+                 .container_name = reader.string("container_name"),
+                 .container_id = reader.string("container_id"),
+                 .gpu_ids = reader.strings("gpus_ids"),
+                 .pull = std::nullopt,
+                 .name = reader.string("name"),
+                 .image = reader.string("image_name"),
+                 .local = reader.boolean("local", true),
+                 .submitted_at = reader.optional_integer("submitted_at"),
+                 .runner_port = std::nullopt};
+  if (reader.has("runner_port")) task.runner_port = static_cast<int>(reader.integer("runner_port", 0, 0, 65535));
+  reader.object("image_pull_progress", [&task](const ObjectReader& progress) {
+    task.pull = PullView{.downloaded = progress.integer("downloaded_bytes"),
+                         .total = progress.integer("total_bytes"),
+                         .total_is_final = progress.boolean("is_total_bytes_final")};
+  });
+  return task;
+}
+
+ErrorKind kind_of(int status) {
+  if (status == 404) return ErrorKind::not_found;
+  if (status == 409) return ErrorKind::conflict;
+  return ErrorKind::unavailable;
+}
+
 }  // namespace
 
-ShimApi::ShimApi(int port, int runner_http_port)
-    : port_(port),
-      runner_http_port_(runner_http_port),
-      client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
-
-void ShimApi::submit(const json& task) { call("POST", "/api/tasks", task.dump()); }
-
-TaskView ShimApi::task(const std::string& id) {
-  const json answer = call("GET", "/api/tasks/" + id, "");
-  const dstack::json::ObjectReader reader(answer);
-  TaskView view{.status = reader.string("status"),
-                .termination_reason = reader.string("termination_reason"),
-                .termination_message = reader.string("termination_message")};
-  reader.objects("ports", [&](const dstack::json::ObjectReader& port) {
-    if (port.integer("container") == runner_http_port_) view.runner_port = static_cast<int>(port.integer("host"));
-  });
-  view.pulling_known = reader.object("image_pull_progress", [&view](const dstack::json::ObjectReader& progress) {
-    view.downloaded = progress.integer("downloaded_bytes");
-    view.total = progress.integer("total_bytes");
-    view.total_is_final = progress.boolean("is_total_bytes_final");
-  });
-  return view;
+std::int64_t PullView::percent() const {
+  return total > 0 ? std::clamp<std::int64_t>(downloaded * 100 / total, 0, 100) : 0;
 }
 
-void ShimApi::terminate(const std::string& id, const std::string& reason, int grace_seconds) {
-  const json body = {{"termination_reason", reason}, {"termination_message", ""}, {"timeout", grace_seconds}};
-  call("POST", std::format("/api/tasks/{}/terminate", id), body.dump());
+ShimApi::ShimApi(int port) : port_(port), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
+
+void ShimApi::submit(const json& task) {
+  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = answer_limit});
 }
 
-void ShimApi::remove(const std::string& id) { call("POST", std::format("/api/tasks/{}/remove", id), ""); }
+std::vector<TaskEntry> ShimApi::tasks() {
+  const json answer = ask("/api/tasks?local=1&details=1");
+  std::vector<TaskEntry> tasks;
+  ObjectReader(answer).objects("tasks", [&tasks](const ObjectReader& task) { tasks.push_back(read_task(task)); });
+  return tasks;
+}
 
-json ShimApi::call(const std::string& method, const std::string& path, const std::string& body) {
+TaskEntry ShimApi::task(const std::string& id) {
+  const json answer = ask("/api/tasks/" + http::encode_url_component(id));
+  return read_task(ObjectReader(answer));
+}
+
+std::string ShimApi::output(const std::string& id, std::uint64_t offset) {
+  return call({.path = std::format("/api/tasks/{}/logs?offset={}", http::encode_url_component(id), offset),
+               .total_limit = answer_limit});
+}
+
+void ShimApi::terminate(const std::string& id, const std::string& reason, const std::string& message,
+                        std::chrono::seconds grace) {
+  const json body = {{"termination_reason", reason}, {"termination_message", message}, {"timeout", grace.count()}};
+  call({.method = "POST",
+        .path = std::format("/api/tasks/{}/terminate", http::encode_url_component(id)),
+        .body = body.dump(),
+        .total_limit = answer_limit + grace});
+}
+
+void ShimApi::remove(const std::string& id) {
+  call({.method = "POST",
+        .path = std::format("/api/tasks/{}/remove", http::encode_url_component(id)),
+        .total_limit = answer_limit});
+}
+
+json ShimApi::ask(const std::string& path) {
+  const std::string answer = call({.path = path, .total_limit = answer_limit});
+  try {
+    return dstack::json::parse_object(answer);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::unavailable,
+                std::format("what answers on port {} is no dstack-shim: {}", port_, error.what()));
+  }
+}
+
+std::string ShimApi::call(const http::ClientRequest& request) {
   http::ClientResponse response;
   try {
-    response = client_.send({.method = method, .path = path, .body = body, .total_limit = answer_limit});
+    response = client_.send(request);
   } catch (const Error& error) {
-    throw Error(error.kind(), std::format("no dstack-shim answers on port {}: {}", port_, error.what()));
+    if (error.kind() != ErrorKind::unavailable) throw;
+    throw Error(error.kind(),
+                std::format("no dstack-shim answers on port {} ({}): start one with \"sudo dstack-shim\", "
+                            "or name its port with --shim-http-port",
+                            port_, error.what()));
   }
-  if (response.status != 200) {
-    while (response.body.ends_with('\n')) response.body.pop_back();
-    throw Error(ErrorKind::unavailable,
-                response.body.empty() ? std::format("the shim answers {}", response.status) : response.body);
-  }
-  return response.body.empty() ? json::object() : dstack::json::parse_object(response.body);
+  if (response.status == 200) return std::move(response.body);
+  while (response.body.ends_with('\n')) response.body.pop_back();
+  throw Error(kind_of(response.status), response.body.empty()
+                                            ? std::format("the shim answers {} to {}", response.status, request.path)
+                                            : response.body);
 }
 
 }  // namespace dstack::shim::client

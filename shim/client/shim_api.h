@@ -10,33 +10,58 @@
 
 namespace dstack::shim::client {
 
-struct TaskView {
+// How far an image's pull has come.
+struct PullView {
+  std::int64_t downloaded = 0;  // bytes
+  std::int64_t total = 0;
+  bool total_is_final = false;  // every layer's size is known
+
+  std::int64_t percent() const;  // of what is known of it
+};
+
+// A task as the shim tells of it.
+struct TaskEntry {
+  std::string id;
   std::string status;
   std::string termination_reason;
   std::string termination_message;
-  std::optional<int> runner_port;  // on 127.0.0.1, once the container has started
-  bool pulling_known = false;      // there are numbers
-  std::int64_t downloaded = 0;
-  std::int64_t total = 0;
-  bool total_is_final = false;
+  std::string container_name;
+  std::string container_id;
+  std::vector<std::string> gpu_ids;
+  std::optional<PullView> pull;
+  // What only tasks() tells; an older shim does not.
+  std::string name;
+  std::string image;
+  bool local = true;                         // no server's
+  std::optional<std::int64_t> submitted_at;  // ms since the epoch
+  std::optional<int> runner_port;            // on 127.0.0.1, while the container runs
+
+  bool ended() const { return status == "terminated"; }
 };
 
-// A running shim, as a person's commands use it. Members throw Error with the shim's own words.
+// A running shim, as a person's commands use it. Members throw Error with the shim's own words: not_found and conflict
+// as it says, unavailable if none answers.
 class ShimApi {
  public:
-  // `runner_http_port` is the runner's port inside of containers.
-  ShimApi(int port, int runner_http_port);
+  explicit ShimApi(int port);
 
   void submit(const nlohmann::json& task);
-  TaskView task(const std::string& id);
-  void terminate(const std::string& id, const std::string& reason, int grace_seconds);
+  // All there are, in one request.
+  std::vector<TaskEntry> tasks();
+  TaskEntry task(const std::string& id);
+  // A piece of what the task's job has written, from `offset` on; empty at its end. Error (conflict) if no job has
+  // begun.
+  std::string output(const std::string& id, std::uint64_t offset);
+  // Returns when it is terminated.
+  void terminate(const std::string& id, const std::string& reason, const std::string& message,
+                 std::chrono::seconds grace);
   void remove(const std::string& id);
 
  private:
-  nlohmann::json call(const std::string& method, const std::string& path, const std::string& body);
+  std::string call(const http::ClientRequest& request);
+  nlohmann::json ask(const std::string& path);
 
   int port_;
-  int runner_http_port_;
   http::Client client_;
 };
 

@@ -169,6 +169,8 @@ std::vector<ContainerSummary> parse_list(const json& answer) {
     const std::vector<std::string> names = parse_strings(field(entry, "Names"));
     if (!names.empty()) container.name = without_slash(names.front());
     container.status = parse_status(text(entry, "State"));
+    if (const json& created = field(entry, "Created"); created.is_number_integer())
+      container.created = created.get<std::int64_t>();
     container.labels = parse_labels(field(entry, "Labels"));
     container.mounts = parse_mounts(field(entry, "Mounts"));
     out.push_back(std::move(container));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -51,6 +52,7 @@ struct ContainerSummary {
   std::string id;
   std::string name;  // without the slash
   ContainerStatus status = ContainerStatus::unknown;
+  std::optional<std::int64_t> created;  // seconds since the epoch
   std::map<std::string, std::string, std::less<>> labels;
   std::vector<ContainerMount> mounts;
 };

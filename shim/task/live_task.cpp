@@ -52,6 +52,22 @@ TaskInfo LiveTask::info_locked() const {
   return info;
 }
 
+TaskDetails LiveTask::details(int runner_http_port) const {
+  const std::scoped_lock lock(mutex_);
+  TaskDetails details{.info = info_locked(),
+                      .name = state_.config.name,
+                      .image_name = state_.config.image_name,
+                      .local = state_.config.local,
+                      .submitted_at = state_.submitted_at,
+                      .runner_port = std::nullopt};
+  if (state_.status != TaskStatus::running) return details;
+  if (state_.config.network_mode == docker::NetworkMode::host) details.runner_port = runner_http_port;
+  for (const docker::PortMapping& port : state_.ports.value_or(std::vector<docker::PortMapping>{})) {
+    if (port.container == runner_http_port) details.runner_port = port.host;
+  }
+  return details;
+}
+
 bool LiveTask::is_local() const {
   const std::scoped_lock lock(mutex_);
   return state_.config.local;
@@ -144,7 +160,9 @@ void LiveTask::ensure_worker() {
 
 LiveTask::Step LiveTask::next_step() const {
   if (removed_) return Step::none;
-  if (state_.status == TaskStatus::terminated) return removal_wanted_ || state_.removing ? Step::remove : Step::none;
+  if (state_.status == TaskStatus::terminated) {
+    return removal_wanted_ || state_.removing || state_.config.remove_when_ended ? Step::remove : Step::none;
+  }
   if (state_.ending || wanted_ending_ || container_end_) return Step::end;
   return state_.status == TaskStatus::pending ? Step::launch : Step::none;
 }

@@ -45,6 +45,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   void begin(Secret registry_password = {});
 
   TaskInfo info() const;
+  // `runner_http_port` is the runner's port inside of containers.
+  TaskDetails details(int runner_http_port) const;
   bool is_local() const;
   // Nothing before it is made, and once the task is terminated.
   std::optional<host::TaskContainer> container() const;

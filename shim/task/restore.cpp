@@ -61,6 +61,8 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine,
   state.config.id = task_id_of(container);
   state.config.name = container.name;
   state.container_name = container.name;
+  if (container.created && *container.created > 0 && *container.created < INT32_MAX * std::int64_t{100})
+    state.submitted_at = *container.created * 1000;
   state.container_id = container.id;
   state.gpu_ids.emplace();
   state.ports.emplace();

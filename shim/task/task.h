@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ inline constexpr const char* terminated_by_server = "terminated_by_server";
 struct TaskState {
   TaskConfig config;
   std::string container_name;
+  std::optional<std::int64_t> submitted_at;  // ms since the epoch; nothing if nobody knows any more
   TaskStatus status = TaskStatus::pending;
   std::string container_id;                               // empty until the engine has told it
   std::optional<std::vector<docker::PortMapping>> ports;  // from the start on
@@ -71,6 +73,16 @@ struct TaskInfo {
   std::string container_name;
   std::string container_id;
   std::optional<std::vector<std::string>> gpu_ids;
+};
+
+// The same and more, for the owner of the machine.
+struct TaskDetails {
+  TaskInfo info;
+  std::string name;
+  std::string image_name;
+  bool local = false;
+  std::optional<std::int64_t> submitted_at;
+  std::optional<int> runner_port;  // of the runner's API on 127.0.0.1, while the container runs
 };
 
 // <name>-<first 8 hex digits of sha256("<name>/<id>")>

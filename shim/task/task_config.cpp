@@ -72,6 +72,7 @@ TaskConfig read_config(const dstack::json::ObjectReader& reader) {
   config.host_ssh_keys = reader.strings("host_ssh_keys");
   config.container_ssh_keys = reader.strings("container_ssh_keys");
   config.local = reader.boolean("local");
+  config.remove_when_ended = reader.boolean("remove_when_ended");
   return config;
 }
 
@@ -114,7 +115,8 @@ json write_config(const TaskConfig& config) {
           {"host_ssh_user", config.host_ssh_user},
           {"host_ssh_keys", config.host_ssh_keys},
           {"container_ssh_keys", config.container_ssh_keys},
-          {"local", config.local}};
+          {"local", config.local},
+          {"remove_when_ended", config.remove_when_ended}};
 }
 
 }  // namespace dstack::shim::task

@@ -42,7 +42,8 @@ struct TaskConfig {
   std::string host_ssh_user;
   std::vector<std::string> host_ssh_keys;
   std::vector<std::string> container_ssh_keys;
-  bool local = false;  // a person's, not a server's
+  bool local = false;              // a person's, not a server's
+  bool remove_when_ended = false;  // a person's who does not wait for its end
 };
 
 // The same fields in a request and in the journal. Reading checks types only; wrong ones throw Error (invalid) that

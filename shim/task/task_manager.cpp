@@ -14,6 +14,7 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
                          std::function<void(std::chrono::nanoseconds)> on_running)
     : parts_(parts),
       store_(home),
+      runner_http_port_(settings.runner_http_port),
       launcher_(parts, store_, std::move(settings)),
       finisher_(parts, store_),
       clock_(clock),
@@ -49,6 +50,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   TaskState state;
   state.container_name = container_name(config.name, config.id);
   state.config = std::move(config);
+  state.submitted_at = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
   // About to be taken, which saves the journal another flush.
   state.holds_keys = !state.config.host_ssh_keys.empty();
   state.holds_volumes = !state.config.volumes.empty();
@@ -75,6 +77,19 @@ std::vector<TaskListItem> TaskManager::list(bool with_local) const {
     if (with_local || !task->is_local()) items.push_back({.id = id, .status = task->info().status});
   }
   return items;
+}
+
+std::vector<TaskDetails> TaskManager::details() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<TaskDetails> all;
+  for (const auto& [id, task] : tasks_) all.push_back(task->details(runner_http_port_));
+  return all;
+}
+
+std::string TaskManager::output(const std::string& id, std::uint64_t offset, std::size_t limit) const {
+  auto output = store_.read_output(info(id).container_name, offset, limit);
+  if (!output) throw Error(ErrorKind::conflict, std::format("task {} has no output: no job has begun", printable(id)));
+  return *std::move(output);
 }
 
 TaskInfo TaskManager::info(const std::string& id) const { return find(id)->info(); }

@@ -46,7 +46,11 @@ class TaskManager {
 
   // Those of servers, or those of people as well.
   std::vector<TaskListItem> list(bool with_local) const;
+  // Of all tasks, a person's too.
+  std::vector<TaskDetails> details() const;
   TaskInfo info(const std::string& id) const;
+  // What the task's job has written, from `offset` on and `limit` bytes at most. Error (conflict) if no job has begun.
+  std::string output(const std::string& id, std::uint64_t offset, std::size_t limit) const;
   TaskInfo terminate(const std::string& id, Ending ending, std::chrono::seconds grace);
   void remove(const std::string& id);
 
@@ -65,6 +69,7 @@ class TaskManager {
 
   const HostParts parts_;
   const TaskStore store_;
+  const int runner_http_port_;  // inside of containers
   const Launcher launcher_;
   const Finisher finisher_;
   os::Clock& clock_;

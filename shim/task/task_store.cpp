@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <format>
 #include <nlohmann/json.hpp>
@@ -36,6 +37,7 @@ std::string serialise(const TaskState& state) {
   if (state.ending) ending = {{"reason", state.ending->reason}, {"message", state.ending->message}};
   const json journal = {{"config", write_config(state.config)},
                         {"container_name", state.container_name},
+                        {"submitted_at", state.submitted_at ? json(*state.submitted_at) : json()},
                         {"status", name_of(state.status)},
                         {"container_id", state.container_id},
                         {"ports", std::move(ports)},
@@ -55,6 +57,7 @@ TaskState parse(const std::string& text) {
   TaskState state;
   reader.object("config", [&](const dstack::json::ObjectReader& config) { state.config = read_config(config); });
   state.container_name = reader.string("container_name");
+  state.submitted_at = reader.optional_integer("submitted_at");
   const auto status = parse_status(reader.string("status"));
   if (!status) throw Error(ErrorKind::invalid, "status: no such status");
   state.status = *status;
@@ -168,6 +171,31 @@ void TaskStore::remove(const std::string& container_name) const {
   os::remove_file(tasks_ / container_name / flushed_name);
   os::remove_file(tasks_ / container_name / journal_name);
   os::remove_tree(tasks_, container_name);
+}
+
+std::optional<std::string> TaskStore::read_output(const std::string& container_name, std::uint64_t offset,
+                                                  std::size_t limit) const {
+  const fs::path path = runner_folder(container_name) / "job.log";
+  // What the container put there is looked at before it is opened: opening a device may do something.
+  const os::UniqueFd found(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!found && errno == ENOENT) return std::nullopt;
+  struct stat entry{};
+  if (!found || ::fstat(found.get(), &entry) != 0) throw os_error("open", printable(path.string()));
+  if (!S_ISREG(entry.st_mode)) throw Error(ErrorKind::conflict, printable(path.string()) + " is not a file any more");
+  const os::UniqueFd file = os::open_file(std::format("/proc/self/fd/{}", found.get()), O_RDONLY);
+  const auto length = static_cast<std::uint64_t>(entry.st_size);
+  std::string output(std::min<std::uint64_t>(limit, length > offset ? length - offset : 0), '\0');
+  std::size_t size = 0;
+  while (size < output.size()) {
+    const ssize_t count =
+        ::pread(file.get(), output.data() + size, output.size() - size, static_cast<off_t>(offset + size));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw os_error("read", printable(path.string()));
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
+  output.resize(size);
+  return output;
 }
 
 bool TaskStore::owns(const fs::path& runner_folder) const {

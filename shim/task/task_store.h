@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "shim/task/task.h"
@@ -38,6 +41,10 @@ class TaskStore {
   std::filesystem::path pull_log(const std::string& container_name) const {
     return tasks_ / container_name / "pull.log";
   }
+  // What the job has written, from `offset` on and `limit` bytes at most; nothing if no job has begun. The file lies
+  // where the container can put anything, so only a plain file is read. Throws Error.
+  std::optional<std::string> read_output(const std::string& container_name, std::uint64_t offset,
+                                         std::size_t limit) const;
   // Whether this path is a runner folder of this home: whose container mounts it is ours.
   bool owns(const std::filesystem::path& runner_folder) const;
 

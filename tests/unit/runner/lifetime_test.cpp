@@ -94,6 +94,13 @@ TEST_CASE("a runner leaves as soon as its logs were read") {
   runner.end();
 }
 
+TEST_CASE("a runner whose logs nobody will read leaves when its job is over") {
+  Living runner;
+  runner.executor.submit({.unattended = true});
+  runner.executor.stop();
+  runner.live().end();
+}
+
 TEST_CASE("a runner without a job leaves at a signal") {
   Living runner;
   runner.live();

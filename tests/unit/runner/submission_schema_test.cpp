@@ -29,7 +29,7 @@ TEST_CASE("a submission's fields are read") {
     "job_submission": {"id": "j"},
     "cluster_info": {"job_ips": ["i"], "master_job_ip": "m", "gpus_per_job": 3, "gpus_per_node": [3]},
     "secrets": {"S": "s"}, "repo_credentials": {"clone_url": "u", "private_key": null, "oauth_token": "t"},
-    "log_quota_hour": 1000, "run_spec": {}})");
+    "log_quota_hour": 1000, "unattended": true, "run_spec": {}})");
   CHECK(submission.run_id == "r");
   CHECK(submission.run_name == "n");
   CHECK(submission.repo_id == "p");
@@ -55,6 +55,7 @@ TEST_CASE("a submission's fields are read") {
   CHECK(submission.repo_credentials->oauth_token->reveal() == "t");
   CHECK_FALSE(submission.repo_credentials->private_key);
   CHECK(submission.log_quota_hour == 1000);
+  CHECK(submission.unattended);
 }
 
 TEST_CASE("null is absent everywhere") {

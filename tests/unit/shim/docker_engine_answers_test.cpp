@@ -61,12 +61,13 @@ TEST_CASE("an inspection of other types than expected gives defaults") {
 
 TEST_CASE("a list is read, entries without an id are left out") {
   const auto containers = parse_list(json::parse(R"([
-    {"Id": "1", "Names": ["/a", "/b/a"], "State": "running", "Labels": {"x": "y"},
+    {"Id": "1", "Names": ["/a", "/b/a"], "State": "running", "Created": 1763734502, "Labels": {"x": "y"},
      "Mounts": [{"Source": "/s", "Destination": "/d"}]}, {"Names": ["/c"]}, null, 7])"));
   REQUIRE(containers.size() == 1);
   CHECK(containers[0].name == "a");
   CHECK(containers[0].status == ContainerStatus::running);
   CHECK(containers[0].mounts.at(0).source == "/s");
+  CHECK(containers[0].created == 1763734502);
 }
 
 TEST_CASE("only ends and removals of containers are events") {

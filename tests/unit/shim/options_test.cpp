@@ -214,3 +214,28 @@ TEST_CASE("run takes everything after the dashes as the command") {
   CHECK(std::get<int>(parse({"run", "--gpus", "some", "--", "true"})) != 0);
   CHECK(std::get<int>(parse({"run"})) != 0);
 }
+
+TEST_CASE("commands for tasks take ids, and their flags before or after them") {
+  using client::TaskCommand;
+  const auto command = [](std::vector<const char*> arguments) {
+    return std::get<TaskCommand>(parse(std::move(arguments)));
+  };
+  CHECK(command({"ps"}).verb == TaskCommand::Verb::list);
+  CHECK(command({"ps", "--json", "--shim-http-port", "5"}).json);
+  CHECK(command({"--shim-http-port", "5", "ps"}).shim_port == 5);
+  CHECK(command({"logs", "a", "-f"}).follow);
+  CHECK(command({"logs", "--follow", "a"}).tasks == std::vector<std::string>{"a"});
+  CHECK(command({"stop", "a", "b", "--timeout", "3"}).tasks == std::vector<std::string>{"a", "b"});
+  CHECK(command({"stop", "-t", "3", "a"}).timeout == 3);
+  CHECK(command({"rm", "--force", "a", "b"}).force);
+  CHECK_FALSE(command({"rm", "a"}).force);
+}
+
+TEST_CASE("a command for tasks that lacks an id or has a bad flag ends with an exit code") {
+  CHECK(std::get<int>(parse({"logs"})) != 0);
+  CHECK(std::get<int>(parse({"logs", "a", "b"})) != 0);
+  CHECK(std::get<int>(parse({"stop"})) != 0);
+  CHECK(std::get<int>(parse({"stop", "--timeout", "-1", "a"})) != 0);
+  CHECK(std::get<int>(parse({"rm"})) != 0);
+  CHECK(std::get<int>(parse({"ps", "a"})) != 0);
+}

@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <fstream>
+
 #include "tests/unit/shim/task_fixture.h"
 
 using namespace dstack;
@@ -346,6 +351,58 @@ TEST_CASE_METHOD(TaskFixture, "tasks of people are listed on request only") {
   run(config("2"));
   CHECK(tasks().list(false).size() == 1);
   CHECK(tasks().list(true).size() == 2);
+}
+
+TEST_CASE_METHOD(TaskFixture, "the owner of the machine is told what was asked for, when, and where its runner is") {
+  const auto submitted_at =
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall().time_since_epoch()).count();
+  run();
+  clock.advance(5min);
+  task::TaskConfig in_host_network = config("2");
+  in_host_network.network_mode = docker::NetworkMode::host;
+  run(in_host_network);
+  restart();
+  const auto all = tasks().details();
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].name == "job");
+  CHECK(all[0].image_name == "app:1");
+  CHECK_FALSE(all[0].local);
+  CHECK(all[0].submitted_at == submitted_at);
+  CHECK(all[1].submitted_at == submitted_at + 300'000);
+  const auto ports = tasks().info("1").ports.value();
+  const auto http = std::ranges::find(ports, 10999, &docker::PortMapping::container);
+  REQUIRE(http != ports.end());
+  CHECK(all[0].runner_port == http->host);
+  CHECK(all[1].runner_port == 10999);
+  terminate("1");
+  CHECK_FALSE(tasks().details()[0].runner_port);
+}
+
+TEST_CASE_METHOD(TaskFixture, "a task that is to go when it has ended goes, however it ended") {
+  task::TaskConfig wanted = config();
+  wanted.remove_when_ended = true;
+  run(wanted);
+  CHECK(terminate().status == TaskStatus::terminated);
+  await([&] { return tasks().list(true).empty(); });
+  CHECK_FALSE(engine.container(container()));
+  CHECK(std::filesystem::is_empty(home / "tasks"));
+
+  run(wanted);
+  engine.end_container(container(), 3);
+  await([&] { return tasks().list(true).empty(); });
+  CHECK_FALSE(engine.container(container()));
+}
+
+TEST_CASE_METHOD(TaskFixture, "a job's output can be read until its task is removed") {
+  run();
+  CHECK_THROWS_MATCHES(tasks().output("1", 0, 100), Error,
+                       Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring("no job has begun")));
+  std::ofstream(home / "runners" / container() / "job.log") << "output";
+  CHECK(tasks().output("1", 3, 100) == "put");
+  terminate();
+  CHECK(tasks().output("1", 0, 100) == "output");
+  tasks().remove("1");
+  CHECK_THROWS_AS(tasks().output("1", 0, 100), Error);
 }
 
 TEST_CASE_METHOD(TaskFixture, "missing instance folders are made, existing ones stay as they are") {

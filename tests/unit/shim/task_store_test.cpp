@@ -37,7 +37,9 @@ TaskState full_state() {
       .host_ssh_user = "me",
       .host_ssh_keys = {"ssh-ed25519 A"},
       .container_ssh_keys = {"ssh-ed25519 B"},
-      .local = true};
+      .local = true,
+      .remove_when_ended = true};
+  state.submitted_at = 1'763'734'502'123;
   state.container_name = "job-12345678";
   state.status = TaskStatus::running;
   state.container_id = "abc";
@@ -70,6 +72,7 @@ TEST_CASE_METHOD(Fixture, "a journal gives back what was written") {
   REQUIRE(loaded.size() == 1);
   CHECK(write_config(loaded[0].config).dump() == write_config(state.config).dump());
   CHECK(loaded[0].status == state.status);
+  CHECK(loaded[0].submitted_at == state.submitted_at);
   CHECK(loaded[0].container_id == state.container_id);
   CHECK(loaded[0].ports == state.ports);
   CHECK(loaded[0].gpu_ids == state.gpu_ids);
@@ -85,6 +88,7 @@ TEST_CASE_METHOD(Fixture, "what is not known yet stays unknown") {
   state.container_name = "job-12345678";
   store.add(state);
   const TaskState loaded = store.load().at(0);
+  CHECK_FALSE(loaded.submitted_at);
   CHECK_FALSE(loaded.ports);
   CHECK_FALSE(loaded.gpu_ids);
   CHECK_FALSE(loaded.ending);
@@ -189,4 +193,30 @@ TEST_CASE_METHOD(Fixture, "only folders right below this home's runners are ours
   const test::TemporaryDirectory other;
   fs::create_directory_symlink(home.path(), other / "link");
   CHECK(store.owns(other / "link/runners/x"));
+}
+
+TEST_CASE_METHOD(Fixture, "a job's output is read in pieces, and is nothing before it has begun") {
+  store.make_runner_folder("job-12345678");
+  CHECK_FALSE(store.read_output("job-12345678", 0, 100));
+  CHECK_FALSE(store.read_output("no-such-task", 0, 100));
+  std::ofstream(store.runner_folder("job-12345678") / "job.log") << "0123456789";
+  CHECK(store.read_output("job-12345678", 0, 4) == "0123");
+  CHECK(store.read_output("job-12345678", 8, 4) == "89");
+  CHECK(store.read_output("job-12345678", 10, 4) == "");
+  CHECK(store.read_output("job-12345678", std::uint64_t{1} << 62, 4) == "");
+}
+
+TEST_CASE_METHOD(Fixture, "what a job put in place of its output is not followed") {
+  store.make_runner_folder("job-12345678");
+  const fs::path output = store.runner_folder("job-12345678") / "job.log";
+  std::ofstream(home / "secret") << "secret";
+  fs::create_symlink(home / "secret", output);
+  CHECK_THROWS_AS(store.read_output("job-12345678", 0, 100), Error);
+  fs::remove(output);
+  // Opened as a file is, it would wait for a writer.
+  REQUIRE(::mkfifo(output.c_str(), 0600) == 0);
+  CHECK_THROWS_AS(store.read_output("job-12345678", 0, 100), Error);
+  fs::remove(output);
+  fs::create_directory(output);
+  CHECK_THROWS_AS(store.read_output("job-12345678", 0, 100), Error);
 }

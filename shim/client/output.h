@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string_view>
+
+namespace dstack::shim::client {
+
+// Writes an answer to stdout. False if nobody reads it any more (a pipe that was closed), which is no failure; anything
+// else that keeps it from being written is an Error. Call os::ignore_broken_pipes() before, or the signal ends the
+// process first.
+bool write_answer(std::string_view text);
+
+}  // namespace dstack::shim::client

@@ -1,0 +1,70 @@
+#include <format>
+#include <iostream>
+#include <stop_token>
+
+#include "common/error.h"
+#include "common/os/clock.h"
+#include "shim/client/find_task.h"
+#include "shim/client/job_output.h"
+#include "shim/client/shim_api.h"
+#include "shim/client/task_commands.h"
+#include "shim/client/text.h"
+
+namespace dstack::shim::client {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_interval{100};
+// A shim that is replaced is away for a moment.
+constexpr std::chrono::seconds patience{30};
+
+// Returns how the task was seen last.
+TaskEntry follow(ShimApi& shim, const TaskEntry& first, JobOutput& output) {
+  os::Clock& clock = os::system_clock();
+  TaskEntry task = first;
+  os::SteadyTime heard = clock.now();
+  while (true) {
+    try {
+      // In this order: what a task that has ended wrote is all there.
+      task = shim.task(task.id);
+      if (!output.print_all() || task.ended()) return task;
+      heard = clock.now();
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::not_found) {
+        std::cerr << "the task was removed\n";
+        return task;
+      }
+      if (error.kind() != ErrorKind::unavailable || clock.now() - heard > patience) throw;
+    }
+    os::pause(clock, look_interval, {});
+  }
+}
+
+}  // namespace
+
+int show_logs(const TaskCommand& command) {
+  ShimApi shim(command.shim_port);
+  const std::vector<TaskEntry> tasks = shim.tasks();
+  TaskEntry task = find_task(tasks, command.tasks.at(0));
+  JobOutput output(shim, task.id);
+  if (command.follow) {
+    const TaskEntry last = follow(shim, task, output);
+    task.status = last.status;
+    task.termination_reason = last.termination_reason;
+    task.termination_message = last.termination_message;
+  } else {
+    output.print_all();
+  }
+  output.finish();
+  if (output.begun()) return 0;
+  if (task.ended()) {
+    std::cerr << std::format("task {} has no output, it ended before its job began ({})\n", legible(task.name),
+                             ending_of(task));
+    return 1;
+  }
+  if (!command.follow)
+    std::cerr << std::format("task {} is {}: no output yet\n", legible(task.name), legible(task.status));
+  return 0;
+}
+
+}  // namespace dstack::shim::client

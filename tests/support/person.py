@@ -1,0 +1,62 @@
+"""dstack-shim as a person at the host uses it: a client of a running shim."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import termios
+
+from support.processes import SHIM, wait_until
+
+# Ends when it is interrupted, with a word.
+TRAPPING = "trap 'echo caught; exit 0' INT; echo ready; while :; do sleep 0.1; done"
+
+
+class Client:
+    def __init__(self, port: int, image: str = ""):
+        self.port = port
+        self.image = image
+
+    def command(self, *arguments) -> list[str]:
+        return [str(SHIM), "--shim-http-port", str(self.port), *map(str, arguments)]
+
+    def __call__(self, *arguments) -> subprocess.CompletedProcess:
+        return subprocess.run(self.command(*arguments), capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+
+    def text(self, *arguments) -> str:
+        ended = self(*arguments)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.decode()
+
+    def detach(self, name: str, script: str, *options) -> str:
+        """Starts a job that goes on by itself; its task's id."""
+        run = ("run", "--image", self.image, "--name", name, "--detach", *options)
+        return self.text(*run, "--", "/bin/sh", "-c", script).strip()
+
+    def list(self) -> dict[str, dict]:
+        return {task["name"]: task for task in json.loads(self.text("ps", "--json"))}
+
+    def wait_for_output(self, task: str, text: bytes) -> None:
+        wait_until(lambda: text in self("logs", task).stdout, f"{text!r} among the logs")
+
+    def wait_ended(self, name: str) -> dict:
+        return wait_until(lambda: (task := self.list()[name])["status"] == "terminated" and task, f"the end of {name}")
+
+
+def on_terminal(command: list[str], columns: int = 80) -> tuple[int, str]:
+    """Runs a command whose stdout and stderr are a terminal; its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+            shown += piece
+    os.close(ours)
+    return process.returncode, shown.decode()

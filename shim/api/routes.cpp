@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
 #include "common/version.h"
 #include "shim/api/instance_routes.h"
 #include "shim/api/metrics_route.h"

@@ -73,7 +73,6 @@ std::vector<std::string> ContainerProcesses::pids() const {
   std::vector<std::string> pids;
   const Directory directory = open_directory(proc_);
   if (!directory) return pids;
-  if (const int last = last_outsider_; last != 0) pids.push_back(std::to_string(last));
   while (const dirent* entry = ::readdir(directory.get())) {
     if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') pids.emplace_back(entry->d_name);
   }
@@ -102,18 +101,22 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
   const std::string socket = std::format("socket:[{}]", socket_inode);
   std::vector<std::string> insiders;
   bool seen_all = sees_all_;
-  for (const std::string& pid : pids()) {
+  const auto is_outsider_with_it = [&](const std::string& pid) {
     const std::string cgroups = cgroups_of(pid);
-    if (cgroups.empty()) continue;  // it has ended
+    if (cgroups.empty()) return false;  // it has ended
     if (container_in(cgroups, containers)) {
       insiders.push_back(pid);
-      continue;
+      return false;
     }
-    switch (holds(pid, socket)) {
-      case Held::yes: last_outsider_ = std::atoi(pid.c_str()); return Holder::outsider;
-      case Held::cannot_see: seen_all = false; break;
-      case Held::no: break;
-    }
+    const Held held = holds(pid, socket);
+    if (held == Held::cannot_see) seen_all = false;
+    return held == Held::yes;
+  };
+  if (const int last = last_outsider_; last != 0 && is_outsider_with_it(std::to_string(last))) return Holder::outsider;
+  for (const std::string& pid : pids()) {
+    if (!is_outsider_with_it(pid)) continue;
+    last_outsider_ = std::atoi(pid.c_str());
+    return Holder::outsider;
   }
   if (seen_all) return Holder::nobody;
   const bool inside = std::ranges::any_of(insiders, [&](const auto& pid) { return holds(pid, socket) == Held::yes; });

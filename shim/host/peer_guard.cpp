@@ -16,6 +16,7 @@ namespace dstack::shim::host {
 
 namespace {
 
+constexpr std::size_t reported_limit = 1000;
 constexpr const char* nobody = "nobody, the socket is closed";
 
 bool is_loopback(const std::string& address) {
@@ -129,6 +130,7 @@ bool PeerGuard::serve_in_doubt(const std::error_code& reason) {
 
 bool PeerGuard::refuse(const std::string& who) {
   const std::scoped_lock lock(mutex_);
+  if (reported_.size() >= reported_limit) reported_.clear();
   const auto level = reported_.insert(who).second ? spdlog::level::warn : spdlog::level::debug;
   spdlog::log(level, "A call was refused; at its other end is {}", who);
   return false;

@@ -171,6 +171,30 @@ def measure_requests(folder: Path) -> None:
         report("a keep-alive request", statistics.median(times) * 1e6, "us", 100)
 
 
+def measure_callers(folder: Path) -> None:
+    """What it costs to look a caller up: a connection each, to the path that anybody may call and to one that not."""
+
+    def ask(path: str) -> float:
+        began = time.perf_counter()
+        with socket.create_connection(("127.0.0.1", shim.port)) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            return time.perf_counter() - began
+
+    def median() -> float:
+        return statistics.median(ask("/api/pull") - ask("/api/healthcheck") for _ in range(1000)) * 1e6
+
+    with Shim(folder / "callers", runner=folder / "runner") as shim:
+        shim.wait_ready()
+        print(f"     without a task: {median():.1f} us")
+        call(shim, "POST", "/api/tasks", {"id": "caller", "name": "bench", "image_name": IMAGE})
+        while call(shim, "GET", "/api/tasks/caller")["status"] != "running":
+            time.sleep(0.01)
+        report("looking a new connection's caller up while a task is in the host's network", median(), "us", 1000)
+        call(shim, "POST", "/api/tasks/caller/terminate", {"timeout": 0})
+        call(shim, "POST", "/api/tasks/caller/remove")
+
+
 def measure_many_tasks(folder: Path, count: int) -> None:
     home = folder / "many"
     with Shim(home, runner=folder / "runner") as shim:
@@ -208,6 +232,7 @@ def main() -> int:
     try:
         stand_in_runner(folder / "runner", "exec sleep 1000")
         measure_requests(folder)
+        measure_callers(folder)
         measure_start_of_shim(folder)
         measure_start_of_tasks(folder)
         if arguments.tasks:

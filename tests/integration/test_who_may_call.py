@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import docker
+from support.distribution_sshd import HostSshd
 from support.hosts import stand_in_runner
 from support.processes import SHIM, Shim, free_port, wait_until
 from support.shim_calls import Calls
+from support.ssh_client import SshClient, make_key
+from support.ssh_client import call as call_program
 
 REFUSED = "not allowed from a task's container\n"
 
@@ -48,6 +51,12 @@ def refuses(answer: str) -> bool:
     return status_of(answer) == 403 and answer.endswith("\n\n" + REFUSED)  # universal newlines
 
 
+def through_ssh(client: SshClient, port: int) -> str:
+    """As a server calls: the peer is the SSH server on this host."""
+    request = "GET /api/tasks HTTP/1.0\r\nHost: x\r\n\r\n"
+    return call_program(client.command("-W", f"127.0.0.1:{port}", "127.0.0.1"), input=request).stdout
+
+
 @pytest.mark.parametrize("means", ["cgroup", "process"])
 def test_a_job_in_the_hosts_network_is_refused_and_everybody_else_is_not(home, image, tmp_path, means):
     port = free_port()
@@ -63,6 +72,8 @@ def test_a_job_in_the_hosts_network_is_refused_and_everybody_else_is_not(home, i
         assert status_of((folder / "health").read_text()) == 200
         for name in ("legacy", "unknown", "tasks"):
             assert refuses((folder / name).read_text())
+        with HostSshd(tmp_path, make_key(tmp_path / "key")) as sshd:
+            assert status_of(through_ssh(sshd.ssh, port)) == 200
         # One that is no task's, in the host's network as well.
         shell = ["run", "--rm", "--network", "host", "--entrypoint", "/bin/sh", image, "-c"]
         assert status_of(docker(*shell, call("/api/tasks", port))) == 200

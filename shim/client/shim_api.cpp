@@ -15,6 +15,8 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::seconds answer_limit{30};
+constexpr std::chrono::seconds patience{30};
+constexpr std::chrono::milliseconds look_interval{100};
 
 TaskEntry read_task(const ObjectReader& reader) {
   TaskEntry task{.id = reader.string("id"),
@@ -51,10 +53,11 @@ std::int64_t PullView::percent() const {
   return total > 0 ? std::clamp<std::int64_t>(downloaded * 100 / total, 0, 100) : 0;
 }
 
-ShimApi::ShimApi(int port) : port_(port), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
+ShimApi::ShimApi(int port, os::Clock& clock)
+    : port_(port), clock_(clock), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
 void ShimApi::submit(const json& task) {
-  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = answer_limit});
+  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = answer_limit}, Again::no);
 }
 
 std::vector<TaskEntry> ShimApi::tasks() {
@@ -86,7 +89,8 @@ void ShimApi::terminate(const std::string& id, const std::string& reason, const 
 void ShimApi::remove(const std::string& id) {
   call({.method = "POST",
         .path = std::format("/api/tasks/{}/remove", http::encode_url_component(id)),
-        .total_limit = answer_limit});
+        .total_limit = answer_limit},
+       Again::no);
 }
 
 json ShimApi::ask(const std::string& path) {
@@ -99,22 +103,33 @@ json ShimApi::ask(const std::string& path) {
   }
 }
 
-std::string ShimApi::call(const http::ClientRequest& request) {
-  http::ClientResponse response;
-  try {
-    response = client_.send(request);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unavailable) throw;
-    throw Error(error.kind(),
-                std::format("no dstack-shim answers on port {} ({}): start one with \"sudo dstack-shim\", "
-                            "or name its port with --shim-http-port",
-                            port_, error.what()));
-  }
+std::string ShimApi::call(const http::ClientRequest& request, Again again) {
+  http::ClientResponse response = send(request, again);
   if (response.status == 200) return std::move(response.body);
   while (response.body.ends_with('\n')) response.body.pop_back();
   throw Error(kind_of(response.status), response.body.empty()
                                             ? std::format("the shim answers {} to {}", response.status, request.path)
                                             : response.body);
+}
+
+http::ClientResponse ShimApi::send(const http::ClientRequest& request, Again again) {
+  const os::SteadyTime patience_end = clock_.now() + patience;
+  while (true) {
+    try {
+      http::ClientResponse response = client_.send(request);
+      has_answered_ = true;
+      return response;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unavailable) throw;
+      if (!has_answered_ || again == Again::no || clock_.now() >= patience_end) {
+        throw Error(error.kind(),
+                    std::format("no dstack-shim answers on port {} ({}): start one with \"sudo dstack-shim\", or name "
+                                "its port with --shim-http-port",
+                                port_, error.what()));
+      }
+    }
+    os::pause(clock_, look_interval, {});
+  }
 }
 
 }  // namespace dstack::shim::client

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/http/client.h"
+#include "common/os/clock.h"
 
 namespace dstack::shim::client {
 
@@ -40,10 +41,11 @@ struct TaskEntry {
 };
 
 // A running shim, as a person's commands use it. Members throw Error with the shim's own words: not_found and conflict
-// as it says, unavailable if none answers.
+// as it says, unavailable if none answers. One that has answered may be away for a while, as when it is replaced: what
+// can be asked twice then waits for the next.
 class ShimApi {
  public:
-  explicit ShimApi(int port);
+  explicit ShimApi(int port, os::Clock& clock = os::system_clock());
 
   void submit(const nlohmann::json& task);
   // All there are, in one request.
@@ -58,11 +60,15 @@ class ShimApi {
   void remove(const std::string& id);
 
  private:
-  std::string call(const http::ClientRequest& request);
+  enum class Again { yes, no };
+  std::string call(const http::ClientRequest& request, Again again = Again::yes);
+  http::ClientResponse send(const http::ClientRequest& request, Again again);
   nlohmann::json ask(const std::string& path);
 
   int port_;
+  os::Clock& clock_;
   http::Client client_;
+  bool has_answered_ = false;
 };
 
 }  // namespace dstack::shim::client

@@ -15,28 +15,20 @@ namespace dstack::shim::client {
 namespace {
 
 constexpr std::chrono::milliseconds look_interval{100};
-// A shim that is replaced is away for a moment.
-constexpr std::chrono::seconds patience{30};
 
 // Returns how the task was seen last.
-TaskEntry follow(ShimApi& shim, const TaskEntry& first, JobOutput& output) {
-  os::Clock& clock = os::system_clock();
-  TaskEntry task = first;
-  os::SteadyTime heard = clock.now();
-  while (true) {
-    try {
+TaskEntry follow(ShimApi& shim, TaskEntry task, JobOutput& output) {
+  try {
+    while (true) {
       // In this order: what a task that has ended wrote is all there.
       task = shim.task(task.id);
       if (!output.print_all() || task.ended()) return task;
-      heard = clock.now();
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::not_found) {
-        std::cerr << "the task was removed\n";
-        return task;
-      }
-      if (error.kind() != ErrorKind::unavailable || clock.now() - heard > patience) throw;
+      os::pause(os::system_clock(), look_interval, {});
     }
-    os::pause(clock, look_interval, {});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+    std::cerr << "the task was removed\n";
+    return task;
   }
 }
 

@@ -1,6 +1,11 @@
 #include <format>
 #include <functional>
 #include <iostream>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/error.h"
 #include "common/os/clock.h"
@@ -24,21 +29,51 @@ std::string label_of(const TaskEntry& task) {
   return std::format("{} ({})", legible(task.name), legible(task.id.substr(0, 8)));
 }
 
-// Does `what` with every task that was named, whatever becomes of the others, and prints the names of those that it
-// was done with.
-int with_each(const TaskCommand& command, ShimApi& shim, const std::function<void(const TaskEntry&)>& what) {
+// What was named, and the task it names; nothing for what names none, which is told.
+using Named = std::vector<std::pair<std::string, std::optional<TaskEntry>>>;
+
+bool tell(const Error& error) {
+  std::cerr << "dstack-shim: " << error.what() << "\n";
+  return false;
+}
+
+Named find_all(const TaskCommand& command, ShimApi& shim) {
   const std::vector<TaskEntry> tasks = shim.tasks();
-  int code = 0;
+  Named named;
   for (const std::string& wanted : command.tasks) {
+    named.emplace_back(wanted, std::nullopt);
     try {
-      what(find_task(tasks, wanted));
-      write_answer(wanted + "\n");
+      named.back().second = find_task(tasks, wanted);
     } catch (const Error& error) {
-      std::cerr << "dstack-shim: " << error.what() << "\n";
-      code = 1;
+      tell(error);
     }
   }
-  return code;
+  return named;
+}
+
+// Does `what` with each, whatever becomes of the others, and prints the names of those that it was done with. Returns
+// the exit code.
+int with_each(const Named& named, const std::function<void(const TaskEntry&)>& what) {
+  bool good = true;
+  for (const auto& [wanted, task] : named) {
+    try {
+      if (task) what(*task);
+      good = good && task;
+      if (task) write_answer(wanted + "\n");
+    } catch (const Error& error) {
+      good = tell(error);
+    }
+  }
+  return good ? 0 : 1;
+}
+
+// Some tasks go away by themselves when they have ended.
+void unless_gone(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+  }
 }
 
 // Asks the job to end. Whoever follows it, a server or `run`, sees that, and ends the task as usual.
@@ -53,29 +88,41 @@ bool ask_to_end(const TaskEntry& task) {
   }
 }
 
-void await_end(ShimApi& shim, const TaskEntry& task, seconds limit) {
-  os::Clock& clock = os::system_clock();
-  const os::SteadyTime deadline = clock.now() + limit;
-  while (clock.now() < deadline && !shim.task(task.id).ended()) os::pause(clock, look_interval, {});
-}
+// Ends tasks: all jobs are asked to end, and have the same time for it.
+class Stopping {
+ public:
+  Stopping(ShimApi& shim, seconds limit) : shim_(shim), limit_(limit), deadline_(clock_.now() + limit) {}
 
-void stop(ShimApi& shim, const TaskEntry& task, seconds limit) {
-  if (task.ended()) return;
-  if (!task.local) {
-    std::cerr << std::format("note: {} is a dstack server's, which will see it as terminated by a user\n",
-                             label_of(task));
-  }
-  const bool running = task.status == "running";
-  if (running && limit.count() > 0) {
-    std::cerr << std::format("stopping {}: killed if it has not ended in {} s\n", label_of(task), limit.count());
-    if (ask_to_end(task)) {
-      await_end(shim, task, limit);
-      limit = seconds{0};
+  void begin(const TaskEntry& task) {
+    if (task.ended()) return;
+    if (!task.local) {
+      std::cerr << std::format("note: {} is a dstack server's, which will see it as terminated by a user\n",
+                               label_of(task));
     }
+    if (task.status != "running" || limit_.count() == 0) return;
+    std::cerr << std::format("stopping {}: killed if it has not ended in {} s\n", label_of(task), limit_.count());
+    if (ask_to_end(task)) asked_.insert(task.id);
   }
-  // One that is not running has nothing to end by itself, one that has ended stays as it is.
-  shim.terminate(task.id, by_user, "Stopped at the host", running ? limit : seconds{0});
-}
+
+  void finish(const TaskEntry& task) {
+    if (task.ended()) return;
+    const bool asked = asked_.contains(task.id);
+    unless_gone([&] {
+      while (asked && clock_.now() < deadline_ && !shim_.task(task.id).ended()) os::pause(clock_, look_interval, {});
+      // A runner that could not be asked hears of it from the engine. What does not run has nothing to end by itself,
+      // and what has ended stays as it is.
+      const bool by_engine = task.status == "running" && !asked;
+      shim_.terminate(task.id, by_user, "Stopped at the host", by_engine ? limit_ : seconds{0});
+    });
+  }
+
+ private:
+  ShimApi& shim_;
+  os::Clock& clock_ = os::system_clock();
+  const seconds limit_;
+  const os::SteadyTime deadline_;
+  std::set<std::string> asked_;
+};
 
 void remove(ShimApi& shim, const TaskEntry& task, bool force) {
   if (!task.ended() && !force) {
@@ -86,20 +133,27 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
   if (!task.local) {
     std::cerr << std::format("note: {} is a dstack server's, which will find it gone\n", label_of(task));
   }
-  if (!task.ended()) shim.terminate(task.id, by_user, "Removed at the host", seconds{0});
-  shim.remove(task.id);
+  unless_gone([&] {
+    if (!task.ended()) shim.terminate(task.id, by_user, "Removed at the host", seconds{0});
+    shim.remove(task.id);
+  });
 }
 
 }  // namespace
 
 int stop_tasks(const TaskCommand& command) {
   ShimApi shim(command.shim_port);
-  return with_each(command, shim, [&](const TaskEntry& task) { stop(shim, task, seconds(command.timeout)); });
+  Stopping stopping(shim, seconds(command.timeout));
+  const Named named = find_all(command, shim);
+  for (const auto& [wanted, task] : named) {
+    if (task) stopping.begin(*task);
+  }
+  return with_each(named, [&](const TaskEntry& task) { stopping.finish(task); });
 }
 
 int remove_tasks(const TaskCommand& command) {
   ShimApi shim(command.shim_port);
-  return with_each(command, shim, [&](const TaskEntry& task) { remove(shim, task, command.force); });
+  return with_each(find_all(command, shim), [&](const TaskEntry& task) { remove(shim, task, command.force); });
 }
 
 }  // namespace dstack::shim::client

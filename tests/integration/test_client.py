@@ -131,6 +131,18 @@ def test_stop_interrupts_the_job_and_ends_the_task(client):
     assert client.text("stop", "job") == "job\n"
 
 
+def test_several_are_stopped_together_also_one_that_goes_away_by_itself(client):
+    for name, options in (("one", []), ("two", ["--rm"])):
+        client.detach(name, TRAPPING, *options)
+        client.wait_for_output(name, b"ready")
+    stopped = client("stop", "one", "no-such-task", "two")
+    assert stopped.returncode == 1
+    assert stopped.stdout == b"one\ntwo\n"
+    assert b"no-such-task" in stopped.stderr
+    wait_until(lambda: list(client.list()) == ["one"], "the removal of the other")
+    assert client.list()["one"]["status"] == "terminated"
+
+
 def test_stop_kills_a_job_that_does_not_end_in_time(client):
     client.detach("job", "trap '' INT HUP; echo ready; while :; do sleep 0.1; done")
     client.wait_for_output("job", b"ready")

@@ -1,12 +1,15 @@
 """dstack-shim run: a job from a person's hand, and what becomes of its output, its end and its task."""
 
+import http.server
+import json
 import signal
 import subprocess
+import threading
 
 import pytest
 from conftest import containers_of
 from support.person import TRAPPING, Client, on_terminal
-from support.processes import wait_until
+from support.processes import Shim, wait_until
 
 
 @pytest.fixture
@@ -74,6 +77,22 @@ def test_a_job_that_is_stopped_by_another_command_ends_this_one(client):
     assert running.returncode == 128 + signal.SIGINT
 
 
+def test_a_shim_that_is_replaced_meanwhile_costs_nothing(home, image, tmp_path):
+    script = "echo one; until [ -e /data/go ]; do sleep 0.1; done; echo two; exit 3"
+    with Shim(home) as shim:
+        client = Client(shim.wait_ready().port, image)
+        arguments = command(client, script, "--volume", f"{tmp_path}:/data", "--rm")
+        running = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+        assert running.stdout.readline() == b"one\n"
+        assert shim.stop() == 0
+    (tmp_path / "go").touch()
+    with Shim(home, port=client.port) as shim:
+        shim.wait_ready()
+        output, _ = running.communicate(timeout=60)
+        assert (running.returncode, output) == (3, b"two\n")
+        assert client.list() == {}
+
+
 def test_a_detached_job_goes_on_and_goes_away_by_itself(client, shim, tmp_path):
     script = "echo begun; until [ -e /data/over ]; do sleep 0.1; done"
     task = client.detach("job", script, "--volume", f"{tmp_path}:/data", "--rm")
@@ -94,3 +113,72 @@ def test_what_keeps_a_job_from_running_is_told(client):
         client.command("run", "--image", client.image, "--rm", "--", "no-such-command"), capture_output=True, timeout=120
     )
     assert ended.returncode == 1 and b"no-such-command" in ended.stderr
+
+
+class PullingShim(http.server.ThreadingHTTPServer):
+    """Answers like a shim whose pull goes on a little whenever it is asked about it, and fails in the end."""
+
+    def __init__(self):
+        self.megabytes = iter([0, 5, 5, 10])
+        super().__init__(("127.0.0.1", 0), Answers)
+        threading.Thread(target=self.serve_forever).start()
+
+    def task(self) -> dict:
+        task = {"id": "1", "status": "pulling", "termination_reason": "creating_container_error", "termination_message": "enough"}
+        megabytes = next(self.megabytes, None)
+        if megabytes is None:
+            return {**task, "status": "terminated"}
+        numbers = {"downloaded_bytes": megabytes * 10**6, "extracted_bytes": 0, "total_bytes": 10**7}
+        return {**task, "image_pull_progress": {**numbers, "is_total_bytes_final": megabytes > 0}}
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def answer(self, content: dict) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(self.server.task())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.answer({})
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_pull_is_told_in_lines_where_there_is_no_terminal():
+    with PullingShim() as shim:
+        ended = Client(shim.server_port)("run", "--", "true")
+    assert ended.returncode == 1
+    assert ended.stderr.decode().splitlines()[1:] == [
+        "pulling",
+        "pulling: 0.0 MB of at least 10.0 MB",
+        "pulling: 5.0 MB of 10.0 MB",
+        "pulling: 10.0 MB of 10.0 MB",
+        "terminated",
+        "creating_container_error: enough",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_pull_is_a_bar_on_a_terminal_and_no_wider(columns):
+    with PullingShim() as shim:
+        code, shown = on_terminal(Client(shim.server_port).command("run", "--", "true"), columns)
+    assert code == 1
+    bars = [piece.split("\x1b[K")[0] for piece in shown.split("\r") if piece.startswith("pulling [")]
+    whole = [
+        f"pulling [{' ' * 30}] 0.0 MB of at least 10.0 MB",
+        *[f"pulling [{'#' * 15}{' ' * 15}] 5.0 MB of 10.0 MB"] * 2,
+        f"pulling [{'#' * 30}] 10.0 MB of 10.0 MB",
+    ]
+    assert bars == [bar if len(bar) < columns else bar[: columns - 2] + "…" for bar in whole]

@@ -15,18 +15,18 @@
 #include "shim/client/job_output.h"
 #include "shim/client/output.h"
 #include "shim/client/pull_display.h"
+#include "shim/client/run_requests.h"
 #include "shim/client/runner_api.h"
 #include "shim/client/shim_api.h"
 #include "shim/client/text.h"
 
 namespace dstack::shim::client {
 
-using nlohmann::json;
-
 namespace {
 
 constexpr std::chrono::milliseconds look_interval{100};
 constexpr std::chrono::seconds runner_start_limit{60};
+constexpr int most_unanswered = 50;  // looks
 
 std::string random_uuid() {
   std::random_device random;
@@ -36,70 +36,6 @@ std::string random_uuid() {
   const std::uint32_t d = random();
   return std::format("{:08x}-{:04x}-4{:03x}-{:04x}-{:04x}{:08x}", a, b >> 16, b & 0xfff, 0x8000 | (c >> 18), c & 0xffff,
                      d);
-}
-
-json task_of(const RunOptions& options, const std::string& id, const std::string& name) {
-  json mounts = json::array();
-  for (const std::string& volume : options.volumes) {
-    const std::size_t colon = volume.find(':');
-    mounts.push_back({{"instance_path", volume.substr(0, colon)}, {"path", volume.substr(colon + 1)}});
-  }
-  return {{"id", id},
-          {"name", name},
-          {"image_name", options.image},
-          {"gpu", options.gpus == "all" ? -1 : std::stoi(options.gpus)},
-          {"cpu", options.cpus},
-          {"memory", options.memory},
-          {"shm_size", options.shm_size},
-          {"network_mode", "bridge"},
-          {"instance_mounts", std::move(mounts)},
-          {"local", true},
-          {"remove_when_ended", options.detach && options.remove}};
-}
-
-// "1000:100" or "name:group".
-json user_of(const std::string& text) {
-  const auto is_number = [](const std::string& word) {
-    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
-  };
-  const std::size_t colon = text.find(':');
-  const std::string user = text.substr(0, colon);
-  const std::string group = colon == std::string::npos ? "" : text.substr(colon + 1);
-  json object = json::object();
-  if (is_number(user)) {
-    object["uid"] = std::stoull(user);
-  } else {
-    object["username"] = user;
-  }
-  if (is_number(group)) {
-    object["gid"] = std::stoull(group);
-  } else if (!group.empty()) {
-    object["groupname"] = group;
-  }
-  return object;
-}
-
-json job_of(const RunOptions& options, const std::string& id, const std::string& name) {
-  json environment = json::object();
-  for (const std::string& variable : options.environment) {
-    const std::size_t equals = variable.find('=');
-    environment[variable.substr(0, equals)] = variable.substr(equals + 1);
-  }
-  return {{"run", {{"id", id}, {"run_spec", {{"run_name", name}, {"configuration", {{"type", "task"}}}}}}},
-          {"job_spec",
-           {{"replica_num", 0},
-            {"job_num", 0},
-            {"jobs_per_replica", 1},
-            {"commands", options.command},
-            {"env", std::move(environment)},
-            {"repo_data", {{"repo_type", "virtual"}}},
-            {"repo_dir", "/workflow"},  // required, and unused without code
-            {"user", options.user.empty() ? json() : user_of(options.user)},
-            {"working_dir", options.working_dir.empty() ? json() : json(options.working_dir)}}},
-          {"job_submission", {{"id", id}}},
-          {"cluster_info", {{"job_ips", {""}}, {"master_job_ip", ""}, {"gpus_per_job", 0}, {"gpus_per_node", {0}}}},
-          {"secrets", json::object()},
-          {"unattended", options.detach}};
 }
 
 int signal_number(const std::string& message) {
@@ -232,10 +168,13 @@ class Run {
 
   bool more_to_come(RunnerApi& runner, std::optional<JobEnd>& end) {
     try {
-      return runner.pull(end);
+      const bool more = runner.pull(end);
+      unanswered_ = 0;
+      return more;
     } catch (const Error& error) {
-      // Somebody else may have ended the task meanwhile.
+      // The container may have ended, or been ended, and the shim be about to hear of it.
       const TaskEntry task = shim_.task(id_);
+      if (!task.ended() && ++unanswered_ < most_unanswered) return true;
       std::cerr << (task.ended() ? ending_of(task) : error.what()) << "\n";
       return false;
     }
@@ -254,7 +193,8 @@ class Run {
   void clean_up() {
     try {
       shim_.terminate(id_, interrupted() ? "terminated_by_user" : "done_by_runner", "", std::chrono::seconds{0});
-      if (options_.remove) shim_.remove(id_);
+      // A detached one goes by itself.
+      if (options_.remove && !options_.detach) shim_.remove(id_);
     } catch (const Error& error) {
       std::cerr << error.what() << "\n";
     }
@@ -265,7 +205,8 @@ class Run {
   ShimApi shim_;
   const std::string id_;
   const std::string name_;
-  int signal_ = 0;  // the last one
+  int signal_ = 0;      // the last one
+  int unanswered_ = 0;  // by the runner, one after the other
   int interruptions_ = 0;
 };
 

@@ -1,45 +1,27 @@
 // An uploaded archive: refused with an Error or unpacked, and nothing outside of the folder is touched.
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <format>
-#include <fstream>
-#include <string>
+#include <optional>
 
 #include "common/error.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "common/os/unique_fd.h"
 #include "runner/files/archive.h"
-
-namespace {
+#include "tests/fuzz/guarded_folder.h"
 
 namespace fs = std::filesystem;
 
-struct Folder {
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "archive_fuzz.XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    path = name;
-    fs::create_directory(path / "outside");
-    std::ofstream(path / "outside/file") << "untouched";
-  }
-  ~Folder() { fs::remove_all(path); }
-  fs::path path;
-};
-
-}  // namespace
-
 // The first byte says which layout.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Folder folder;
+  static const dstack::test::GuardedFolder folder;
   if (size == 0) return 0;
-  const fs::path target = folder.path / "target";
+  const fs::path target = folder.path() / "target";
   fs::create_directory(target);
   fs::create_symlink("../outside", target / "link");
   const dstack::os::UniqueFd archive(::memfd_create("archive", MFD_CLOEXEC));
@@ -53,10 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     files::unpack(std::format("/proc/self/fd/{}", archive.get()), tree, how);
   } catch (const dstack::Error&) {
   }
-  dstack::os::remove_tree(folder.path, "target");
-  if (dstack::os::read_file(folder.path / "outside/file") != "untouched") std::abort();
-  for (const auto& entry : fs::directory_iterator(folder.path)) {
-    if (entry.path().filename() != "outside") std::abort();
-  }
+  dstack::os::remove_tree(folder.path(), "target");
+  folder.check();
   return 0;
 }

@@ -20,6 +20,21 @@ def calls(shim) -> Calls:
     return Calls(shim)
 
 
+def requests_answered(calls: Calls) -> dict[str, float]:
+    lines = calls.get("/metrics").text.splitlines()
+    counters = [line.rsplit(" ", 1) for line in lines if line.startswith("dstack_shim_http_requests_total")]
+    return {name: float(value) for name, value in counters if "/metrics" not in name}
+
+
+def test_ps_asks_once_however_many_tasks_there_are(client, calls):
+    for number in range(3):
+        calls.wait_for(calls.submit(f"{client.image}-no-such-image", name=f"n{number}"), "terminated")
+    before = requests_answered(calls)
+    assert len(client.text("ps").splitlines()) == 4
+    after = requests_answered(calls)
+    assert sum(after.values()) - sum(before.values()) == 1
+
+
 def test_ps_lists_tasks_in_every_state(client, calls):
     running = client.detach("runs", TRAPPING)
     ended = client.detach("ended", "true")

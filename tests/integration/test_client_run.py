@@ -77,6 +77,15 @@ def test_a_job_that_is_stopped_by_another_command_ends_this_one(client):
     assert running.returncode == 128 + signal.SIGINT
 
 
+def test_a_container_that_is_killed_is_told_after_what_it_wrote(client, shim):
+    running = subprocess.Popen(command(client, "echo last; exec sleep 1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout.readline() == b"last\n"
+    subprocess.run(["docker", "kill", *containers_of(shim.home)], check=True, capture_output=True)
+    _, complaints = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert b"container_exited_with_error" in complaints
+
+
 def test_a_shim_that_is_replaced_meanwhile_costs_nothing(home, image, tmp_path):
     script = "echo one; until [ -e /data/go ]; do sleep 0.1; done; echo two; exit 3"
     with Shim(home) as shim:

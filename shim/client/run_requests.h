@@ -1,0 +1,14 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "shim/client/run.h"
+
+namespace dstack::shim::client {
+
+// What the shim and the runner are asked for, as docs/api has it. The options were checked when they were parsed.
+nlohmann::json task_of(const RunOptions& options, const std::string& id, const std::string& name);
+nlohmann::json job_of(const RunOptions& options, const std::string& id, const std::string& name);
+
+}  // namespace dstack::shim::client

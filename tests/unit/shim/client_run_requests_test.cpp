@@ -1,0 +1,63 @@
+#include "shim/client/run_requests.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <nlohmann/json.hpp>
+
+namespace dstack::shim::client {
+
+namespace {
+
+nlohmann::json user(const std::string& text) {
+  RunOptions options;
+  options.user = text;
+  return job_of(options, "id", "name")["job_spec"]["user"];
+}
+
+}  // namespace
+
+TEST_CASE("a task is a person's, in a network of its own, with what was asked for") {
+  RunOptions options;
+  options.image = "app:1";
+  options.gpus = "all";
+  options.volumes = {"/host:/in", "/a:/b:c"};
+  const nlohmann::json task = task_of(options, "id", "name");
+  CHECK(task["local"] == true);
+  CHECK(task["network_mode"] == "bridge");
+  CHECK(task["gpu"] == -1);
+  CHECK(
+      task["instance_mounts"] ==
+      nlohmann::json::parse(R"([{"instance_path": "/host", "path": "/in"}, {"instance_path": "/a", "path": "/b:c"}])"));
+  options.gpus = "2";
+  CHECK(task_of(options, "id", "name")["gpu"] == 2);
+}
+
+TEST_CASE("only a detached task goes by itself, and only a detached job has no reader") {
+  for (const bool detach : {false, true}) {
+    for (const bool remove : {false, true}) {
+      RunOptions options;
+      options.detach = detach;
+      options.remove = remove;
+      CHECK(task_of(options, "id", "name")["remove_when_ended"] == (detach && remove));
+      CHECK(job_of(options, "id", "name")["unattended"] == detach);
+    }
+  }
+}
+
+TEST_CASE("a user is a name or a number, and so is a group") {
+  CHECK(user("").is_null());
+  CHECK(user("1000") == nlohmann::json{{"uid", 1000}});
+  CHECK(user("nobody") == nlohmann::json{{"username", "nobody"}});
+  CHECK(user("1000:100") == nlohmann::json{{"uid", 1000}, {"gid", 100}});
+  CHECK(user("nobody:video") == nlohmann::json{{"username", "nobody"}, {"groupname", "video"}});
+}
+
+TEST_CASE("a variable's value may be empty or hold anything") {
+  RunOptions options;
+  options.environment = {"A=b=c d", "E="};
+  options.command = {"sh", "-c", "exit"};
+  const nlohmann::json job = job_of(options, "id", "name")["job_spec"];
+  CHECK(job["env"] == nlohmann::json{{"A", "b=c d"}, {"E", ""}});
+  CHECK(job["commands"] == nlohmann::json{"sh", "-c", "exit"});
+}
+
+}  // namespace dstack::shim::client

@@ -52,8 +52,8 @@ RestrictNamespaces=yes
 SystemCallArchitectures=native
 # Docker's socket, HTTP, interface addresses, and netlink to look up who calls.
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-# @mount for volumes; the rest is what ordinary services use.
-SystemCallFilter=@system-service @mount
+# @mount for volumes, open_by_handle_at for the cgroup of who calls; the rest is what ordinary services use.
+SystemCallFilter=@system-service @mount open_by_handle_at
 SystemCallErrorNumber=EPERM
 # What is left: mounting (SYS_ADMIN), files and keys of any user (CHOWN, DAC_*, FOWNER, FSETID, SETUID, SETGID), looking at
 # other processes' sockets (SYS_PTRACE, NET_ADMIN), ending children (KILL), and what GPU tools may need (MKNOD, SYS_RAWIO,

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <cstring>
 #include <format>
 #include <fstream>
+#include <tuple>
 
 #include "common/error.h"
 #include "common/os/capabilities.h"
@@ -196,6 +198,44 @@ TEST_CASE("a container is found by its id in every engine's name of its cgroup")
 
 namespace {
 
+// A listener on the loopback interface, and one connection to it.
+class LoopbackConnection {
+ public:
+  LoopbackConnection() {
+    listener_ = os::UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0);
+    REQUIRE(::listen(listener_.get(), 1) == 0);
+    address_.sin_port = htons(static_cast<std::uint16_t>(end(listener_.get(), ::getsockname).port));
+  }
+
+  // Invalid if it fails, since it is called where nothing can be required.
+  os::UniqueFd connect() const {
+    os::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0) socket.reset();
+    return socket;
+  }
+  // The accepting end and the other one.
+  std::pair<os::TcpEnd, os::TcpEnd> accept() {
+    accepted_ = os::UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    REQUIRE(accepted_);
+    return {end(accepted_.get(), ::getsockname), end(accepted_.get(), ::getpeername)};
+  }
+
+ private:
+  static os::TcpEnd end(int socket, int (*ask)(int, sockaddr*, socklen_t*)) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    REQUIRE(ask(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    return {.address = "127.0.0.1", .port = ntohs(address.sin_port)};
+  }
+
+  sockaddr_in address_{};
+  os::UniqueFd listener_;
+  os::UniqueFd accepted_;
+};
+
 // A child in a cgroup of its own that has connected to the test.
 class CallerInCgroup {
  public:
@@ -206,11 +246,10 @@ class CallerInCgroup {
     fs::create_directories(cgroup() / nested, failure);
     if (failure) SKIP("no cgroup can be made: " << failure.message());
     nested_ = nested;
-    listen();
     child_ = ::fork();
     REQUIRE(child_ >= 0);
     if (child_ == 0) call();
-    accept();
+    std::tie(own_, peer_) = connection_.accept();
   }
   ~CallerInCgroup() {
     if (child_ > 0) {
@@ -229,36 +268,15 @@ class CallerInCgroup {
 
  private:
   fs::path cgroup() const { return hierarchy_->mount() / ("dstack-unit-" + id + ".scope"); }
-  static os::TcpEnd end(int socket, int (*ask)(int, sockaddr*, socklen_t*)) {
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    REQUIRE(ask(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    return {.address = "127.0.0.1", .port = ntohs(address.sin_port)};
-  }
-  void listen() {
-    listener_ = os::UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0);
-    REQUIRE(::listen(listener_.get(), 1) == 0);
-    address_.sin_port = htons(static_cast<std::uint16_t>(end(listener_.get(), ::getsockname).port));
-  }
   [[noreturn]] void call() const {
     std::ofstream(cgroup() / nested_ / "cgroup.procs") << ::getpid() << std::flush;
-    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    if (::connect(socket, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0) ::pause();
+    const os::UniqueFd socket = connection_.connect();
+    if (socket) ::pause();
     ::_exit(1);
   }
-  void accept() {
-    accepted_ = os::UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    own_ = end(accepted_.get(), ::getsockname);
-    peer_ = end(accepted_.get(), ::getpeername);
-  }
-
   const std::optional<os::Cgroup2> hierarchy_ = os::Cgroup2::find();
   std::string nested_;
-  sockaddr_in address_{};
-  os::UniqueFd listener_, accepted_;
+  LoopbackConnection connection_;
   os::TcpEnd own_, peer_;
   pid_t child_ = 0;
 };
@@ -275,6 +293,46 @@ TEST_CASE("a caller in a nested cgroup is refused, by the kernel's own word") {
   const CallerInCgroup caller("nested");
   CHECK_FALSE(caller.may_call(caller.id));
   CHECK(caller.may_call(two));
+}
+
+TEST_CASE("a socket that is under way between two processes is nobody's, until it arrives") {
+  if (!os::has_capability(os::Capability::sys_ptrace)) SKIP("root's view of processes is needed");
+  // A host on which this process is the only one.
+  const Host host;
+  fs::create_directory_symlink(std::format("/proc/{}", ::getpid()), host.proc() / std::to_string(::getpid()));
+  LoopbackConnection made;
+  int pair[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+  const os::UniqueFd from(pair[0]), to(pair[1]);
+  PeerGuard guard([] { return std::vector<TaskContainer>{{.id = one, .host_network = true}}; },
+                  {.cgroups = std::nullopt, .proc = host.proc()});
+  os::UniqueFd held = made.connect();
+  const auto [own, peer] = made.accept();
+  CHECK(guard.may_call(own, peer));
+
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  char byte = 'x';
+  iovec data{.iov_base = &byte, .iov_len = 1};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int number = held.get();
+  std::memcpy(CMSG_DATA(header), &number, sizeof number);
+  REQUIRE(::sendmsg(from.get(), &message, 0) == 1);
+  held.reset();
+  CHECK_FALSE(guard.may_call(own, peer));
+
+  REQUIRE(::recvmsg(to.get(), &message, MSG_CMSG_CLOEXEC) == 1);
+  int arrived = -1;
+  std::memcpy(&arrived, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof arrived);
+  held.reset(arrived);
+  CHECK(guard.may_call(own, peer));
 }
 
 TEST_CASE("doctor is told by what means callers are looked up") {

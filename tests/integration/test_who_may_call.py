@@ -126,7 +126,9 @@ def way_to_loopback():
         rule = ["PREROUTING", "-i", bridge, "-p", "tcp", "--dport", str(port), "-j", "DNAT", "--to-destination", f"127.0.0.1:{port}"]
         subprocess.run(["iptables", "-w", "-t", "nat", "-I", *rule], check=True)
         rules.append(rule)
-        return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+        # "3: docker0    inet 172.17.0.1/16 brd …"
+        shown = subprocess.run(["ip", "-4", "-o", "address", "show", "dev", bridge], check=True, capture_output=True, text=True)
+        return shown.stdout.split()[3].partition("/")[0]
 
     yield open_way
     for rule in rules:

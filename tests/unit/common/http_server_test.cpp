@@ -1,5 +1,7 @@
 #include "common/http/server.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -270,6 +272,37 @@ TEST_CASE("a connection's other end is looked at until it is let in, then no mor
   CHECK(looks == 4);
   // The next connection is another one, on the same thread or not.
   CHECK(status_of(running.ask(get("/shut"))) == 403);
+}
+
+TEST_CASE("a request whose connection was broken off while its sender was looked at is not served") {
+  http::Server server;
+  std::atomic<bool> served = false;
+  server.get("/shut", [&](const http::Request&) {
+    served = true;
+    return http::Response::empty();
+  });
+  os::UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  std::latch looked(1);
+  const auto look = [&](const http::Request&) -> std::optional<http::Response> {
+    const linger abort{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    client.reset();
+    looked.count_down();
+    return std::nullopt;
+  };
+  server.guard_peers(look, "");
+  {
+    const Running running(server);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(running.port()));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    const std::string request = get("/shut");
+    REQUIRE(::write(client.get(), request.data(), request.size()) == static_cast<ssize_t>(request.size()));
+    looked.wait();
+  }
+  CHECK_FALSE(served);
 }
 
 TEST_CASE("a WebSocket outlives its request and the server in its owner's hands") {

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import containers_of
-from support.person import TRAPPING, Client, on_terminal
+from support.person import TRAPPING, Client, interrupted_on_terminal, on_terminal
 from support.processes import Shim, wait_until
 
 
@@ -57,6 +57,17 @@ def test_a_signal_is_passed_on_as_a_stop(client, number):
     assert b"caught" in output
     assert running.returncode == 128 + number
     assert [task["status"] for task in client.list().values()] == ["terminated"]
+
+
+def test_ctrl_c_stops_the_job_and_not_just_its_reader(client):
+    code, shown = interrupted_on_terminal(command(client, TRAPPING, "--name", "job"), b"ready")
+    assert code == 128 + signal.SIGINT
+    assert b"stopping the command" in shown and b"caught" in shown
+    client.detach("other", TRAPPING)
+    code, shown = interrupted_on_terminal(client.command("logs", "-f", "other"), b"ready")
+    assert code == -signal.SIGINT
+    assert b"caught" not in shown
+    assert {task["name"]: task["status"] for task in client.list().values()} == {"job": "terminated", "other": "running"}
 
 
 def test_a_job_whose_output_nobody_reads_is_stopped(client):

@@ -60,3 +60,24 @@ def on_terminal(command: list[str], columns: int = 80) -> tuple[int, str]:
             shown += piece
     os.close(ours)
     return process.returncode, shown.decode()
+
+
+def interrupted_on_terminal(command: list[str], ready: bytes) -> tuple[int, bytes]:
+    """Runs a command as a shell would, types Ctrl-C once `ready` is shown; its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    # Its session's terminal, so that the kernel knows whom to interrupt.
+    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, **own) as process:
+        os.close(theirs)
+        shown = b""
+        typed = False
+        while True:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+            if ready in shown and not typed:
+                os.write(ours, b"\x03")
+                typed = True
+    os.close(ours)
+    return process.returncode, shown

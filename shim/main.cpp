@@ -92,6 +92,7 @@ int main(int argc, char** argv) {
     if (const auto* daemon = std::get_if<Options>(&command)) return serve(*daemon);
     if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);
     if (const auto* person = std::get_if<client::TaskCommand>(&command)) return client::execute(*person);
+    if (const auto* person = std::get_if<client::DoctorOptions>(&command)) return client::doctor(*person);
     return std::get<int>(command);
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";

@@ -136,6 +136,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   RawOptions raw;
   client::RunOptions run_options;
   client::TaskCommand task_command;
+  client::DoctorOptions doctor_options;
 
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
@@ -145,6 +146,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   app.add_subcommand("serve", "Run the daemon (what happens without a subcommand)");
   const CLI::App* run = client::add_run_command(app, run_options);
   client::add_task_commands(app, task_command);
+  const CLI::App* doctor = client::add_doctor_command(app, doctor_options);
 
   try {
     app.parse(argc, argv);
@@ -163,6 +165,15 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (task_command.verb) {
     task_command.shim_port = options.http_port;
     return task_command;
+  }
+  if (doctor->parsed()) {
+    return client::DoctorOptions{.home = options.home,
+                                 .runner_binary = options.runner_binary_path,
+                                 .shim_port = options.http_port,
+                                 .runner_http_port = options.runner_http_port,
+                                 .runner_ssh_port = options.runner_ssh_port,
+                                 .allow_task_callers = options.allow_task_callers,
+                                 .json = doctor_options.json};
   }
   return options;
 }

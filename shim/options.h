@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "shim/client/doctor.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
 
@@ -40,7 +41,7 @@ struct Options {
 
 // The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
 // printed, and so is what is wrong with the command line, on stderr.
-using Command = std::variant<Options, client::RunOptions, client::TaskCommand, int>;
+using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions, int>;
 
 Command parse_command_line(int argc, const char* const* argv);
 

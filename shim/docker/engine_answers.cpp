@@ -130,6 +130,9 @@ EngineInfo parse_info(const json& answer) {
   std::string cgroup = text(answer, "CgroupVersion");
   if (cgroup.starts_with('v')) cgroup.erase(0, 1);
   info.cgroup_version = number(cgroup).value_or(0);
+  if (const json& runtimes = field(answer, "Runtimes"); runtimes.is_object()) {
+    for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
+  }
   return info;
 }
 

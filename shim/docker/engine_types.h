@@ -18,6 +18,7 @@ struct EngineInfo {
   std::string api_version;     // what is spoken with it
   int cgroup_version = 0;      // 1 or 2; 0 if the engine does not say
   bool podman = false;
+  std::vector<std::string> runtimes;  // that containers may ask for: "runc", "nvidia"
 };
 
 struct Credentials {

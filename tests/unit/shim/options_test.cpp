@@ -239,3 +239,16 @@ TEST_CASE("a command for tasks that lacks an id or has a bad flag ends with an e
   CHECK(std::get<int>(parse({"rm"})) != 0);
   CHECK(std::get<int>(parse({"ps", "a"})) != 0);
 }
+
+TEST_CASE("doctor looks at the host with the daemon's settings") {
+  const Command command = parse({"doctor", "--json", "--shim-home", "/h", "--shim-http-port", "5", "--runner-http-port",
+                                 "6", "--runner-ssh-port", "7", "--runner-binary-path", "/r"});
+  const auto& doctor = std::get<client::DoctorOptions>(command);
+  CHECK(doctor.home == "/h");
+  CHECK(doctor.runner_binary == "/r");
+  CHECK(doctor.shim_port == 5);
+  CHECK(doctor.runner_http_port == 6);
+  CHECK(doctor.runner_ssh_port == 7);
+  CHECK(doctor.json);
+  CHECK_FALSE(std::get<client::DoctorOptions>(parse({"doctor"})).json);
+}

@@ -1,0 +1,68 @@
+#include "shim/doctor/examination.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <format>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "common/error.h"
+
+namespace dstack::shim::doctor {
+
+namespace {
+
+// What the threads work on. It lives as long as the last of them, which may be longer than the examination.
+struct Work {
+  Work(std::vector<Check> what, Host where)
+      : checks(std::move(what)), host(std::move(where)), findings(checks.size()) {}
+
+  const std::vector<Check> checks;
+  const Host host;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::optional<Finding>> findings;
+};
+
+Finding look(const Check& check, const Host& host) {
+  try {
+    return check.look(host);
+  } catch (const std::exception& error) {
+    return warning(std::format("cannot be told: {}", error.what()), "mend that first, as root perhaps");
+  }
+}
+
+}  // namespace
+
+bool Examination::is_broken() const {
+  return std::ranges::any_of(results, [](const Result& result) { return result.finding.verdict == Verdict::broken; });
+}
+
+Examination examine(const std::vector<Check>& checks, const Host& host, std::chrono::nanoseconds limit) {
+  const auto work = std::make_shared<Work>(checks, host);
+  for (std::size_t i = 0; i < checks.size(); ++i) {
+    std::thread([work, i] {
+      Finding finding = look(work->checks[i], work->host);
+      const std::scoped_lock lock(work->mutex);
+      work->findings[i] = std::move(finding);
+      work->changed.notify_all();
+    }).detach();
+  }
+  std::unique_lock lock(work->mutex);
+  const auto done = [&work] {
+    return std::ranges::all_of(work->findings, [](const auto& finding) { return finding.has_value(); });
+  };
+  Examination examination;
+  examination.unfinished = !host.clock->wait_until(lock, work->changed, host.clock->now() + limit, done);
+  for (std::size_t i = 0; i < checks.size(); ++i) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
+    examination.results.push_back(
+        {.check = checks[i].name,
+         .finding = work->findings[i].value_or(broken(std::format("no answer within {} s", seconds),
+                                                      "something in the system hangs: `dmesg` may say what"))});
+  }
+  return examination;
+}
+
+}  // namespace dstack::shim::doctor

@@ -1,0 +1,122 @@
+#include "shim/doctor/leftover_checks.h"
+
+#include <algorithm>
+#include <format>
+
+#include "common/error.h"
+#include "common/json/object_reader.h"
+#include "common/os/file.h"
+#include "shim/docker/container_spec.h"
+#include "shim/volume/volume_manager.h"
+
+namespace dstack::shim::doctor {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds engine_limit{5};
+constexpr std::size_t journal_limit = std::size_t{16} << 20;
+constexpr std::size_t named = 5;  // the rest is counted
+
+// "a, b and 3 more"
+std::string enumerate(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), named); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > named ? std::format("{} and {} more", text, names.size() - named) : text;
+}
+
+void read_journal(const fs::path& folder, Journals& journals) {
+  try {
+    const auto journal = dstack::json::parse_object(os::read_file(folder / "task.json", journal_limit));
+    const dstack::json::ObjectReader reader(journal);
+    if (reader.boolean("holds_volumes") && !reader.boolean("given_back")) {
+      reader.object("config", [&journals](const dstack::json::ObjectReader& config) {
+        config.objects("volumes", [&journals](const dstack::json::ObjectReader& volume) {
+          journals.volumes.insert(volume.string("name"));
+        });
+      });
+    }
+  } catch (const Error&) {
+    ++journals.unreadable;
+  }
+  // Even a journal that cannot be read says whose container this is.
+  journals.container_names.insert(folder.filename().string());
+}
+
+// The folder on the host that the container has as the runner's.
+fs::path runner_folder(const docker::ContainerSummary& container) {
+  const auto found =
+      std::ranges::find(container.mounts, docker::kRunnerFolderInContainer, &docker::ContainerMount::destination);
+  return found == container.mounts.end() ? fs::path() : fs::path(found->source);
+}
+
+}  // namespace
+
+Journals read_journals(const fs::path& home) {
+  Journals journals;
+  std::error_code failure;
+  fs::directory_iterator folders(home / "tasks", failure);
+  if (failure == std::errc::no_such_file_or_directory) return journals;
+  if (failure) throw os_error("read", (home / "tasks").string(), failure.value());
+  for (const auto& entry : folders) read_journal(entry.path(), journals);
+  return journals;
+}
+
+Finding judge_containers(const std::vector<docker::ContainerSummary>& containers, const Journals& journals,
+                         const fs::path& home) {
+  std::vector<std::string> unknown;
+  std::size_t known = 0;
+  std::size_t foreign = 0;
+  for (const docker::ContainerSummary& container : containers) {
+    const fs::path folder = runner_folder(container);
+    if (folder.parent_path() != home / "runners") {
+      ++foreign;
+    } else if (journals.container_names.contains(folder.filename().string())) {
+      ++known;
+    } else {
+      unknown.push_back(readable(container.name));
+    }
+  }
+  const std::string others = foreign == 0 ? "" : std::format("; {} of shims with another home", foreign);
+  if (unknown.empty()) return ok(std::format("{} of known tasks, none left behind{}", known, others));
+  return warning(std::format("{} that no task is known of: {}{}", unknown.size(), enumerate(unknown), others),
+                 "start dstack-shim, which takes over containers that a dstack-shim of another make left; what is in "
+                 "nobody's use goes with `docker rm -fv NAME`");
+}
+
+Finding judge_volumes(const std::vector<volume::Mount>& mounts, const Journals& journals) {
+  std::vector<std::string> unused;
+  std::size_t used = 0;
+  for (const volume::Mount& mount : mounts) {
+    const fs::path point = mount.mount_point;
+    if (point.parent_path() != volume::volumes_folder) continue;
+    if (journals.volumes.contains(point.filename().string())) {
+      ++used;
+    } else {
+      unused.push_back(readable(mount.mount_point));
+    }
+  }
+  if (unused.empty()) return ok(std::format("{} mounted for tasks, none left behind", used));
+  return warning(std::format("{} mounted, and no task of this home holds them: {}", unused.size(), enumerate(unused)),
+                 "see with `fuser -vm FOLDER` that nobody works there, then `umount FOLDER`; until then a server "
+                 "cannot detach the disk");
+}
+
+Finding check_containers(const Host& host) {
+  if (!host.engine) return warning("cannot be told without Docker", "mend Docker first");
+  std::vector<docker::ContainerSummary> containers;
+  try {
+    containers = host.engine->list(docker::kTaskLabel, {.limit = engine_limit});
+  } catch (const Error&) {
+    return warning("cannot be told without Docker", "mend Docker first");
+  }
+  return judge_containers(containers, read_journals(host.home), host.home);
+}
+
+Finding check_volumes(const Host& host) {
+  return judge_volumes(volume::parse_mount_table(os::read_file(host.root / "proc/self/mountinfo")),
+                       read_journals(host.home));
+}
+
+}  // namespace dstack::shim::doctor

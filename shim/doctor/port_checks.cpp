@@ -1,0 +1,130 @@
+#include "shim/doctor/port_checks.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <format>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "common/error.h"
+#include "common/http/client.h"
+#include "common/os/file.h"
+
+namespace dstack::shim::doctor {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds answer_limit{3};
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// Whether a socket bound to this address keeps 127.0.0.1 from being bound: the address itself and every address, of
+// IPv4 or of IPv6 (which takes IPv4 along unless told otherwise). As the kernel writes them, in the machine's order.
+bool takes_loopback(std::string_view address) {
+  constexpr std::array<std::string_view, 4> takers{"0100007F", "00000000", "00000000000000000000000000000000",
+                                                   "0000000000000000FFFF00000100007F"};
+  return std::ranges::contains(takers, address);
+}
+
+// Inodes of the sockets that listen there.
+std::set<std::string> listeners(const fs::path& proc, int port) {
+  std::set<std::string> inodes;
+  for (const char* table : {"net/tcp", "net/tcp6"}) {
+    std::istringstream lines(os::try_read_file(proc / table).value_or(""));
+    std::string line;
+    while (std::getline(lines, line)) {
+      // sl local remote state queues timer retransmits uid timeout inode
+      std::istringstream words(line);
+      std::array<std::string, 10> field;
+      for (std::string& word : field) words >> word;
+      const std::size_t colon = field[1].find(':');
+      constexpr const char* listening = "0A";
+      if (field[3] != listening || colon == std::string::npos || !takes_loopback(field[1].substr(0, colon))) continue;
+      if (field[1].substr(colon + 1) == std::format("{:04X}", port)) inodes.insert(field[9]);
+    }
+  }
+  return inodes;
+}
+
+// The process that has one of these sockets open.
+std::optional<std::string> holder(const fs::path& proc, const std::set<std::string>& inodes) {
+  std::error_code failure;
+  for (const auto& process : fs::directory_iterator(proc, failure)) {
+    const std::string id = process.path().filename().string();
+    if (!is_number(id)) continue;
+    for (const auto& descriptor : fs::directory_iterator(process.path() / "fd", failure)) {
+      const std::string target = fs::read_symlink(descriptor.path(), failure).string();
+      if (!target.starts_with("socket:[") || !inodes.contains(target.substr(8, target.size() - 9))) continue;
+      std::string name = os::try_read_file(process.path() / "comm").value_or("");
+      while (name.ends_with('\n')) name.pop_back();
+      return std::format("{} ({})", readable(name), id);
+    }
+  }
+  return std::nullopt;
+}
+
+// The version of a dstack-shim that answers there.
+std::optional<std::string> shim_version(const Host& host) {
+  try {
+    http::Client client({.base_url = std::format("http://127.0.0.1:{}", host.shim_port)}, *host.clock);
+    const http::ClientResponse answer = client.send({.path = "/api/healthcheck", .total_limit = answer_limit});
+    const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+    if (!body.is_object() || body.value("service", nlohmann::json()) != "dstack-shim") return std::nullopt;
+    const auto version = body.value("version", nlohmann::json());
+    return version.is_string() ? readable(version.get<std::string>()) : "unknown";
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::optional<std::string> who_listens(const fs::path& proc, int port) {
+  const std::set<std::string> inodes = listeners(proc, port);
+  if (inodes.empty()) return std::nullopt;
+  return holder(proc, inodes).value_or("a program of another user or container");
+}
+
+Finding check_shim_port(const Host& host) {
+  const auto who = who_listens(host.root / "proc", host.shim_port);
+  if (!who) return ok(std::format("{} is free: no dstack-shim runs on it", host.shim_port));
+  if (const auto version = shim_version(host))
+    return ok(std::format("{} is used by a running dstack-shim, version {}", host.shim_port, *version));
+  if (who->starts_with("dstack-shim (")) {
+    return broken(std::format("{} is taken by {}, which does not answer", host.shim_port, *who),
+                  "start it again: `systemctl restart dstack-shim`; tasks go on meanwhile");
+  }
+  return broken(std::format("{} is taken by {}, which is no dstack-shim", host.shim_port, *who),
+                std::format("stop that program, or give the shim another port: DSTACK_SHIM_HTTP_PORT (a server expects "
+                            "10998); `ss -ltnp 'sport = :{}'` tells more",
+                            host.shim_port));
+}
+
+Finding check_runner_ports(const Host& host) {
+  std::string taken;
+  std::string used;
+  for (const int port : {host.runner_http_port, host.runner_ssh_port}) {
+    const auto who = who_listens(host.root / "proc", port);
+    if (!who) continue;
+    // A task in the host's network has them, as it should: the runner, and the SSH server that it brings.
+    const bool ours = who->starts_with("dstack-runner (") || (who->starts_with("sshd (") && !used.empty());
+    std::string& list = ours ? used : taken;
+    list += std::format("{}{} by {}", list.empty() ? "" : ", ", port, *who);
+  }
+  const std::string both = std::format("{} and {}", host.runner_http_port, host.runner_ssh_port);
+  if (!taken.empty()) {
+    return warning(std::format("taken: {}", taken),
+                   "a task in the host's network cannot start meanwhile: stop that program, or set "
+                   "DSTACK_RUNNER_HTTP_PORT and DSTACK_RUNNER_SSH_PORT for the shim");
+  }
+  if (!used.empty()) return ok(std::format("{}: used by a task ({})", both, used));
+  return ok(std::format("{} are free", both));
+}
+
+}  // namespace dstack::shim::doctor

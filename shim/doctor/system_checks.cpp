@@ -1,0 +1,89 @@
+#include "shim/doctor/system_checks.h"
+
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include <array>
+#include <format>
+#include <sstream>
+
+#include "common/error.h"
+#include "common/os/child_process.h"
+#include "shim/doctor/build_date.h"
+
+namespace dstack::shim::doctor {
+
+namespace {
+
+constexpr std::chrono::seconds version_limit{10};
+constexpr std::array tools{"mount", "umount", "mountpoint", "lsblk", "blkid", "mkfs.ext4"};
+
+std::string date_of(os::WallTime time) {
+  return std::format("{:%Y-%m-%d %H:%M} UTC", std::chrono::floor<std::chrono::minutes>(time));
+}
+
+// Asks the kernel and sets nothing; a sandbox may forbid even that.
+std::optional<bool> kernel_is_synchronised() {
+  timex state{};
+  const int result = ::adjtimex(&state);
+  if (result < 0) return std::nullopt;
+  return result != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+}
+
+}  // namespace
+
+Finding check_runner(const Host& host) {
+  const std::string path = host.runner_binary.string();
+  const std::string remedy =
+      "install it there (scripts/install.sh does), or let the shim fetch it: "
+      "DSTACK_RUNNER_DOWNLOAD_URL; a dstack server installs it, too";
+  std::error_code failure;
+  if (!std::filesystem::exists(host.runner_binary, failure))
+    return warning(std::format("{} is not there: tasks fail until it is", path), remedy);
+  if (!std::filesystem::is_regular_file(host.runner_binary, failure) || ::access(path.c_str(), X_OK) != 0)
+    return broken(std::format("{} cannot be executed", path), std::format("`chmod 755 {}`, or {}", path, remedy));
+  const os::CommandResult result = os::run_command(
+      {.arguments = {path, "--version"}, .environment = std::vector<std::string>{}, .limit = version_limit}, {},
+      *host.clock);
+  if (!result.succeeded()) return broken(std::format("{} --version {}", path, result.describe()), remedy);
+  std::istringstream words(result.output);
+  std::string name;
+  std::string word;
+  std::string version;
+  std::string more;
+  words >> name >> word >> version;
+  if (name != "dstack-runner" || version.empty() || words >> more)
+    return broken(std::format("{} is no dstack-runner: it says {}", path, printable(result.output)), remedy);
+  return ok(std::format("{}, version {}", path, readable(version)));
+}
+
+Finding check_tools(const Host&) {
+  std::string missing;
+  std::string present;
+  for (const char* tool : tools) {
+    std::string& list = os::find_program(tool) ? present : missing;
+    list += std::string(list.empty() ? "" : ", ") + tool;
+  }
+  if (missing.empty()) return ok(present);
+  return warning(std::format("not on PATH: {}; tasks with volumes will fail", missing),
+                 "install the packages mount, util-linux and e2fsprogs (Debian, Ubuntu) or util-linux and e2fsprogs "
+                 "(Fedora, RHEL, SUSE)");
+}
+
+Finding judge_clock(os::WallTime now, std::optional<os::WallTime> built, std::optional<bool> synchronised) {
+  const char* const remedy = "set the time and keep it: `timedatectl set-ntp true`, or install chrony";
+  if (built && now < *built) {
+    return warning(std::format("{}, which is before this program was built ({}): certificates will seem not yet valid",
+                               date_of(now), date_of(*built)),
+                   remedy);
+  }
+  if (synchronised && !*synchronised)
+    return warning(std::format("{}, and the kernel says that nothing keeps it right", date_of(now)), remedy);
+  return ok(date_of(now) + (synchronised ? ", kept in step" : ""));
+}
+
+Finding check_clock(const Host& host) {
+  return judge_clock(host.clock->wall(), build_date(), kernel_is_synchronised());
+}
+
+}  // namespace dstack::shim::doctor

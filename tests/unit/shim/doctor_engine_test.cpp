@@ -1,0 +1,62 @@
+#include "shim/doctor/engine_checks.h"
+#include "tests/unit/shim/doctor_test.h"
+
+namespace dstack::shim::doctor {
+
+TEST_CASE_METHOD(DoctorFixture, "Docker is told with its version and its address") {
+  const Finding finding = check_docker(host);
+  CHECK(finding == ok("Docker 25.0.0, API 1.44, at unix://" + engine.socket_path()));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "a Docker that is not there is broken, its socket is named") {
+  engine.die();
+  const Finding finding = check_docker(host);
+  CHECK(finding.verdict == Verdict::broken);
+  CHECK(finding.found.contains(engine.socket_path()));
+  CHECK(finding.remedy.contains("systemctl start docker"));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "an address that makes no sense is broken, the variable is named") {
+  host.engine = nullptr;
+  host.engine_trouble = "DOCKER_HOST: \"ftp://x\" is neither unix:// nor tcp://";
+  CHECK(check_docker(host).verdict == Verdict::broken);
+  CHECK(check_docker(host).found == host.engine_trouble);
+}
+
+TEST_CASE_METHOD(DoctorFixture, "an engine that is too old is broken, and says so") {
+  engine.set_api_version("1.40");
+  const Finding finding = check_docker(host);
+  CHECK(finding.verdict == Verdict::broken);
+  CHECK(finding.found.contains("1.40"));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "the version of cgroups is the engine's word") {
+  CHECK(check_cgroups(host) == ok("version 2"));
+  engine.on("GET /info", [](const auto&, auto& reply) { reply.answer(200, R"({"CgroupVersion":"1"})"); });
+  CHECK(check_cgroups(host).verdict == Verdict::warning);
+}
+
+TEST_CASE_METHOD(DoctorFixture, "without Docker the version of cgroups is that of the mounts") {
+  engine.die();
+  CHECK(check_cgroups(host).verdict == Verdict::warning);
+  put("sys/fs/cgroup/cgroup.controllers", "cpu memory");
+  CHECK(check_cgroups(host) == ok("version 2"));
+}
+
+TEST_CASE("a disk that fills is a warning, a full one broken") {
+  constexpr std::uint64_t gib = 1 << 30;
+  CHECK(judge_disk("/var/lib/docker", 100 * gib, 200 * gib) == ok("100.0 GiB of 200.0 GiB free in /var/lib/docker"));
+  CHECK(judge_disk("/d", 19 * gib, 200 * gib).verdict == Verdict::warning);
+  CHECK(judge_disk("/d", gib, 200 * gib).verdict == Verdict::broken);
+  CHECK(judge_disk("/d", gib, 200 * gib).remedy.contains("docker image prune"));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "the disk is Docker's, or else the one that the home is to lie on") {
+  const std::string docker_root = ask_engine(host).root_directory;
+  CHECK(check_disk(host).found.ends_with("free in " + docker_root));
+  engine.die();
+  CHECK(check_disk(host).found.ends_with("free in " + folder.path().string()));
+  CHECK_FALSE(std::filesystem::exists(host.home));
+}
+
+}  // namespace dstack::shim::doctor

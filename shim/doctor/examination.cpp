@@ -41,13 +41,14 @@ bool Examination::is_broken() const {
 
 Examination examine(const std::vector<Check>& checks, const Host& host, std::chrono::nanoseconds limit) {
   const auto work = std::make_shared<Work>(checks, host);
+  std::vector<std::thread> threads;
   for (std::size_t i = 0; i < checks.size(); ++i) {
-    std::thread([work, i] {
+    threads.emplace_back([work, i] {
       Finding finding = look(work->checks[i], work->host);
       const std::scoped_lock lock(work->mutex);
       work->findings[i] = std::move(finding);
       work->changed.notify_all();
-    }).detach();
+    });
   }
   std::unique_lock lock(work->mutex);
   const auto done = [&work] {
@@ -61,6 +62,12 @@ Examination examine(const std::vector<Check>& checks, const Host& host, std::chr
         {.check = checks[i].name,
          .finding = work->findings[i].value_or(broken(std::format("no answer within {} s", seconds),
                                                       "something in the system hangs: `dmesg` may say what"))});
+    // Whoever has answered is about to end; whoever has not may never.
+    if (!work->findings[i]) threads[i].detach();
+  }
+  lock.unlock();
+  for (std::thread& thread : threads) {
+    if (thread.joinable()) thread.join();
   }
   return examination;
 }

@@ -27,6 +27,9 @@ std::string enumerate(const std::vector<std::string>& names) {
 }
 
 void read_journal(const fs::path& folder, Journals& journals) {
+  std::error_code failure;
+  // The shim is about to write the first one, or has removed it: not a task yet, or no more.
+  if (!fs::exists(folder / "task.json", failure)) return;
   try {
     const auto journal = dstack::json::parse_object(os::read_file(folder / "task.json", journal_limit));
     const dstack::json::ObjectReader reader(journal);
@@ -79,6 +82,11 @@ Finding judge_containers(const std::vector<docker::ContainerSummary>& containers
     }
   }
   const std::string others = foreign == 0 ? "" : std::format("; {} of shims with another home", foreign);
+  if (unknown.empty() && journals.unreadable > 0) {
+    return warning(std::format("{} of known tasks; {} journals in {} cannot be read", known, journals.unreadable,
+                               (home / "tasks").string()),
+                   "the shim's log says what is wrong with each, at its start; their tasks are not taken up again");
+  }
   if (unknown.empty()) return ok(std::format("{} of known tasks, none left behind{}", known, others));
   return warning(std::format("{} that no task is known of: {}{}", unknown.size(), enumerate(unknown), others),
                  "start dstack-shim, which takes over containers that a dstack-shim of another make left; what is in "

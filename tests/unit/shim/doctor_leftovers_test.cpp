@@ -31,6 +31,14 @@ TEST_CASE_METHOD(LeftoverFixture, "journals tell of containers, and of volumes t
   CHECK(journals.container_names == std::set<std::string>{"a-1", "b-2", "c-3"});
   CHECK(journals.volumes == std::set<std::string>{"data", "more"});
   CHECK(journals.unreadable == 1);
+  CHECK(judge_containers({}, journals, host.home).verdict == Verdict::warning);
+}
+
+TEST_CASE_METHOD(LeftoverFixture, "a task's folder that has no journal yet is no task") {
+  std::filesystem::create_directories(host.home / "tasks/new-1");
+  const Journals journals = read_journals(host.home);
+  CHECK(journals.container_names.empty());
+  CHECK(journals.unreadable == 0);
 }
 
 TEST_CASE_METHOD(LeftoverFixture, "a container of this home without a journal is left behind") {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.hosts import stand_in_runner
-from support.processes import ROOT, Program, Shim, wait_until
+from support.processes import ROOT, Program, Shim, free_port, wait_until
 from support.registries import closed_image, closed_registry, layer_bytes, layered  # noqa: F401
 from support.shim_calls import Calls
 
@@ -191,13 +191,17 @@ def test_podman_does_what_the_shim_asks(podman, layered, closed_image, closed_re
 
 
 def test_tasks_on_podman(podman, image, home, tmp_path):
-    runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
-    with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:
+    port = free_port()
+    ask = f"printf 'GET /api/tasks HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 {port} > /tmp/runner/answer || true"
+    runner = stand_in_runner(tmp_path / "runner", f"{ask}\nexec sleep 1000")
+    with Shim(home, runner=runner, port=port, environment={"DOCKER_HOST": podman}) as shim:
         calls = Calls(shim.wait_ready())
         info = calls.run(image, network_mode="bridge")
         assert info["status"] == "running", info
         assert sorted(port["container"] for port in info["ports"]) == [10022, 10999]
         killed = calls.run(image)
+        answer = home / "runners" / killed["container_name"] / "answer"
+        wait_until(lambda: answer.exists() and answer.read_text().endswith("not allowed from a task's container\n"), "a refusal")
         shim.kill()
     with Shim(home, runner=runner, environment={"DOCKER_HOST": podman}) as shim:
         calls = Calls(shim.wait_ready())

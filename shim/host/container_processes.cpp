@@ -1,16 +1,13 @@
 #include "shim/host/container_processes.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <charconv>
 #include <format>
-#include <memory>
 #include <sstream>
 
 #include "common/error.h"
@@ -24,18 +21,15 @@ namespace {
 // The first process table of a machine, which has every process. (PROC_PID_INIT_INO)
 constexpr std::string_view first_process_table = "pid:[4026531836]";
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
+bool exhausted(const std::error_code& failure) {
+  return failure == std::errc::too_many_files_open || failure == std::errc::too_many_files_open_in_system ||
+         failure == std::errc::not_enough_memory;
+}
 
-bool exhausted(int code) { return code == EMFILE || code == ENFILE || code == ENOMEM; }
-
-// Null if it cannot be read; errno says why.
-Directory open_directory(const std::filesystem::path& path) {
-  Directory directory(::opendir(path.c_str()));
-  if (!directory && exhausted(errno)) throw os_error("open", path.string());
-  return directory;
+std::filesystem::directory_iterator entries_of(const std::filesystem::path& folder, std::error_code& failure) {
+  std::filesystem::directory_iterator entries(folder, failure);
+  if (exhausted(failure)) throw os_error("open", folder.string(), failure.value());
+  return entries;
 }
 
 std::string link_target(const std::filesystem::path& link) {
@@ -71,10 +65,10 @@ ContainerProcesses::ContainerProcesses(std::filesystem::path proc)
 
 std::vector<std::string> ContainerProcesses::pids() const {
   std::vector<std::string> pids;
-  const Directory directory = open_directory(proc_);
-  if (!directory) return pids;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') pids.emplace_back(entry->d_name);
+  std::error_code failure;
+  for (auto entry = entries_of(proc_, failure); entry != end(entry); entry.increment(failure)) {
+    std::string name = entry->path().filename().string();
+    if (name.front() >= '1' && name.front() <= '9') pids.push_back(std::move(name));
   }
   return pids;
 }
@@ -84,12 +78,16 @@ std::string ContainerProcesses::cgroups_of(const std::string& pid) const {
 }
 
 ContainerProcesses::Held ContainerProcesses::holds(const std::string& pid, const std::string& socket) const {
-  const Directory directory = open_directory(proc_ / pid / "fd");
+  std::error_code failure;
+  auto entry = entries_of(proc_ / pid / "fd", failure);
   // A process that has ended holds nothing.
-  if (!directory) return errno == ENOENT || errno == ESRCH ? Held::no : Held::cannot_see;
-  std::array<char, 64> target;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const ssize_t length = ::readlinkat(::dirfd(directory.get()), entry->d_name, target.data(), target.size());
+  if (failure) {
+    const bool ended = failure == std::errc::no_such_file_or_directory || failure == std::errc::no_such_process;
+    return ended ? Held::no : Held::cannot_see;
+  }
+  std::array<char, 64> target{};
+  for (; entry != end(entry); entry.increment(failure)) {
+    const ssize_t length = ::readlink(entry->path().c_str(), target.data(), target.size());
     if (length < 0 && (errno == EACCES || errno == EPERM)) return Held::cannot_see;
     if (length > 0 && std::string_view(target.data(), static_cast<std::size_t>(length)) == socket) return Held::yes;
   }
@@ -115,7 +113,9 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
   if (const int last = last_outsider_; last != 0 && is_outsider_with_it(std::to_string(last))) return Holder::outsider;
   for (const std::string& pid : pids()) {
     if (!is_outsider_with_it(pid)) continue;
-    last_outsider_ = std::atoi(pid.c_str());
+    int number = 0;
+    std::from_chars(pid.data(), pid.data() + pid.size(), number);
+    last_outsider_ = number;
     return Holder::outsider;
   }
   if (seen_all) return Holder::nobody;

@@ -1,6 +1,8 @@
 #include "shim/host/peer_look_up.h"
 
+#include <cstdint>
 #include <format>
+#include <optional>
 
 #include "common/error.h"
 #include "common/os/cgroup2.h"
@@ -16,14 +18,15 @@ PeerLookUp try_peer_look_up() {
             .explanation = std::format("the kernel does not tell sockets{}: {}",
                                        missing ? " (its module tcp_diag is missing)" : "", socket.error().message())};
   }
+  const auto in_processes = [](const char* why) {
+    return PeerLookUp{.means = PeerLookUp::Means::processes,
+                      .explanation = std::format("by the socket's process, since {}", why)};
+  };
   const auto hierarchy = os::Cgroup2::find();
-  if (!hierarchy || !socket->cgroup_id || !hierarchy->path_of(*socket->cgroup_id)) {
-    const char* why = !hierarchy           ? "no cgroup2 hierarchy is mounted"
-                      : !socket->cgroup_id ? "the kernel does not tell a socket's cgroup"
-                                           : "a cgroup's path cannot be found by its id";
-    return {.means = PeerLookUp::Means::processes,
-            .explanation = std::format("by the socket's process, since {}", why)};
-  }
+  if (!hierarchy) return in_processes("no cgroup2 hierarchy is mounted");
+  const std::optional<std::uint64_t> cgroup = socket->cgroup_id;
+  if (!cgroup) return in_processes("the kernel does not tell a socket's cgroup");
+  if (!hierarchy->path_of(*cgroup)) return in_processes("a cgroup's path cannot be found by its id");
   return {.means = PeerLookUp::Means::cgroups,
           .explanation = std::format("by the socket's cgroup in {}", hierarchy->mount().string())};
 }

@@ -36,8 +36,15 @@ Finding check_docker(const Host& host) {
     return ok(std::format("{} {}, API {}, at {}", info.podman ? "Podman" : "Docker", info.version, info.api_version,
                           host.engine->address()));
   } catch (const Error& error) {
+    const std::string found = std::format("no answer at {}: {}", host.engine->address(), error.what());
+    if (error.kind() == ErrorKind::timed_out) {
+      return broken(
+          found,
+          "it hangs: `journalctl -u docker` may say why; `systemctl restart docker` also ends the containers, "
+          "unless live-restore is set");
+    }
     const bool root = ::geteuid() == 0;
-    return broken(std::format("no answer at {}: {}", host.engine->address(), error.what()),
+    return broken(found,
                   std::string(root ? "" : "run this as root; ") +
                       "install Docker (Engine 20.10 or later), start it with `systemctl start docker`, or name its "
                       "socket in DOCKER_HOST");

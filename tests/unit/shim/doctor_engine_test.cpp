@@ -1,7 +1,13 @@
 #include "shim/doctor/engine_checks.h"
+
+#include <future>
+
+#include "tests/support/fake_clock.h"
 #include "tests/unit/shim/doctor_test.h"
 
 namespace dstack::shim::doctor {
+
+using namespace std::chrono_literals;
 
 TEST_CASE_METHOD(DoctorFixture, "Docker is told with its version and its address") {
   const Finding finding = check_docker(host);
@@ -14,6 +20,20 @@ TEST_CASE_METHOD(DoctorFixture, "a Docker that is not there is broken, its socke
   CHECK(finding.verdict == Verdict::broken);
   CHECK(finding.found.contains(engine.socket_path()));
   CHECK(finding.remedy.contains("systemctl start docker"));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "a Docker that hangs is given up after five seconds") {
+  test::FakeClock clock;
+  host.engine = std::make_shared<docker::EngineClient>(docker::engine_at_socket(engine.socket_path()), clock);
+  engine.on("GET /_ping", [](const auto&, auto& reply) { reply.hang(); });
+  auto result = std::async(std::launch::async, [this] { return check_docker(host); });
+  engine.await("GET /_ping");
+  clock.await_deadline_within(5s);
+  clock.advance(5s);
+  const Finding finding = result.get();
+  CHECK(finding.verdict == Verdict::broken);
+  CHECK(finding.remedy.starts_with("it hangs"));
+  host.engine.reset();  // before its clock
 }
 
 TEST_CASE_METHOD(DoctorFixture, "an address that makes no sense is broken, the variable is named") {

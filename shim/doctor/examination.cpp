@@ -42,6 +42,7 @@ bool Examination::is_broken() const {
 Examination examine(const std::vector<Check>& checks, const Host& host, std::chrono::nanoseconds limit) {
   const auto work = std::make_shared<Work>(checks, host);
   std::vector<std::thread> threads;
+  threads.reserve(checks.size());
   for (std::size_t i = 0; i < checks.size(); ++i) {
     threads.emplace_back([work, i] {
       Finding finding = look(work->checks[i], work->host);

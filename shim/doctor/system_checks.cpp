@@ -61,8 +61,8 @@ Finding check_tools(const Host&) {
   std::string missing;
   std::string present;
   for (const char* tool : tools) {
-    std::string& list = os::find_program(tool) ? present : missing;
-    list += std::string(list.empty() ? "" : ", ") + tool;
+    const auto append = [tool](std::string& list) { list += std::string(list.empty() ? "" : ", ") + tool; };
+    append(os::find_program(tool) ? present : missing);
   }
   if (missing.empty()) return ok(present);
   return warning(std::format("not on PATH: {}; tasks with volumes will fail", missing),

@@ -19,52 +19,6 @@ namespace dstack::shim::docker {
 
 namespace {
 
-// What no second attempt will change. The engine hands most of a registry's refusals on as a plain 500 or a line of the
-// stream, so that only the words tell.
-constexpr std::array<std::string_view, 16> kRefusals{"unauthorized",
-                                                     "authentication required",
-                                                     "no basic auth credentials",
-                                                     "denied",
-                                                     "forbidden",
-                                                     "invalid reference",
-                                                     "unsupported",
-                                                     "no matching manifest",
-                                                     "no space left",
-                                                     "x509:",
-                                                     "HTTP response to HTTPS client",
-                                                     "failed to register layer",
-                                                     "incorrect username or password",
-                                                     "failed to extract layer",
-                                                     "cannot overwrite digest",
-                                                     "invalid tag"};
-constexpr std::array<std::string_view, 5> kAbsences{"manifest unknown", "name unknown", "not found", "does not exist",
-                                                    "repository name not known"};
-
-// Those of the refusals that other credentials may change.
-constexpr std::array<std::string_view, 6> kNoEntry{
-    "unauthorized", "authentication required",       "no basic auth credentials", "denied",
-    "forbidden",    "incorrect username or password"};
-
-bool contains_any(std::string_view text, const auto& words) {
-  return std::ranges::any_of(words, [text](std::string_view word) { return text.contains(word); });
-}
-
-ErrorKind kind_of(std::string_view message) {
-  // "toomanyrequests: You have reached your unauthenticated pull rate limit" has words of the others.
-  if (message.contains("toomanyrequests") || message.contains("Too Many Requests")) return ErrorKind::unavailable;
-  if (contains_any(message, kAbsences)) return ErrorKind::not_found;
-  if (contains_any(message, kRefusals)) return ErrorKind::invalid;
-  return ErrorKind::unavailable;
-}
-
-PullFailure class_of(ErrorKind kind, std::string_view message) {
-  if (message.contains("no space left")) return PullFailure::no_space;
-  if (kind == ErrorKind::not_found) return PullFailure::not_found;
-  if (kind == ErrorKind::unavailable || kind == ErrorKind::timed_out) return PullFailure::unavailable;
-  if (contains_any(message, kNoEntry)) return PullFailure::refused;
-  return PullFailure::other;
-}
-
 bool may_pass(ErrorKind kind) { return kind == ErrorKind::unavailable || kind == ErrorKind::timed_out; }
 
 std::string how_far(const std::optional<PullProgress>& progress) {
@@ -106,18 +60,6 @@ void copy_log(const os::UniqueFd& from, os::UniqueFd& to) {
 }
 
 }  // namespace
-
-std::string_view name_of(PullFailure failure) {
-  switch (failure) {
-    case PullFailure::not_found: return "not_found";
-    case PullFailure::refused: return "refused";
-    case PullFailure::no_space: return "no_space";
-    case PullFailure::stalled: return "stalled";
-    case PullFailure::unavailable: return "unavailable";
-    case PullFailure::other: break;
-  }
-  return "other";
-}
 
 // One pull and those who wait for it. The thread is joined by the last of them.
 //
@@ -239,7 +181,7 @@ class ImagePuller::Pull {
       puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::internal) throw;
-      throw Error(kind_of(error.what()), error.what());
+      throw Error(pull_error_kind(error.what()), error.what());
     }
     std::string error;
     bool podman_done = false;
@@ -249,7 +191,7 @@ class ImagePuller::Pull {
       error = stream_.error();
       podman_done = stream_.may_be_completed_by_podman();
     }
-    if (!error.empty()) throw Error(kind_of(error), std::format("pull {}: {}", image_.name(), error));
+    if (!error.empty()) throw Error(pull_error_kind(error), std::format("pull {}: {}", image_.name(), error));
     if (podman_done && puller_.engine_.is_podman({.stop = stop}) &&
         puller_.engine_.image_present(image_, {.stop = stop})) {
       return;
@@ -331,7 +273,7 @@ class ImagePuller::Pull {
     // Cancelled by those who waited.
     if (failure && !stalled && stop.stop_requested()) return;
     PullOutcome outcome{.took = puller_.clock_.now() - began_};
-    if (failure) outcome.failure = stalled ? PullFailure::stalled : class_of(failure->kind, failure->message);
+    if (failure) outcome.failure = stalled ? PullFailure::stalled : pull_failure(failure->kind, failure->message);
     puller_.on_end_(outcome);
   }
 

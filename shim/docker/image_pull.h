@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -9,11 +8,11 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
-#include <string_view>
 
 #include "common/os/clock.h"
 #include "shim/docker/engine_client.h"
 #include "shim/docker/image_reference.h"
+#include "shim/docker/pull_failure.h"
 #include "shim/docker/pull_progress.h"
 
 namespace dstack::shim::docker {
@@ -34,19 +33,6 @@ struct PullLimits {
   std::chrono::milliseconds first_pause{1000};  // before the second attempt; five times as long each time
   std::chrono::milliseconds stall = std::chrono::minutes{20};
 };
-
-// Why a pull failed for good, in classes that a person does different things about.
-enum class PullFailure {
-  not_found,    // the registry knows no such image
-  refused,      // the registry refuses the credentials, or to say whether there is such an image
-  no_space,     // the disk is full
-  stalled,      // nothing moved for too long
-  unavailable,  // the registry or the engine does not answer, or not as it should
-  other,
-};
-inline constexpr std::array all_pull_failures{PullFailure::not_found, PullFailure::refused,     PullFailure::no_space,
-                                              PullFailure::stalled,   PullFailure::unavailable, PullFailure::other};
-std::string_view name_of(PullFailure failure);
 
 struct PullOutcome {
   std::chrono::nanoseconds took{0};  // with all attempts

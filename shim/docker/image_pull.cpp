@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <spdlog/spdlog.h>
-#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <format>

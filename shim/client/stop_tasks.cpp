@@ -96,7 +96,7 @@ class Stopping {
   void begin(const TaskEntry& task) {
     if (task.ended()) return;
     if (!task.local) {
-      std::cerr << std::format("note: {} is a dstack server's, which will see it as terminated by a user\n",
+      std::cerr << std::format("note: {} is a dstack server's, which will show it as failed or terminated\n",
                                label_of(task));
     }
     if (task.status != "running" || limit_.count() == 0) return;

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 from support.dstack_server import ANY, LocalBackend
 from support.machine import Machine
-from support.processes import ROOT, wait_until
+from support.processes import ROOT, SHIM, wait_until
 from support.ssh_server import PORT, make_key, start_ssh_server
 
 # A first run installs the server and makes its data base.
@@ -147,6 +147,16 @@ def test_a_stopped_job_may_end_in_order(server, patient_runs):
     # This server reads no output any more once it has asked for the end.
     assert server.machine.read("/srv/patient/caught") == "caught\n"
     assert server.logs("patient").splitlines()[-1] == "started"
+
+
+@pytest.mark.long
+def test_a_run_that_is_stopped_at_its_host_has_failed(server, image):
+    server.apply(task(image, "at-host", PATIENT, volumes=["/srv/at-host:/instance"]))
+    server.wait_for("at-host", "running")
+    server.machine.run(SHIM, "stop", "at-host-0-0")
+    end = server.wait_end("at-host")
+    assert (end["status"], end["termination_reason"]) == ("failed", "container_exited_with_error")
+    assert server.machine.read("/srv/at-host/caught") == "caught\n"
 
 
 @pytest.mark.long

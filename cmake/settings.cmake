@@ -37,6 +37,11 @@ target_compile_options(dstack_settings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-U_LIBCPP_HARDENING_MODE>
   $<$<COMPILE_LANGUAGE:CXX>:-D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_${_hardening}>)
 
+if(DSTACK_CHECK_UNDEFINED)
+  target_compile_options(dstack_settings INTERFACE -fsanitize=undefined -fno-sanitize-recover=all)
+  target_link_options(dstack_settings INTERFACE -fsanitize=undefined)
+endif()
+
 # A release carries no symbols: 20 MB of them are zig's own libc++.
 target_link_options(dstack_settings INTERFACE $<$<CONFIG:Release>:-s>)
 

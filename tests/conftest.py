@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -6,6 +7,9 @@ import pytest
 from support.processes import Shim
 
 LABEL = "ai.dstack.shim.is-task=true"
+
+# A shell's background job ignores it, and so would every program that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

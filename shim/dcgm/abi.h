@@ -56,11 +56,11 @@ struct ConnectParameters {
 };
 static_assert(sizeof(ConnectParameters) == 16);
 
-using Init = Return (*)();                                                     // dcgmInit
-using StartEmbedded = Return (*)(int mode, Handle*);                           // dcgmStartEmbedded
-using Connect = Return (*)(const char* address, ConnectParameters*, Handle*);  // dcgmConnect_v2
-using HealthSet = Return (*)(Handle, Group, unsigned systems);                 // dcgmHealthSet
-using HealthCheck = Return (*)(Handle, Group, void* response);                 // dcgmHealthCheck
-using ErrorString = const char* (*)(Return);                                   // errorString
+using Init = Return (*)();                                                         // dcgmInit
+using StartEmbedded = Return (*)(int mode, Handle*);                               // dcgmStartEmbedded
+using Connect = Return (*)(const char* address, const void* parameters, Handle*);  // dcgmConnect_v2
+using HealthSet = Return (*)(Handle, Group, unsigned systems);                     // dcgmHealthSet
+using HealthCheck = Return (*)(Handle, Group, void* response);                     // dcgmHealthCheck
+using ErrorString = const char* (*)(Return);                                       // errorString
 
 }  // namespace dstack::shim::dcgm::abi

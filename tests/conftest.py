@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,11 +29,28 @@ def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def containers_of(home: Path) -> list[str]:
-    """The task containers whose runner folder lies in this home, running or not."""
+def task_containers(folder: str) -> list[str]:
+    """Those with a mount below this folder, running or not."""
     # One call: between two, a container of somebody else may be gone.
     lines = docker("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}", "--format", "{{.ID}} {{.Mounts}}").splitlines()
-    return [line.split()[0] for line in lines if f"{home}/runners/" in line]
+    return [line.split()[0] for line in lines if f"{folder}/" in line]
+
+
+def containers_of(home: Path) -> list[str]:
+    """The task containers whose runner folder lies in this home, running or not."""
+    return task_containers(f"{home}/runners")
+
+
+def remove(containers: list[str]) -> None:
+    for name in containers:
+        subprocess.run(["docker", "rm", "-fv", name], capture_output=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_of_tests_that_were_killed(tmp_path_factory) -> None:
+    """The same folders are used again, and a shim takes over what runs in its home."""
+    with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):  # no Docker, nothing left
+        remove(task_containers(f"{tmp_path_factory.getbasetemp()}"))
 
 
 @pytest.fixture
@@ -40,8 +58,7 @@ def home(tmp_path) -> Path:
     """A shim's home; whatever containers its shims leave behind are removed after the test."""
     path = tmp_path / "home"
     yield path
-    for name in containers_of(path):
-        subprocess.run(["docker", "rm", "-fv", name], capture_output=True)
+    remove(containers_of(path))
 
 
 @pytest.fixture

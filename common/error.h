@@ -19,7 +19,6 @@ enum class ErrorKind {
   cancelled,  // a stop token ended the work
   timed_out,
   unavailable,  // the other side (an engine, an exporter) does not answer or answers nonsense
-  not_implemented,
   internal,
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
@@ -24,6 +25,8 @@ struct Request {
   int local_port = 0;
 
   std::optional<std::string> header(std::string_view lower_case_name) const;
+  // A number of the query, 0 if it is not there. Throws Error (invalid) that names it if it is there and is none.
+  std::int64_t query_integer(std::string_view name) const;
 };
 
 // Takes a piece of a streamed answer; false when the client has gone.

@@ -38,7 +38,6 @@ int status_of(ErrorKind kind) {
     case ErrorKind::conflict: return 409;
     case ErrorKind::too_large: return 413;
     case ErrorKind::unsupported_media: return 415;
-    case ErrorKind::not_implemented: return 501;
     case ErrorKind::unavailable: return 502;
     case ErrorKind::cancelled:
     case ErrorKind::timed_out:

@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
-#include <charconv>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
@@ -20,18 +19,6 @@ namespace {
 
 using http::Request;
 using http::Response;
-
-std::int64_t parse_timestamp(const Request& request) {
-  const auto text = request.query.find("timestamp");
-  if (text == request.query.end()) return 0;
-  const std::string& digits = text->second;
-  std::int64_t timestamp = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), timestamp);
-  if (error != std::errc{} || end != digits.data() + digits.size()) {
-    throw Error(ErrorKind::invalid, "timestamp: expected a number, got " + printable(digits));
-  }
-  return timestamp;
-}
 
 bool has_ipv6_loopback() {
   const os::UniqueFd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -66,7 +53,7 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
     return info ? Response::json(to_json(*info)) : Response::empty();
   });
   server.get("/api/pull", [&logs, &connections](const Request& request) {
-    return logs.pull(parse_timestamp(request), connections.seconds_without());
+    return logs.pull(request.query_integer("timestamp"), connections.seconds_without());
   });
   server.post("/api/stop", [&executor](const Request&) {
     executor.stop();

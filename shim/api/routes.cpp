@@ -1,6 +1,5 @@
 #include "shim/api/routes.h"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
@@ -29,15 +28,10 @@ bool is_set(const Request& request, std::string_view name) {
 }
 
 std::uint64_t offset_of(const Request& request) {
-  const auto text = request.query.find("offset");
-  if (text == request.query.end()) return 0;
-  const std::string& digits = text->second;
-  std::int64_t offset = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), offset);
+  const std::int64_t offset = request.query_integer("offset");
   // Leaves room for what is added to it.
-  if (error != std::errc{} || end != digits.data() + digits.size() || offset < 0 || offset > (std::int64_t{1} << 62)) {
-    throw Error(ErrorKind::invalid, "offset: expected a number, got " + printable(digits));
-  }
+  if (offset < 0 || offset > (std::int64_t{1} << 62))
+    throw Error(ErrorKind::invalid, "offset: no place in any file: " + std::to_string(offset));
   return static_cast<std::uint64_t>(offset);
 }
 

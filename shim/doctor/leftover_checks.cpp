@@ -4,9 +4,9 @@
 #include <format>
 
 #include "common/error.h"
-#include "common/json/object_reader.h"
 #include "common/os/file.h"
 #include "shim/docker/container_spec.h"
+#include "shim/task/task_store.h"
 #include "shim/volume/volume_manager.h"
 
 namespace dstack::shim::doctor {
@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds engine_limit{5};
-constexpr std::size_t journal_limit = std::size_t{16} << 20;
 constexpr std::size_t named = 5;  // the rest is counted
 
 // "a, b and 3 more"
@@ -26,25 +25,18 @@ std::string enumerate(const std::vector<std::string>& names) {
   return names.size() > named ? std::format("{} and {} more", text, names.size() - named) : text;
 }
 
-void read_journal(const fs::path& folder, Journals& journals) {
-  std::error_code failure;
+void take_up(const fs::path& folder, Journals& journals) {
   // The shim is about to write the first one, or has removed it: not a task yet, or no more.
-  if (!fs::exists(folder / "task.json", failure)) return;
+  if (!task::has_journal(folder)) return;
+  // Even a journal that cannot be read says whose container this is.
+  journals.container_names.insert(folder.filename().string());
   try {
-    const auto journal = dstack::json::parse_object(os::read_file(folder / "task.json", journal_limit));
-    const dstack::json::ObjectReader reader(journal);
-    if (reader.boolean("holds_volumes") && !reader.boolean("given_back")) {
-      reader.object("config", [&journals](const dstack::json::ObjectReader& config) {
-        config.objects("volumes", [&journals](const dstack::json::ObjectReader& volume) {
-          journals.volumes.insert(volume.string("name"));
-        });
-      });
-    }
+    const task::TaskState state = task::read_journal(folder);
+    if (!state.holds_volumes || state.given_back) return;
+    for (const volume::VolumeInfo& volume : state.config.volumes) journals.volumes.insert(volume.name);
   } catch (const Error&) {
     ++journals.unreadable;
   }
-  // Even a journal that cannot be read says whose container this is.
-  journals.container_names.insert(folder.filename().string());
 }
 
 // The folder on the host that the container has as the runner's.
@@ -62,7 +54,7 @@ Journals read_journals(const fs::path& home) {
   fs::directory_iterator folders(home / "tasks", failure);
   if (failure == std::errc::no_such_file_or_directory) return journals;
   if (failure) throw os_error("read", (home / "tasks").string(), failure.value());
-  for (const auto& entry : folders) read_journal(entry.path(), journals);
+  for (const auto& entry : folders) take_up(entry.path(), journals);
   return journals;
 }
 

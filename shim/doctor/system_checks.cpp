@@ -5,17 +5,16 @@
 
 #include <array>
 #include <format>
-#include <sstream>
 
 #include "common/error.h"
 #include "common/os/child_process.h"
+#include "shim/component/download.h"
 #include "shim/doctor/build_date.h"
 
 namespace dstack::shim::doctor {
 
 namespace {
 
-constexpr std::chrono::seconds version_limit{10};
 constexpr std::array tools{"mount", "umount", "mountpoint", "lsblk", "blkid", "mkfs.ext4"};
 
 std::string date_of(os::WallTime time) {
@@ -42,19 +41,12 @@ Finding check_runner(const Host& host) {
     return warning(std::format("{} is not there: tasks fail until it is", path), remedy);
   if (!std::filesystem::is_regular_file(host.runner_binary, failure) || ::access(path.c_str(), X_OK) != 0)
     return broken(std::format("{} cannot be executed", path), std::format("`chmod 755 {}`, or {}", path, remedy));
-  const os::CommandResult result = os::run_command(
-      {.arguments = {path, "--version"}, .environment = std::vector<std::string>{}, .limit = version_limit}, {},
-      *host.clock);
-  if (!result.succeeded()) return broken(std::format("{} --version {}", path, result.describe()), remedy);
-  std::istringstream words(result.output);
-  std::string name;
-  std::string word;
-  std::string version;
-  std::string more;
-  words >> name >> word >> version;
-  if (name != "dstack-runner" || version.empty() || words >> more)
-    return broken(std::format("{} is no dstack-runner: it says {}", path, printable(result.output)), remedy);
-  return ok(std::format("{}, version {}", path, readable(version)));
+  try {
+    return ok(
+        std::format("{}, version {}", path, readable(component::ask_version(host.runner_binary, "dstack-runner"))));
+  } catch (const Error& error) {
+    return broken(std::format("{} does not pass for dstack-runner: {}", path, error.what()), remedy);
+  }
 }
 
 Finding check_tools(const Host&) {

@@ -80,15 +80,16 @@ TaskState parse(const std::string& text) {
   return state;
 }
 
-// Whether the first journal was never flushed, or has gone already.
-bool is_unfinished(const fs::path& folder) {
+}  // namespace
+
+bool has_journal(const fs::path& folder) {
   std::error_code failure;
-  const bool has_journal = fs::exists(fs::symlink_status(folder / journal_name, failure)) &&
-                           fs::file_size(folder / journal_name, failure) > 0;
-  return !has_journal && !fs::exists(fs::symlink_status(folder / flushed_name, failure));
+  const bool has_one = fs::exists(fs::symlink_status(folder / journal_name, failure)) &&
+                       fs::file_size(folder / journal_name, failure) > 0;
+  return has_one || fs::exists(fs::symlink_status(folder / flushed_name, failure));
 }
 
-TaskState read(const fs::path& folder) {
+TaskState read_journal(const fs::path& folder) {
   const auto read_one = [&folder](const char* name) {
     TaskState state = parse(os::read_file(folder / name, journal_limit));
     if (state.container_name != folder.filename())
@@ -103,8 +104,6 @@ TaskState read(const fs::path& folder) {
     return read_one(flushed_name);
   }
 }
-
-}  // namespace
 
 TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
   os::make_directories(tasks_, 0700);
@@ -144,13 +143,13 @@ std::vector<TaskState> TaskStore::load() const {
   std::vector<TaskState> states;
   for (const fs::directory_entry& entry : fs::directory_iterator(tasks_)) {
     const std::string name = entry.path().filename().string();
-    if (is_unfinished(entry.path())) {
+    if (!has_journal(entry.path())) {
       spdlog::info("folder {} has no journal: it was being made or removed; removed", printable(entry.path().string()));
       os::remove_tree(tasks_, name);
       continue;
     }
     try {
-      states.push_back(read(entry.path()));
+      states.push_back(read_journal(entry.path()));
     } catch (const Error& error) {
       spdlog::error("folder {}: its task is not restored: {}", printable(entry.path().string()), error.what());
     }

@@ -53,4 +53,10 @@ class TaskStore {
   std::filesystem::path runners_;
 };
 
+// Of one task's folder in tasks/; these change nothing, and may be called while a shim writes there.
+// False for what is being made, before its first journal was flushed, or being removed.
+bool has_journal(const std::filesystem::path& folder);
+// The last journal, or the last that was flushed if it did not outlive a power cut. Throws Error.
+TaskState read_journal(const std::filesystem::path& folder);
+
 }  // namespace dstack::shim::task

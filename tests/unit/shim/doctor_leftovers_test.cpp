@@ -9,6 +9,9 @@ struct LeftoverFixture : DoctorFixture {
   void journal(const std::string& container, const std::string& text) const {
     write(host.home / "tasks" / container / "task.json", text);
   }
+  void task(const std::string& container, const std::string& more) const {
+    journal(container, R"({"container_name":")" + container + R"(","status":"running",)" + more + "}");
+  }
   docker::ContainerSummary container(const std::string& name, const std::filesystem::path& home) const {
     return {.id = name, .name = name, .mounts = {{(home / "runners" / name).string(), "/tmp/runner"}}};
   }
@@ -24,14 +27,23 @@ TEST_CASE_METHOD(LeftoverFixture, "a home that is not there yet has no journals,
 }
 
 TEST_CASE_METHOD(LeftoverFixture, "journals tell of containers, and of volumes that are not given back") {
-  journal("a-1", R"({"holds_volumes":true,"given_back":false,"config":{"volumes":[{"name":"data"},{"name":"more"}]}})");
-  journal("b-2", R"({"holds_volumes":true,"given_back":true,"config":{"volumes":[{"name":"old"}]}})");
+  task("a-1", R"("holds_volumes":true,"given_back":false,"config":{"volumes":[{"name":"data"},{"name":"more"}]})");
+  task("b-2", R"("holds_volumes":true,"given_back":true,"config":{"volumes":[{"name":"old"}]})");
   journal("c-3", "not JSON");
   const Journals journals = read_journals(host.home);
   CHECK(journals.container_names == std::set<std::string>{"a-1", "b-2", "c-3"});
   CHECK(journals.volumes == std::set<std::string>{"data", "more"});
   CHECK(journals.unreadable == 1);
   CHECK(judge_containers({}, journals, host.home).verdict == Verdict::warning);
+}
+
+TEST_CASE_METHOD(LeftoverFixture, "a journal that did not outlive a power cut is read as it was last flushed") {
+  task("a-1", R"("holds_volumes":true,"config":{"volumes":[{"name":"data"}]})");
+  std::filesystem::rename(host.home / "tasks/a-1/task.json", host.home / "tasks/a-1/task.json.flushed");
+  journal("a-1", "");
+  const Journals journals = read_journals(host.home);
+  CHECK(journals.volumes == std::set<std::string>{"data"});
+  CHECK(journals.unreadable == 0);
 }
 
 TEST_CASE_METHOD(LeftoverFixture, "a task's folder that has no journal yet is no task") {
@@ -42,7 +54,7 @@ TEST_CASE_METHOD(LeftoverFixture, "a task's folder that has no journal yet is no
 }
 
 TEST_CASE_METHOD(LeftoverFixture, "a container of this home without a journal is left behind") {
-  journal("known-1", "{}");
+  task("known-1", R"("config":{})");
   const Journals journals = read_journals(host.home);
   const Finding fine =
       judge_containers({container("known-1"), container("theirs-1", "/other/home")}, journals, host.home);

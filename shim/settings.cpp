@@ -46,10 +46,9 @@ std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task:
 
 host::GpuSummary gpu_summary(const gpu::Inventory& inventory) {
   if (inventory.gpus.empty()) return {};
-  const gpu::Gpu& first = inventory.gpus.front();
   return {.vendor = std::string(dstack::gpu::name_of(inventory.vendor)),
-          .name = first.name,
-          .memory = first.memory,
+          .name = gpu::name_of_gpus(inventory),
+          .memory = gpu::memory_of_gpus(inventory),
           .count = static_cast<int>(inventory.gpus.size())};
 }
 

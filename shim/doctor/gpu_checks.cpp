@@ -44,7 +44,7 @@ std::size_t nvidia_on_the_bus(const fs::path& root) {
 
 Finding judge(const shim::gpu::Inventory& inventory) {
   if (inventory.gpus.empty()) return broken("the driver's tool lists no GPU", nvidia_driver_remedy);
-  return ok(std::format("{} × {}, driver {}", inventory.gpus.size(), inventory.gpus.front().name,
+  return ok(std::format("{} × {}, driver {}", inventory.gpus.size(), shim::gpu::name_of_gpus(inventory),
                         inventory.driver_version.empty() ? "unknown" : inventory.driver_version));
 }
 

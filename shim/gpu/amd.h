@@ -13,9 +13,10 @@
 
 namespace dstack::shim::gpu {
 
-// `amd-smi static --json --asic --vram --bus --driver`: an array (ROCm 6), or one under "gpu_data" (ROCm 7). `root` is
-// where /dev and /sys are: they tell the render node of a GPU by its bus id. A GPU without a render node cannot be
-// given to anybody and is left out. Throws Error (unavailable) for nonsense.
+// The GPUs that `amd-smi static --json --asic --vram --bus --driver` names: an array (ROCm 6), or one under "gpu_data"
+// (ROCm 7). `root` is where /dev, /proc and /sys are: they tell the render node of a GPU by its place on the bus. A GPU
+// without one, or whose node another entry has, cannot be handed out and is logged. A memory that is not a number is 0,
+// or the machine's where the GPU uses that.
 Inventory parse_amd_smi(std::string_view output, const std::filesystem::path& root);
 
 // Runs amd-smi in a container. Throws Error.
@@ -23,7 +24,5 @@ Inventory detect_amd(docker::EngineClient& engine, docker::ImagePuller& puller, 
                      const std::stop_token& stop);
 
 docker::GpuSettings amd_settings(const std::vector<std::string>& ids);
-
-bool is_render_node(std::string_view path);
 
 }  // namespace dstack::shim::gpu

@@ -72,19 +72,15 @@ Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, cons
   const Vendor vendor = dstack::gpu::detect_vendor(root);
   try {
     Inventory inventory = detect_of(vendor, engine, puller, root, clock);
-    if (inventory.gpus.empty()) {
-      if (vendor != Vendor::none)
-        spdlog::warn("this host has device nodes of {} and no GPU of it", dstack::gpu::name_of(vendor));
-      return {};
-    }
+    if (vendor == Vendor::none) return inventory;
     spdlog::info("{} GPUs: {} {}, {} MiB, driver {}", inventory.gpus.size(), dstack::gpu::name_of(vendor),
-                 inventory.gpus.front().name, inventory.gpus.front().memory,
+                 printable(name_of_gpus(inventory)), memory_of_gpus(inventory),
                  inventory.driver_version.empty() ? "unknown" : inventory.driver_version);
     return inventory;
   } catch (const Error& error) {
-    spdlog::error("the GPUs of this host ({}) cannot be found out, so it counts as having none: {}",
-                  dstack::gpu::name_of(vendor), error.what());
-    return {};
+    spdlog::error("detect the GPUs of this host ({}): {}; it counts as having none", dstack::gpu::name_of(vendor),
+                  error.what());
+    return {.failure = error.what()};
   }
 }
 

@@ -11,7 +11,7 @@
 namespace dstack::shim::gpu {
 
 // The GPUs of this host, at the start of the process: the vendor by its device nodes below `root`, the rest by the
-// vendor's tool. A tool that is absent, fails or prints nonsense is logged, and the host counts as having no GPU.
+// vendor's tool. A tool that is absent, hangs or names no GPU is logged, and the host counts as having no GPU.
 // Blocks for 2 minutes at most.
 Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, const std::filesystem::path& root = "/",
                  os::Clock& clock = os::system_clock());

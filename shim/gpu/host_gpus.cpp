@@ -22,8 +22,9 @@ std::vector<std::string> HostGpus::take(std::int64_t count) {
     if (!taken_.contains(gpu.id)) ids.push_back(gpu.id);
   }
   if (count > 0 && ids.size() < static_cast<std::size_t>(count)) {
-    throw Error(ErrorKind::conflict,
-                std::format("not enough GPUs: {} wanted, {} of {} free", count, ids.size(), inventory_.gpus.size()));
+    const std::string why = inventory_.failure.empty() ? "" : "; " + inventory_.failure;
+    throw Error(ErrorKind::conflict, std::format("not enough GPUs: {} wanted, {} of {} free{}", count, ids.size(),
+                                                 inventory_.gpus.size(), why));
   }
   taken_.insert(ids.begin(), ids.end());
   return ids;

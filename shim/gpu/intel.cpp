@@ -3,8 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <format>
-#include <set>
 
 #include "common/error.h"
 #include "shim/gpu/tool_output.h"
@@ -15,31 +13,36 @@ namespace {
 
 constexpr std::string_view visible_devices = "HABANA_VISIBLE_DEVICES=";
 
-bool is_index(std::string_view text) {
-  return !text.empty() && text.size() <= 4 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
 }  // namespace
 
 Inventory parse_hl_smi(std::string_view output) {
   Inventory inventory{.vendor = Vendor::intel};
-  std::set<std::string, std::less<>> known;
+  SkippedRows skipped("hl-smi");
   for (const std::string_view line : lines_of(output)) {
     const auto fields = csv_fields(line);
-    if (fields.size() != 3 || fields[0].empty() || !is_index(fields[2]) || !known.emplace(fields[2]).second) {
-      throw Error(ErrorKind::unavailable, std::format("hl-smi: not an accelerator: {}", printable(line)));
+    // A name may have commas of its own.
+    const std::string_view memory = fields.size() < 3 ? "" : fields[fields.size() - 2];
+    const auto size = parse_mebibytes(memory);
+    if (fields.size() < 3 || !is_id(fields.back()) || (!size && !is_placeholder(memory))) {
+      skipped.add(line, "not an accelerator");
+      continue;
     }
-    const auto memory = parse_mebibytes(fields[1]);
-    if (!memory) spdlog::warn("hl-smi: the memory of accelerator {} is {}", fields[2], printable(fields[1]));
-    inventory.gpus.push_back(
-        {.id = std::string(fields[2]), .name = std::string(fields[0]), .memory = memory.value_or(0)});
+    Gpu gpu{.id = std::string(fields.back()), .memory = size.value_or(0)};
+    if (std::ranges::contains(inventory.gpus, gpu.id, &Gpu::id)) {
+      skipped.add(line, "this accelerator was named before");
+      continue;
+    }
+    for (std::size_t i = 0; i + 2 < fields.size(); ++i) gpu.name += (i == 0 ? "" : ", ") + known_value(fields[i]);
+    if (!size) spdlog::warn("hl-smi: the memory of accelerator {} is not known: {}", gpu.id, printable(line));
+    inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;
 }
 
 Inventory detect_intel(os::Clock& clock) {
-  return parse_hl_smi(
-      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}, clock));
+  const ToolOutput output =
+      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}, clock);
+  return require_gpus(parse_hl_smi(output.text), "hl-smi", output);
 }
 
 docker::GpuSettings intel_settings(const std::vector<std::string>& ids) {
@@ -58,7 +61,7 @@ std::vector<std::string> intel_ids(std::string_view variable) {
   if (!variable.starts_with(visible_devices)) return {};
   std::vector<std::string> ids;
   for (const std::string_view id : csv_fields(variable.substr(visible_devices.size()))) {
-    if (is_index(id)) ids.emplace_back(id);
+    if (is_id(id)) ids.emplace_back(id);
   }
   return ids;
 }

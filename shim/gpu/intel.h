@@ -10,11 +10,11 @@
 
 namespace dstack::shim::gpu {
 
-// `hl-smi --query-aip=name,memory.total,index --format=csv,noheader,nounits`: Gaudi accelerators. Throws Error
-// (unavailable) that quotes the line for whatever is not one.
+// The Gaudi accelerators that `hl-smi --query-aip=name,memory.total,index --format=csv,noheader,nounits` names, row by
+// row. Whatever else stands there is logged and passed over. A memory that is not a number is 0.
 Inventory parse_hl_smi(std::string_view output);
 
-// Throws Error if hl-smi is absent, fails or prints nonsense.
+// Throws Error if hl-smi is absent, hangs or names no accelerator.
 Inventory detect_intel(os::Clock& clock = os::system_clock());
 
 // Habana's runtime finds the devices by their indices.

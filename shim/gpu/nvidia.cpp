@@ -7,10 +7,10 @@
 #include <charconv>
 #include <format>
 #include <optional>
-#include <set>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "shim/gpu/machine_memory.h"
 #include "shim/gpu/tool_output.h"
 
 namespace dstack::shim::gpu {
@@ -21,12 +21,36 @@ constexpr const char* modeset_node = "/dev/nvidia-modeset";
 constexpr const char* display = "display";
 
 bool is_uuid(std::string_view text) {
-  const auto is_digit = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '-';
-  };
-  constexpr std::string_view prefix = "GPU-";
-  return text.starts_with(prefix) && text.size() > prefix.size() &&
-         std::ranges::all_of(text.substr(prefix.size()), is_digit);
+  constexpr std::size_t prefix = 4;
+  return (text.starts_with("GPU-") || text.starts_with("MIG-")) && text.size() > prefix &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f && c != '?'; });
+}
+
+// Where the id stands in a row of name, memory, id and driver. A name may have commas of its own, the driver may be
+// missing, and an id may be of a shape that is not known yet.
+std::optional<std::size_t> find_id(const std::vector<std::string_view>& fields) {
+  for (std::size_t i = 2; i < fields.size(); ++i) {
+    if (is_uuid(fields[i])) return i;
+  }
+  if (fields.size() < 4) return std::nullopt;
+  const std::size_t place = fields.size() - 2;
+  const std::string_view memory = fields[place - 1];
+  const bool is_row = is_id(fields[place]) && (parse_mebibytes(memory) || is_placeholder(memory));
+  return is_row ? std::optional(place) : std::nullopt;
+}
+
+// Chips whose GPU has no memory of its own: the tool then prints a placeholder.
+bool shares_machine_memory(std::string_view name) {
+  constexpr std::array<std::string_view, 8> chips{"GB10", "GB20", "N1X", "Thor", "Orin", "Xavier", "Tegra", "Jetson"};
+  return std::ranges::any_of(chips, [name](std::string_view chip) { return name.contains(chip); });
+}
+
+// WSL has the tool beside the library, and PATH may lead to one of a package that does not work there.
+std::string tool_of(const std::filesystem::path& root) {
+  std::error_code ignored;
+  if (std::filesystem::exists(root / "dev/nvidiactl", ignored)) return "nvidia-smi";
+  const std::filesystem::path beside_library = root / "usr/lib/wsl/lib/nvidia-smi";
+  return std::filesystem::exists(beside_library, ignored) ? beside_library.string() : "nvidia-smi";
 }
 
 // "00000000:18:00.0" and "0000:18:00.0" are the same place; nvidia-smi writes the first, the kernel the second.
@@ -76,7 +100,7 @@ void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Cl
   if (devices.empty() || std::ranges::all_of(inventory.gpus, is_known)) return;
   try {
     const std::string output =
-        run_driver_tool({"nvidia-smi", "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock);
+        run_driver_tool({tool_of(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock).text;
     for (const std::string_view line : lines_of(output)) {
       const auto fields = csv_fields(line);
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
@@ -89,26 +113,36 @@ void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Cl
 
 }  // namespace
 
-Inventory parse_nvidia_smi(std::string_view output) {
+Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory) {
   Inventory inventory{.vendor = Vendor::nvidia};
-  std::set<std::string, std::less<>> known;
+  SkippedRows skipped("nvidia-smi");
   for (const std::string_view line : lines_of(output)) {
     const auto fields = csv_fields(line);
-    if (fields.size() != 4 || fields[0].empty() || !is_uuid(fields[2]) || !known.emplace(fields[2]).second) {
-      throw Error(ErrorKind::unavailable, std::format("nvidia-smi: not a GPU: {}", printable(line)));
+    const auto place = find_id(fields);
+    if (!place) {
+      skipped.add(line, "not a GPU");
+      continue;
     }
-    const auto memory = parse_mebibytes(fields[1]);
-    if (!memory) spdlog::warn("nvidia-smi: the memory of {} is {}", fields[2], printable(fields[1]));
-    inventory.gpus.push_back(
-        {.id = std::string(fields[2]), .name = std::string(fields[0]), .memory = memory.value_or(0)});
-    if (inventory.driver_version.empty()) inventory.driver_version = driver_version(fields[3]);
+    Gpu gpu{.id = std::string(fields[*place])};
+    if (std::ranges::contains(inventory.gpus, gpu.id, &Gpu::id)) {
+      skipped.add(line, "this GPU was named before");
+      continue;
+    }
+    for (std::size_t i = 0; i + 1 < *place; ++i) gpu.name += (i == 0 ? "" : ", ") + known_value(fields[i]);
+    gpu.memory = parse_mebibytes(fields[*place - 1]).value_or(0);
+    if (gpu.memory == 0 && shares_machine_memory(gpu.name)) gpu.memory = machine_memory;
+    if (gpu.memory == 0) spdlog::warn("nvidia-smi: the memory of {} is not known: {}", gpu.id, printable(line));
+    if (inventory.driver_version.empty() && *place + 1 < fields.size())
+      inventory.driver_version = known_value(fields[*place + 1]);
+    inventory.gpus.push_back(std::move(gpu));
   }
   return inventory;
 }
 
 Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock) {
-  Inventory inventory = parse_nvidia_smi(run_driver_tool(
-      {"nvidia-smi", "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock));
+  const ToolOutput output = run_driver_tool(
+      {tool_of(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock);
+  Inventory inventory = require_gpus(parse_nvidia_smi(output.text, machine_memory(root)), "nvidia-smi", output);
   add_bus_ids(inventory, root, clock);
   return inventory;
 }

@@ -12,12 +12,12 @@
 
 namespace dstack::shim::gpu {
 
-// `nvidia-smi --query-gpu=name,memory.total,uuid,driver_version --format=csv,noheader,nounits`. A memory that the tool
-// does not know (a Grace or Spark chip, which has no memory of its own) is 0. Throws Error (unavailable) that quotes
-// the line for whatever is not a GPU.
-Inventory parse_nvidia_smi(std::string_view output);
+// The GPUs that `nvidia-smi --query-gpu=name,memory.total,uuid,driver_version --format=csv,noheader,nounits` names, row
+// by row. Whatever else stands there is logged and passed over. A memory that is not a number is 0, or `machine_memory`
+// (MiB) of a chip whose GPU has no memory of its own.
+Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory = 0);
 
-// Throws Error if nvidia-smi is absent, fails or prints nonsense. `root` is where /dev and /proc are.
+// Throws Error if nvidia-smi is absent, hangs or names no GPU. `root` is where /dev and /proc are, and on WSL the tool.
 Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock = os::system_clock());
 
 // /proc/driver/nvidia/gpus/<bus id>/information: "GPU UUID:" and "Device Minor:". The UUID is empty where the driver

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <format>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "common/error.h"
 #include "common/os/file.h"
@@ -22,10 +23,13 @@ constexpr const char* folder = "/dev/tenstorrent";
 constexpr const char* huge_pages = "/dev/hugepages-1G";
 
 struct Chip {
-  std::string board;  // its name: "n300"
+  std::string board;  // its name: "n300"; empty if it could not be read
   char side = ' ';    // 'L', 'R', or a blank where boards have no sides
   std::string board_id;
-  bool remote = false;  // reached through another chip, without a device node of its own
+  std::string bus_id;
+
+  // Reached through another chip, without a device node of its own.
+  bool is_remote() const { return bus_id == "N/A"; }
 };
 
 // A product's name without what differs between its revisions.
@@ -55,21 +59,40 @@ std::int64_t chip_memory(std::string_view board) {
 
 Chip read_chip(const json& device) {
   const json& info = member(device, "board_info");
-  Chip chip{.board_id = text_member(info, "board_id"), .remote = text_member(info, "bus_id") == "N/A"};
+  Chip chip{.board_id = text_member(info, "board_id"), .bus_id = text_member(info, "bus_id")};
   std::string type = text_member(info, "board_type");
   if (type.ends_with(" L") || type.ends_with(" R")) {
     chip.side = type.back();
     type = std::string(trim(std::string_view(type).substr(0, type.size() - 2)));
   }
-  if (type.empty()) throw Error(ErrorKind::unavailable, "tt-smi: a device without a board type");
-  chip.board = board_name(std::move(type));
+  chip.board = board_name(known_value(type));
   return chip;
+}
+
+// The chips that tt-smi names. One without a board type cannot be handed out, but if it is on the bus it has a device
+// node, which the numbers of those behind it depend on.
+std::vector<Chip> read_chips(std::string_view output) {
+  std::vector<Chip> chips;
+  SkippedRows skipped("tt-smi");
+  for (const json& device : json_rows(output, "board_info")) {
+    const std::string row = device.dump(-1, ' ', false, json::error_handler_t::replace);
+    Chip chip = read_chip(device);
+    if (chip.board.empty()) skipped.add(row, "a device without a board type");
+    if (chip.board.empty() && is_placeholder(chip.bus_id)) continue;
+    chips.push_back(std::move(chip));
+  }
+  if (std::ranges::contains(chips, 'L', &Chip::side)) {
+    for (Chip& chip : chips) chip.side = chip.board.empty() ? 'L' : chip.side;
+  }
+  return chips;
 }
 
 // Chips with device nodes, in the order of their indices, with the memory that they bring along.
 class Boards {
  public:
-  void add(const Chip& chip) { entries_.push_back({.chip = chip, .memory = chip_memory(chip.board)}); }
+  void add(const Chip& chip) {
+    entries_.push_back({.chip = chip, .memory = chip.board.empty() ? 0 : chip_memory(chip.board)});
+  }
 
   // To the first of this board; false if there is none. Boards of Blackhole share ids, so that their names count too.
   bool add_memory(const Chip& chip) {
@@ -83,8 +106,9 @@ class Boards {
 
   std::vector<Gpu> gpus() const {
     std::vector<Gpu> gpus;
-    for (const Entry& entry : entries_) {
-      gpus.push_back({.id = std::to_string(gpus.size()), .name = entry.chip.board, .memory = entry.memory});
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const auto& [chip, memory] = entries_[i];
+      if (!chip.board.empty()) gpus.push_back({.id = std::to_string(i), .name = chip.board, .memory = memory});
     }
     return gpus;
   }
@@ -97,17 +121,28 @@ class Boards {
   std::vector<Entry> entries_;
 };
 
+// What the tool counts beyond the device nodes that there are cannot be handed out.
+void drop_without_node(Inventory& inventory, const std::filesystem::path& root) {
+  std::set<std::string> nodes;
+  std::error_code failure;
+  std::filesystem::directory_iterator entry(root / std::string_view(folder).substr(1), failure);
+  while (!failure && entry != std::filesystem::directory_iterator()) {
+    const std::string name = entry->path().filename().string();
+    if (is_id(name)) nodes.insert(name);
+    entry.increment(failure);
+  }
+  if (nodes.empty()) return;
+  std::erase_if(inventory.gpus, [&nodes](const Gpu& gpu) {
+    if (nodes.contains(gpu.id)) return false;
+    spdlog::warn("tt-smi: board {} has no device node {}/{}", printable(gpu.name), folder, gpu.id);
+    return true;
+  });
+}
+
 }  // namespace
 
 Inventory parse_tt_smi(std::string_view output) {
-  const json answer = parse_json(output);
-  const json& list = member(answer, "device_info");
-  if (!list.is_array() || list.size() > gpu_limit) {
-    throw Error(ErrorKind::unavailable, std::format("tt-smi: no list of devices in {}", printable(trim(output))));
-  }
-  std::vector<Chip> chips;
-  for (const json& device : list) chips.push_back(read_chip(device));
-
+  const std::vector<Chip> chips = read_chips(output);
   Boards boards;
   for (const Chip& chip : chips) {
     if (chip.side == 'L') boards.add(chip);
@@ -117,25 +152,24 @@ Inventory parse_tt_smi(std::string_view output) {
   }
   for (const Chip& chip : chips) {
     if (chip.side != ' ') continue;
-    if (is_blackhole(chip.board) ? !chip.remote : !boards.add_memory(chip)) boards.add(chip);
+    if (chip.board.empty() || (is_blackhole(chip.board) ? !chip.is_remote() : !boards.add_memory(chip)))
+      boards.add(chip);
   }
   for (const Chip& chip : chips) {
-    if (chip.side == ' ' && chip.remote && is_blackhole(chip.board)) boards.add_memory(chip);
+    if (chip.side == ' ' && chip.is_remote() && is_blackhole(chip.board)) boards.add_memory(chip);
   }
   return {.vendor = Vendor::tenstorrent, .gpus = boards.gpus()};
 }
 
 Inventory detect_tenstorrent(docker::EngineClient& engine, docker::ImagePuller& puller,
                              const std::filesystem::path& root, const std::stop_token& stop) {
-  const ToolResult result =
+  const ToolOutput output =
       run_tool_container(engine, puller, {.image = image, .command = {"-s"}, .device = folder}, stop);
-  if (result.exit_code != 0) {
-    throw Error(ErrorKind::unavailable, std::format("tt-smi exited with status {}: {}", result.exit_code,
-                                                    printable(trim(result.output.errors))));
-  }
-  Inventory inventory = parse_tt_smi(result.output.output);
+  Inventory inventory = parse_tt_smi(output.text);
+  drop_without_node(inventory, root);
+  inventory = require_gpus(std::move(inventory), "tt-smi", output);
   const auto version = os::try_read_file(root / "sys/module/tenstorrent/version");
-  inventory.driver_version = driver_version(version.value_or(""));
+  inventory.driver_version = known_value(version.value_or(""));
   return inventory;
 }
 

@@ -13,15 +13,16 @@
 
 namespace dstack::shim::gpu {
 
-// `tt-smi -s`: one entry for each chip. What is given to a task is what has a device node:
+// `tt-smi -s`: one entry for each chip, in the order of the device nodes. What is given to a task is what has a device
+// node:
 //   Wormhole    a chip "L" has one, and brings the memory of the chip "R" of its board along; chips without a letter
 //   count
 //               once for each board, with the memory of all
 //   Blackhole   each chip has one, but those whose bus id is "N/A": they belong to the chip of their board that has
-// Throws Error (unavailable) for nonsense.
+// A chip without a board type is logged and passed over, and so is all that is not a chip.
 Inventory parse_tt_smi(std::string_view output);
 
-// Runs tt-smi in a container; `root` is where /sys is. Throws Error.
+// Runs tt-smi in a container; `root` is where /dev and /sys are. Throws Error.
 Inventory detect_tenstorrent(docker::EngineClient& engine, docker::ImagePuller& puller,
                              const std::filesystem::path& root, const std::stop_token& stop);
 

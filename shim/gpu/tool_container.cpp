@@ -67,14 +67,18 @@ class Container {
 
 }  // namespace
 
-ToolResult run_tool_container(docker::EngineClient& engine, docker::ImagePuller& puller, const ToolContainer& tool,
+ToolOutput run_tool_container(docker::EngineClient& engine, docker::ImagePuller& puller, const ToolContainer& tool,
                               const std::stop_token& stop) {
   const docker::ImageReference image = docker::parse_image_reference(tool.image);
   if (!engine.image_present(image, {.stop = stop})) puller.ensure({.image = image}, stop);
   const Container container(engine, create_body(tool, image.name()), stop);
   engine.start(container.name(), {.stop = stop});
   const int exit_code = engine.wait(container.name(), {.stop = stop});
-  return {.exit_code = exit_code, .output = engine.output(container.name(), {.stop = stop})};
+  docker::ContainerOutput output = engine.output(container.name(), {.stop = stop});
+  ToolOutput result{.text = std::move(output.output)};
+  if (exit_code != 0)
+    result.failure = std::format("exited with status {}: {}", exit_code, printable(trim(output.errors)));
+  return result;
 }
 
 void remove_old_tool_containers(docker::EngineClient& engine, const std::stop_token& stop) {

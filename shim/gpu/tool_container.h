@@ -7,6 +7,7 @@
 #include "common/os/clock.h"
 #include "shim/docker/engine_client.h"
 #include "shim/docker/image_pull.h"
+#include "shim/gpu/tool_output.h"
 
 namespace dstack::shim::gpu {
 
@@ -18,14 +19,9 @@ struct ToolContainer {
   std::vector<std::string> more_devices = {};
 };
 
-struct ToolResult {
-  int exit_code = 0;
-  docker::ContainerOutput output;
-};
-
 // Runs it and removes its container, whatever happens; an image that is present is not pulled. Throws Error as the
 // engine's calls do, cancelled if `stop` ended it.
-ToolResult run_tool_container(docker::EngineClient& engine, docker::ImagePuller& puller, const ToolContainer& tool,
+ToolOutput run_tool_container(docker::EngineClient& engine, docker::ImagePuller& puller, const ToolContainer& tool,
                               const std::stop_token& stop);
 
 // Removes what a process that was killed left behind. Errors are logged.

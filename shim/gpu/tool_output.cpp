@@ -1,5 +1,7 @@
 #include "shim/gpu/tool_output.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -18,11 +20,35 @@ using nlohmann::json;
 constexpr std::string_view blanks = " \t\r\n";
 // Without the persistence daemon the driver is set up anew for every call, which takes seconds for each GPU.
 constexpr std::chrono::minutes tool_limit{1};
+constexpr std::size_t logged_rows = 20;
+constexpr int brace_limit = 4096;
+constexpr std::size_t row_limit = std::size_t{256} << 10;
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+// The length of the object at the start of `text`, by its braces outside of strings; 0 if it has no end.
+std::size_t object_length(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      // No string has a line break in it: what began there is cut off.
+      if (c == '"' || c == '\n') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{') {
+      ++depth;
+    } else if (c == '}' && --depth == 0) {
+      return i + 1;
+    }
+  }
+  return 0;
 }
 
 std::string_view take_line(std::string_view& text) {
@@ -33,16 +59,33 @@ std::string_view take_line(std::string_view& text) {
 
 }  // namespace
 
-std::string run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
+ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
   const os::Command command{.arguments = std::move(arguments), .limit = tool_limit};
   os::CommandResult result = os::run_command(command, {}, clock);
   const std::string& name = command.arguments.front();
-  if (!result.succeeded()) {
-    throw Error(ErrorKind::unavailable,
-                std::format("{} {}; it printed {}", name, result.describe(), printable(result.output)));
+  if (result.end == os::CommandResult::End::timed_out) {
+    throw Error(ErrorKind::unavailable, std::format("{} {}", name, result.describe()));
   }
-  if (result.truncated) throw Error(ErrorKind::unavailable, std::format("{} printed far too much", name));
-  return std::move(result.output);
+  return {.text = std::move(result.output), .failure = result.succeeded() ? "" : result.describe()};
+}
+
+Inventory require_gpus(Inventory inventory, std::string_view tool, const ToolOutput& output) {
+  if (inventory.gpus.empty()) {
+    throw Error(ErrorKind::unavailable,
+                std::format("{} names no GPU: it {}; it printed {}", tool,
+                            output.failure.empty() ? "succeeded" : output.failure, printable(trim(output.text))));
+  }
+  if (!output.failure.empty())
+    spdlog::warn("{} {}, but it named {} GPUs, which are used", tool, output.failure, inventory.gpus.size());
+  return inventory;
+}
+
+SkippedRows::~SkippedRows() {
+  if (count_ > logged_rows) spdlog::warn("{}: {} more rows were passed over", tool_, count_ - logged_rows);
+}
+
+void SkippedRows::add(std::string_view row, std::string_view reason) {
+  if (++count_ <= logged_rows) spdlog::warn("{}: {}: {}", tool_, reason, printable(row));
 }
 
 std::string_view trim(std::string_view text) {
@@ -66,20 +109,29 @@ std::vector<std::string_view> lines_of(std::string_view output) {
   while (!output.empty()) {
     const std::string_view line = take_line(output);
     if (trim(line).empty()) continue;
-    if (lines.size() == gpu_limit) throw Error(ErrorKind::unavailable, std::format("more than {} lines", gpu_limit));
     lines.push_back(line);
   }
   return lines;
 }
 
-std::string driver_version(std::string_view text) {
-  constexpr std::array<std::string_view, 9> placeholders{"N/A",           "[N/A]",           "unknown",
-                                                         "[unknown]",     "not supported",   "[not supported]",
-                                                         "not available", "[not available]", "[unknown error]"};
+bool is_placeholder(std::string_view text) {
+  constexpr std::array<std::string_view, 7> words{"N/A",           "unknown",     "unknown error", "not supported",
+                                                  "not available", "GPU is lost", "ERR!"};
   text = trim(text);
-  const bool is_placeholder =
-      std::ranges::any_of(placeholders, [&](std::string_view word) { return same_word(word, text); });
-  return is_placeholder ? "" : std::string(text);
+  if (text.empty() || (text.starts_with('[') && text.ends_with(']'))) return true;
+  return std::ranges::any_of(words, [&](std::string_view word) { return same_word(word, text); });
+}
+
+bool is_id(std::string_view text) {
+  constexpr std::size_t longest = 128;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return !is_placeholder(text) && text.size() <= longest && std::ranges::any_of(text, is_digit) &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+std::string known_value(std::string_view text) {
+  text = trim(text);
+  return is_placeholder(text) ? "" : std::string(text);
 }
 
 std::optional<std::int64_t> parse_mebibytes(std::string_view text) {
@@ -96,16 +148,22 @@ std::optional<std::int64_t> parse_mebibytes(std::string_view text) {
   return std::nullopt;
 }
 
-json parse_json(std::string_view output) {
-  std::string_view rest = output;
-  while (!rest.empty()) {
-    const std::string_view here = rest;
-    const std::string_view line = trim(take_line(rest));
-    if (!line.starts_with('{') && !line.starts_with('[')) continue;
-    json value = json::parse(here, nullptr, false);
-    if (!value.is_discarded()) return value;
+std::vector<json> json_rows(std::string_view output, std::string_view member_name) {
+  std::vector<json> rows;
+  // Each brace costs a look at all that follows it.
+  int braces = 0;
+  std::size_t at = 0;
+  while ((at = output.find('{', at)) != std::string_view::npos && ++braces <= brace_limit) {
+    const std::string_view text = output.substr(at, object_length(output.substr(at, row_limit)));
+    json object = json::parse(text, nullptr, false);
+    if (object.is_object() && !member(object, member_name).is_null()) {
+      rows.push_back(std::move(object));
+      at += text.size();
+    } else {
+      ++at;
+    }
   }
-  throw Error(ErrorKind::unavailable, std::format("no JSON in {}", printable(trim(output))));
+  return rows;
 }
 
 const json& member(const json& object, std::string_view name) {

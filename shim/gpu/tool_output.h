@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,33 +10,63 @@
 
 #include "common/os/child_process.h"
 #include "common/os/clock.h"
+#include "shim/gpu/inventory.h"
 
 // How the vendors' tools write what they know.
 namespace dstack::shim::gpu {
 
-// More than any host has: a tool that lists more lists something else.
-inline constexpr std::size_t gpu_limit = 1024;
+// What a tool printed. Its exit status decides nothing: many of them end with an error although they named every GPU.
+struct ToolOutput {
+  std::string text;
+  std::string failure;  // "exited with status 15: …" and the like; empty if it succeeded
+};
 
-// Runs a tool of the driver, which may first have to wake eight GPUs. Throws Error (unavailable) unless it succeeds, in
-// time and with an output of a sensible length; not_found if it is not installed.
-std::string run_driver_tool(std::vector<std::string> arguments, os::Clock& clock);
+// Runs a tool of the driver, which may first have to wake eight GPUs. Throws Error: not_found if it is not installed,
+// unavailable if it does not end within a minute.
+ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock);
+
+// Logs a failure of a tool that named GPUs all the same. Throws Error (unavailable) with what the tool said if it named
+// no GPU.
+Inventory require_gpus(Inventory inventory, std::string_view tool, const ToolOutput& output);
+
+// The rows of one tool that were passed over: each is logged, up to a limit, and then counted.
+class SkippedRows {
+ public:
+  explicit SkippedRows(std::string tool) : tool_(std::move(tool)) {}
+  SkippedRows(const SkippedRows&) = delete;
+  SkippedRows& operator=(const SkippedRows&) = delete;
+  ~SkippedRows();
+
+  void add(std::string_view row, std::string_view reason);
+
+ private:
+  std::string tool_;
+  std::size_t count_ = 0;
+};
 
 std::string_view trim(std::string_view text);
 
 // The fields of one line of "--format=csv", without blanks around them. The tools quote nothing.
 std::vector<std::string_view> csv_fields(std::string_view line);
 
-// The lines of an output that are not blank. Throws Error (unavailable) if there are more than `gpu_limit`.
+// The lines of an output that are not blank.
 std::vector<std::string_view> lines_of(std::string_view output);
 
-// A driver's version; empty for what the tools write in its place: "N/A", "[Not Supported]" …
-std::string driver_version(std::string_view text);
+// Whether a tool writes this in place of a value: "", "N/A", "[Not Supported]", "[GPU is lost]" …
+bool is_placeholder(std::string_view text);
+
+// Whether this may be what a tool calls a GPU: one word with a digit in it, not a placeholder.
+bool is_id(std::string_view text);
+
+// The value of a field; empty for a placeholder. Of a driver's version or a GPU's name.
+std::string known_value(std::string_view text);
 
 // MiB of "81559", "81559 MiB", "80 GiB"; nothing for anything else.
 std::optional<std::int64_t> parse_mebibytes(std::string_view text);
 
-// The JSON in an output, which may be preceded by lines of warnings. Throws Error (unavailable) if there is none.
-nlohmann::json parse_json(std::string_view output);
+// The objects with this member (in any letter case) in an output, whatever stands around and between them: lists that
+// hold them, warnings, an end that is cut off.
+std::vector<nlohmann::json> json_rows(std::string_view output, std::string_view member_name);
 
 // A member of an object by its name in any letter case, which differs between versions; null if it is not there.
 const nlohmann::json& member(const nlohmann::json& object, std::string_view name);

@@ -75,13 +75,12 @@ TEST_CASE_METHOD(Fixture, "NVIDIA's GPUs are found without the engine") {
   CHECK(engine.requests().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "a host whose tool is absent, fails or prints nonsense counts as having no GPU") {
+TEST_CASE_METHOD(Fixture, "a host whose tool is absent or names no GPU counts as having none, and the reason is kept") {
   test::FakeTools tools;
   file("dev/nvidiactl");
-  tools.prints("nvidia-smi", "nonsense\n");
+  tools.prints("nvidia-smi", "nonsense\n", 9);
   CHECK(detect().vendor == Vendor::none);
-  tools.prints("nvidia-smi", "NVIDIA L4, 23034, GPU-2b79666e, 550.54.15\n", 9);
-  CHECK(detect().gpus.empty());
+  CHECK(detect().failure.contains("nonsense"));
   tools.prints("nvidia-smi", "");
   CHECK(detect().vendor == Vendor::none);
   tools.hide_all_others();
@@ -143,10 +142,12 @@ TEST_CASE_METHOD(Fixture, "an amd-smi that does not know --driver is asked again
   CHECK(engine.containers().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "an amd-smi that fails twice is not asked a third time") {
+TEST_CASE_METHOD(Fixture, "an amd-smi that fails twice is not asked a third time, and the GPUs that it names count") {
   amd_host();
   engine.on_start([](const std::string&) { return says(amd_answer, 1); });
-  CHECK(detect().vendor == Vendor::none);
+  const Inventory inventory = detect();
+  CHECK(inventory.gpus.size() == 1);
+  CHECK(inventory.driver_version == "6.10.5");
   CHECK(bodies().size() == 2);
   CHECK(engine.containers().empty());
 }
@@ -194,6 +195,16 @@ TEST_CASE_METHOD(Fixture, "Tenstorrent's boards are found by a container, their 
   CHECK(body["Image"] == "dstackai/tt-smi:latest");
   CHECK(body["Cmd"] == json::array({"-s"}));
   CHECK(body["HostConfig"]["Devices"][0]["PathOnHost"] == "/dev/tenstorrent");
+}
+
+TEST_CASE_METHOD(Fixture, "a board of Tenstorrent beyond the device nodes cannot be handed out") {
+  file("dev/tenstorrent/0");
+  engine.add_image("dstackai/tt-smi:latest");
+  engine.on_start([](const std::string&) {
+    const char* board = R"({"board_info": {"board_type": "n150 L", "board_id": "1", "bus_id": "0000:01:00.0"}})";
+    return says(std::format(R"({{"device_info": [{0}, {0}, {0}]}})", board), 1);
+  });
+  CHECK(detect().gpus.size() == 1);
 }
 
 TEST_CASE_METHOD(Fixture, "what a killed process left of such containers is removed") {

@@ -1,4 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <set>
 #include <thread>
 
@@ -97,4 +99,10 @@ TEST_CASE("which GPUs a container has is told by what it was made with") {
   CHECK(ids_of(Vendor::intel, {{.id = "0"}, {.id = "1"}}, {.environment = {"A=0", "HABANA_VISIBLE_DEVICES=0,1,7"}}) ==
         Ids{"0", "1"});
   CHECK(ids_of(Vendor::none, {}, {.devices = {"/dev/dri/renderD128"}}).empty());
+}
+
+TEST_CASE("a task that wants a GPU is told why this host has none") {
+  HostGpus gpus({.failure = "nvidia-smi names no GPU: Driver/library version mismatch"});
+  CHECK_THROWS_WITH(gpus.take(1), Catch::Matchers::ContainsSubstring("Driver/library version mismatch"));
+  CHECK(gpus.take(-1).empty());
 }

@@ -41,3 +41,11 @@ quickstart:
 # Put the binaries in dist/ where dstack looks for them
 upload *arguments:
     ./scripts/upload {{arguments}}
+
+# Tarballs, packages, SBOM and checksums of a release, into dist/VERSION/
+dist *arguments:
+    ./scripts/dist {{arguments}}
+
+# Man pages and completions anew, from the programs' own options
+manual:
+    ./scripts/manual

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <format>
 
+#include "common/cli/describe.h"
 #include "common/error.h"
 #include "common/log/log.h"
 #include "common/version.h"
@@ -39,6 +40,7 @@ std::variant<Options, int> parse_command_line(int argc, const char* const* argv)
   std::string level = "info";
   CLI::App app("Runs one job in its container and serves its logs.", "dstack-runner");
   app.set_version_flag("--version", std::format("dstack-runner version {}", version()));
+  cli::add_help_json(app);
   app.require_subcommand(1);
   app.fallthrough();
   // As Go programs have it: the last one counts. Subcommands inherit this.

@@ -151,6 +151,10 @@ case $(uname -m) in
     *) fail "there are no binaries for $(uname -m)" ;;
 esac
 
+if [ $what = install ] && [ -e "$root/usr/bin/dstack-shim" ]; then
+    fail "$root/usr/bin/dstack-shim belongs to the dstack-shim package. Upgrade the package, or remove it first (dpkg --remove dstack-shim, rpm -e dstack-shim): running tasks go on"
+fi
+
 bin=$root/usr/local/bin
 unit=$root/etc/systemd/system/dstack-shim.service
 drop_in=$unit.d/revert.conf

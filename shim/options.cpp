@@ -8,6 +8,7 @@
 #include <format>
 #include <iostream>
 
+#include "common/cli/describe.h"
 #include "common/error.h"
 #include "common/log/log.h"
 #include "common/version.h"
@@ -140,6 +141,7 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
+  cli::add_help_json(app);
   app.require_subcommand(0, 1);
   app.fallthrough();
   add_daemon_flags(app, options, raw);

@@ -1,0 +1,42 @@
+# Written by scripts/manual from the program's own options.
+_dstack_shim() {
+    local word path= skip= i
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    COMPREPLY=()
+    case $previous in
+        --runner-binary-path | --shim-binary-path | --shim-home | --workdir)
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
+    esac
+    # The commands that are typed already.
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ -n $skip ]]; then
+            skip=
+            continue
+        fi
+        case $path/$word in
+            /serve) path=/serve ;;
+            /run) path=/run ;;
+            /ps) path=/ps ;;
+            /logs) path=/logs ;;
+            /stop) path=/stop ;;
+            /rm) path=/rm ;;
+            /doctor) path=/doctor ;;
+            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--memory | */--name | */--pass-env | */--pjrt-device | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--timeout | */--user | */--volume | */--workdir | */-t) skip=1 ;;
+        esac
+    done
+    [[ -z $skip ]] || return
+    case $path in
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor' -- "$current") ;;
+        /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size --env --volume --workdir --user --detach --rm' -- "$current") ;;
+        /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
+        /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow' -- "$current") ;;
+        /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
+        /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
+        /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
+    esac
+}
+complete -o default -F _dstack_shim dstack-shim

@@ -74,6 +74,12 @@ bool asks_for_websocket(const httplib::Request& request) {
          request.get_header_value("Sec-WebSocket-Version") == "13";
 }
 
+// One that is well formed, and none of those that httplib parses.
+bool is_other_method(const httplib::Request& request) {
+  return !request.method.empty() && request.target.starts_with('/') && request.version.starts_with("HTTP/1.") &&
+         std::ranges::all_of(request.method, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-'; });
+}
+
 Request convert(const httplib::Request& source) {
   Request request;
   request.method = source.method;
@@ -150,10 +156,19 @@ class Server::Implementation : public httplib::Server {
     });
     const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
                                   const httplib::ContentReader& reader) { answer(request, response, &reader); };
-    Post(".*", with_body);
-    Put(".*", with_body);
-    Patch(".*", with_body);
-    Delete(".*", with_body);
+    // A dot would leave out line breaks, which a path may hold.
+    constexpr const char* any_path = R"([\s\S]*)";
+    Post(any_path, with_body);
+    Put(any_path, with_body);
+    Patch(any_path, with_body);
+    Delete(any_path, with_body);
+    set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+      // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
+      if (response.status == 400 && request.path.empty() && is_other_method(request)) {
+        response.status = 405;
+        response.set_content("Method Not Allowed\n", "text/plain; charset=utf-8");
+      }
+    });
   }
 
   void add(std::string method, Route route) {

@@ -57,6 +57,23 @@ TEST_CASE("a route answers with its handler's JSON") {
   CHECK(body_of(answer) == R"({"body":"{}","id":"7"})");
 }
 
+TEST_CASE("a method that HTTP servers rarely know is 405, and a malformed request line 400") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  CHECK(status_of(running.ask("QUERY /echo/7 HTTP/1.1\r\nHost: x\r\n\r\n")) == 405);
+  CHECK(status_of(running.ask("echo\r\n\r\n")) == 400);
+}
+
+TEST_CASE("a path with a line break is answered like any unknown path") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  const std::string answer = running.ask(post("/none/%0A", "{}"));
+  CHECK(status_of(answer) == 404);
+  CHECK(answer.contains("Content-Type: text/plain"));
+}
+
 TEST_CASE("an unknown path is 404 and a wrong method 405 with what is allowed") {
   http::Server server;
   add_echo(server);

@@ -2,6 +2,7 @@
 #include <format>
 #include <iostream>
 
+#include "common/command_error.h"
 #include "common/log/log.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
@@ -93,7 +94,11 @@ int main(int argc, char** argv) {
     if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);
     if (const auto* person = std::get_if<client::TaskCommand>(&command)) return client::execute(*person);
     if (const auto* person = std::get_if<client::DoctorOptions>(&command)) return client::doctor(*person);
+    if (const auto* person = std::get_if<pool::RunnersOptions>(&command)) return pool::list_runners(*person);
     return std::get<int>(command);
+  } catch (const dstack::CommandError& error) {
+    std::cerr << "dstack-shim: " << error.what() << "\n";
+    return error.exit_status();
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
     return 1;

@@ -10,6 +10,7 @@
 
 #include "common/cli/describe.h"
 #include "common/error.h"
+#include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/version.h"
 
@@ -138,6 +139,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   client::RunOptions run_options;
   client::TaskCommand task_command;
   client::DoctorOptions doctor_options;
+  pool::RunnersOptions runners_options;
 
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
@@ -149,13 +151,15 @@ Command parse_command_line(int argc, const char* const* argv) {
   const CLI::App* run = client::add_run_command(app, run_options);
   client::add_task_commands(app, task_command);
   const CLI::App* doctor = client::add_doctor_command(app, doctor_options);
+  const CLI::App* runners = pool::add_runners_command(app, runners_options);
 
   try {
     app.parse(argc, argv);
     refuse_ignored_variables(app);
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr);
+    const int status = app.exit(error, std::cout, std::cerr);
+    return status != 0 && runners->parsed() ? exit_status::kUsage : status;
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
     return 1;
@@ -168,6 +172,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     task_command.shim_port = options.http_port;
     return task_command;
   }
+  if (runners->parsed()) return runners_options;
   if (doctor->parsed()) {
     return client::DoctorOptions{.home = options.home,
                                  .runner_binary = options.runner_binary_path,

@@ -10,6 +10,7 @@
 #include "shim/client/doctor.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
+#include "shim/pool/runners.h"
 
 namespace dstack::shim {
 
@@ -41,7 +42,7 @@ struct Options {
 
 // The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
 // printed, and so is what is wrong with the command line, on stderr.
-using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions, int>;
+using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions, pool::RunnersOptions, int>;
 
 Command parse_command_line(int argc, const char* const* argv);
 

@@ -35,7 +35,7 @@ EOF
 
 # The calls that openssh/ has its own answers to.
 replaced=()
-for call in getpwnam getpwuid chroot chdir setgroups initgroups execve malloc free calloc realloc reallocarray explicit_bzero; do
+for call in getpwnam getpwuid chroot chdir setgroups initgroups execve stat malloc free calloc realloc reallocarray explicit_bzero; do
     replaced+=(--redefine-sym "$call=image_$call")
 done
 

@@ -4,6 +4,8 @@
  * The file is started under the name of a program: sshd, sshd-session, sshd-auth, ssh-keygen. A fifth name, no-shell, is
  * the shell of users in images that have none: sshd wants one that exists even for sftp, which never starts it.
  */
+#include "image.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +18,7 @@ int ssh_keygen_main(int argc, char **argv);
 
 /* The listener, which all sessions are below. */
 static int listener_main(int argc, char **argv) {
+    if (on_host()) return sshd_main(argc, argv);
     /* What a session leaves running stays below the server too, so that the runner knows it from what the job left. */
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     /* As the job has it, where the container lets it be raised. */
@@ -42,6 +45,7 @@ int main(int argc, char **argv) {
         {"no-shell", no_shell_main},
         {"-no-shell", no_shell_main}, /* as a login shell */
     };
+    if (argc > 0) find_home(argv[0]);
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)

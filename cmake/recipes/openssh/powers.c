@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,14 +16,13 @@ bool can_change_user(void) {
     return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
 }
 
-/* Without CAP_SYS_CHROOT the seccomp sandbox and the user change remain. */
-int image_chroot(const char *path) {
+int chroot_if_allowed(const char *path, bool may_do_without) {
     if (chroot(path) == 0) return 0;
-    return errno == EPERM && strcmp(path, EMPTY_FOLDER) == 0 ? 0 : -1;
+    return errno == EPERM && may_do_without ? 0 : -1;
 }
 
 /* Where users cannot be changed, everybody is the server's own user and has its groups. */
 int image_setgroups(size_t count, const gid_t *groups) {
     if (setgroups(count, groups) == 0) return 0;
-    return errno == EPERM && !can_change_user() ? 0 : -1;
+    return errno == EPERM && !can_change_user() && !on_host() ? 0 : -1;
 }

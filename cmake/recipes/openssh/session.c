@@ -78,6 +78,7 @@ static char **with_job_variables(char *const environment[]) {
 }
 
 int image_execve(const char *path, char *const arguments[], char *const environment[]) {
+    if (on_host()) return execve(path, arguments, environment);
     char **all = with_job_variables(environment);
     const bool is_login = arguments[0] && arguments[0][0] == '-';
     const char *folder = value_of(all, "DSTACK_WORKING_DIR");

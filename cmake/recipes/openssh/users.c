@@ -78,6 +78,11 @@ static struct passwd *make_up(const char *name, uid_t uid, char *home) {
     return &entry;
 }
 
+/* A host's own users log in as its administrator has it: no shell, no login. */
+static struct passwd *host_user(struct passwd *entry) {
+    return entry && entry->pw_shell && refuses_logins(entry->pw_shell) ? NULL : entry;
+}
+
 /* A job's user need not have an entry; it is called by its number then. */
 static struct passwd *numbered_user(const char *name) {
     const size_t length = strlen(name);
@@ -102,6 +107,7 @@ struct passwd *image_getpwnam(const char *name) {
         return &sshd;
     }
     struct passwd *entry = getpwnam(name);
+    if (on_host()) return host_user(entry);
     /* Images built from nothing have no /etc/passwd. */
     if (!entry && strcmp(name, "root") == 0) entry = make_up("root", 0, "/root");
     if (!entry) entry = numbered_user(name);
@@ -110,11 +116,13 @@ struct passwd *image_getpwnam(const char *name) {
 
 struct passwd *image_getpwuid(uid_t uid) {
     struct passwd *entry = getpwuid(uid);
+    if (on_host()) return entry;
     if (!entry && uid == 0) entry = make_up("root", 0, "/root");
     return usable(entry);
 }
 
 int image_initgroups(const char *user, gid_t group) {
+    if (on_host()) return initgroups(user, group);
     gid_t primary, groups[1024];
     const int count = job_groups(user, &primary, groups, sizeof groups / sizeof *groups);
     if (count > 0) return image_setgroups((size_t)count, groups);

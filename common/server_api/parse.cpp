@@ -1,0 +1,206 @@
+#include "common/server_api/parse.h"
+
+#include <algorithm>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+
+namespace dstack::server_api {
+
+using nlohmann::json;
+
+namespace {
+
+const json kNothing;
+
+const json& member(const json& object, const char* name) {
+  if (!object.is_object()) return kNothing;
+  const auto found = object.find(name);
+  return found == object.end() ? kNothing : *found;
+}
+
+std::string text(const json& object, const char* name) {
+  const json& value = member(object, name);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+std::string required_text(const json& object, const char* name, const char* of) {
+  const json& value = member(object, name);
+  if (!value.is_string()) throw Error(ErrorKind::invalid, std::format("{} of {} is missing", name, of));
+  return value.get<std::string>();
+}
+
+const json& required_list(const json& value, const char* what) {
+  if (!value.is_array()) throw Error(ErrorKind::invalid, std::format("{} is missing", what));
+  return value;
+}
+
+std::optional<std::int64_t> integer(const json& object, const char* name) {
+  const json& value = member(object, name);
+  if (!value.is_number_integer()) return std::nullopt;
+  return value.get<std::int64_t>();
+}
+
+std::vector<std::string> texts(const json& object, const char* name) {
+  std::vector<std::string> list;
+  const json& value = member(object, name);
+  if (!value.is_array()) return list;
+  for (const json& item : value) {
+    if (item.is_string()) list.push_back(item.get<std::string>());
+  }
+  return list;
+}
+
+std::map<std::string, std::string> text_map(const json& object, const char* name) {
+  std::map<std::string, std::string> map;
+  const json& value = member(object, name);
+  if (!value.is_object()) return map;
+  for (const auto& [key, item] : value.items()) {
+    if (item.is_string()) map[key] = item.get<std::string>();
+  }
+  return map;
+}
+
+User parse_user(const json& object, const char* of) {
+  return {.id = required_text(object, "id", of),
+          .name = required_text(object, "username", of),
+          .global_role = text(object, "global_role"),
+          .ssh_public_key = text(object, "ssh_public_key")};
+}
+
+std::optional<Resources> parse_resources(const json& instance) {
+  const json& found = member(member(instance, "instance_type"), "resources");
+  if (!found.is_object()) return std::nullopt;
+  Resources resources{.cpus = integer(found, "cpus").value_or(0),
+                      .memory_mib = integer(found, "memory_mib").value_or(0)};
+  const json& gpus = member(found, "gpus");
+  if (gpus.is_array()) {
+    for (const json& gpu : gpus) resources.gpus.push_back(text(gpu, "name"));
+  }
+  return resources;
+}
+
+Instance parse_instance(const json& object) {
+  Instance instance{.id = required_text(object, "id", "an instance"),
+                    .name = required_text(object, "name", "an instance"),
+                    .number = integer(object, "instance_num").value_or(0),
+                    .status = required_text(object, "status", "an instance"),
+                    .busy_blocks = integer(object, "busy_blocks").value_or(0),
+                    .hostname = text(object, "hostname"),
+                    .backend = text(object, "backend"),
+                    .region = text(object, "region"),
+                    .resources = parse_resources(object),
+                    .created = text(object, "created"),
+                    .termination_reason = text(object, "termination_reason"),
+                    .termination_message = text(object, "termination_reason_message")};
+  instance.unreachable = member(object, "unreachable") == json(true);
+  if (const json& price = member(object, "price"); price.is_number()) instance.price = price.get<double>();
+  return instance;
+}
+
+std::vector<FleetHost> parse_hosts(const json& ssh_config) {
+  std::vector<FleetHost> hosts;
+  const json& found = member(ssh_config, "hosts");
+  if (!found.is_array()) return hosts;
+  const std::int64_t common_port = integer(ssh_config, "port").value_or(0);
+  for (const json& host : found) {
+    // A host is its name alone where nothing more is said of it.
+    if (host.is_string()) {
+      hosts.push_back({.hostname = host.get<std::string>(), .port = common_port});
+    } else {
+      hosts.push_back({.hostname = text(host, "hostname"), .port = integer(host, "port").value_or(common_port)});
+    }
+  }
+  return hosts;
+}
+
+}  // namespace
+
+MyUser parse_my_user(const json& answer) {
+  return {.user = parse_user(answer, "the user"), .ssh_private_key = Secret(text(answer, "ssh_private_key"))};
+}
+
+Project parse_project(const json& answer) {
+  Project project{.name = required_text(answer, "project_name", "the project")};
+  for (const json& backend : required_list(member(answer, "backends"), "the list of the project's backends")) {
+    project.backends.push_back(text(backend, "name"));
+  }
+  for (const json& found : required_list(member(answer, "members"), "the list of the project's members")) {
+    project.members.push_back(
+        {.user = parse_user(member(found, "user"), "a member"), .role = text(found, "project_role")});
+  }
+  return project;
+}
+
+Fleet parse_fleet(const json& answer) {
+  Fleet fleet{.id = required_text(answer, "id", "a fleet"),
+              .name = required_text(answer, "name", "a fleet"),
+              .project = text(answer, "project_name"),
+              .status = text(answer, "status"),
+              .created = text(answer, "created_at")};
+  const json& configuration = member(member(answer, "spec"), "configuration");
+  const json& ssh = member(configuration, "ssh_config");
+  fleet.over_ssh = ssh.is_object();
+  fleet.hosts = parse_hosts(ssh);
+  fleet.environment = text_map(configuration, "env");
+  fleet.tags = text_map(configuration, "tags");
+  fleet.maximum = integer(member(configuration, "nodes"), "max");
+  fleet.regions = texts(configuration, "regions");
+  fleet.instance_types = texts(configuration, "instance_types");
+  fleet.spot_policy = text(configuration, "spot_policy");
+  fleet.idle_seconds = integer(configuration, "idle_duration");
+  for (const json& instance : required_list(member(answer, "instances"), "the list of a fleet's instances")) {
+    fleet.instances.push_back(parse_instance(instance));
+  }
+  return fleet;
+}
+
+std::vector<Fleet> parse_fleets(const json& answer) {
+  std::vector<Fleet> fleets;
+  for (const json& fleet : required_list(answer, "the list of fleets")) fleets.push_back(parse_fleet(fleet));
+  return fleets;
+}
+
+std::vector<Event> parse_events(const json& answer) {
+  std::vector<Event> events;
+  for (const json& found : required_list(answer, "the list of events")) {
+    Event event{.id = required_text(found, "id", "an event"),
+                .recorded_at = required_text(found, "recorded_at", "an event"),
+                .message = text(found, "message")};
+    if (const json& targets = member(found, "targets"); targets.is_array()) {
+      for (const json& target : targets) event.targets.push_back(text(target, "id"));
+    }
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+std::vector<Run> parse_runs(const json& answer) {
+  std::vector<Run> runs;
+  for (const json& found : required_list(answer, "the list of runs")) {
+    Run run{.name = required_text(member(found, "run_spec"), "run_name", "a run"),
+            .status = text(found, "status"),
+            .fleet = text(member(found, "fleet"), "name")};
+    if (const json& jobs = member(found, "jobs"); jobs.is_array()) {
+      for (const json& job : jobs) {
+        const json& submissions = member(job, "job_submissions");
+        if (!submissions.is_array() || submissions.empty()) continue;
+        const std::string hostname = text(member(submissions.back(), "job_provisioning_data"), "hostname");
+        if (!hostname.empty()) run.hostnames.push_back(hostname);
+      }
+    }
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+bool Project::has_backend(const std::string& backend) const {
+  return std::ranges::find(backends, backend) != backends.end();
+}
+
+bool Project::has_member(const std::string& user_name) const {
+  return std::ranges::any_of(members, [&](const Member& found) { return found.user.name == user_name; });
+}
+
+}  // namespace dstack::server_api

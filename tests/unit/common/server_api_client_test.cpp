@@ -1,0 +1,227 @@
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "common/http/server.h"
+#include "common/server_api/client.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/running_server.h"
+
+namespace dstack::server_api {
+
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+using nlohmann::json;
+
+namespace {
+
+// Answers each path with what was set for it, and keeps what was asked.
+class FakeServer {
+ public:
+  struct Answer {
+    int status = 200;
+    std::string body;
+  };
+
+  FakeServer() {
+    const auto answer = [this](const http::Request& request) -> http::Response {
+      const std::scoped_lock lock(mutex_);
+      asked_.push_back({{"path", request.path},
+                        {"authorization", request.header("authorization").value_or("")},
+                        {"body", request.body}});
+      const auto found = answers_.find(request.path);
+      if (found == answers_.end()) return http::Response{.status = 404, .body = R"({"detail":"Not Found"})"};
+      http::Response response{.status = found->second.front().status, .body = found->second.front().body};
+      if (found->second.size() > 1) found->second.erase(found->second.begin());
+      return response;
+    };
+    for (const char* pattern : {"/api/{a}/{b}", "/api/{a}/{b}/{c}", "/api/{a}/{b}/{c}/{d}"})
+      server_.post_json(pattern, answer);
+    running_.emplace(server_);
+  }
+
+  void set(const std::string& path, int status, const json& body) { set_text(path, status, body.dump()); }
+  void set_text(const std::string& path, int status, std::string body) {
+    const std::scoped_lock lock(mutex_);
+    answers_["/api/" + path] = {{status, std::move(body)}};
+  }
+  // For the calls after those that were set before.
+  void then(const std::string& path, int status, const json& body) {
+    const std::scoped_lock lock(mutex_);
+    answers_["/api/" + path].push_back({status, body.dump()});
+  }
+
+  Account account() const {
+    return {
+        .url = "http://127.0.0.1:" + std::to_string(running_->port()), .token = Secret("s3cret-token"), .project = "p"};
+  }
+  json asked() {
+    const std::scoped_lock lock(mutex_);
+    return asked_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::vector<Answer>> answers_;
+  json asked_ = json::array();
+  http::Server server_;
+  std::optional<test::RunningServer> running_;
+};
+
+const json kUser = {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}, {"ssh_private_key", "KEY"}};
+
+Failure failure_of(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Failure& failure) {
+    CHECK_THAT(failure.what(), !ContainsSubstring("s3cret-token"));
+    return failure;
+  }
+  throw std::runtime_error("no failure");
+}
+
+json detail(const char* message, const char* code) {
+  return {{"detail", json::array({{{"msg", message}, {"code", code}}})}};
+}
+
+}  // namespace
+
+TEST_CASE("a call is a POST with the token and exactly the named fields") {
+  FakeServer server;
+  server.set("users/get_my_user", 200, kUser);
+  Client client(server.account());
+  CHECK(client.my_user().user.name == "ann");
+  CHECK(client.my_user().ssh_private_key.reveal() == "KEY");
+  const json asked = server.asked()[0];
+  CHECK(asked["authorization"] == "Bearer s3cret-token");
+  CHECK(asked["body"] == "{}");
+}
+
+TEST_CASE("each kind of refusal is a failure with its exit status") {
+  FakeServer server;
+  Client client(server.account());
+  const std::string mine = "users/get_my_user";
+
+  server.set(mine, 403, json{{"detail", {{"msg", "Invalid token"}}}});
+  CHECK(failure_of([&] { client.my_user(); }).exit_status() == 77);
+  CHECK_THAT(failure_of([&] { client.my_user(); }).what(),
+             ContainsSubstring("the token is not valid at http://127.0.0.1:"));
+  server.set(mine, 401, json{{"detail", "Not authenticated"}});
+  CHECK(failure_of([&] { client.my_user(); }).reason() == FailureKind::invalid_token);
+
+  server.set_text(mine, 500, "Internal Server Error");
+  CHECK(failure_of([&] { client.my_user(); }).exit_status() == 69);
+  CHECK_THAT(failure_of([&] { client.my_user(); }).what(), ContainsSubstring("failed (500) while"));
+  server.set_text(mine, 302, "");
+  CHECK(failure_of([&] { client.my_user(); }).exit_status() == 69);
+
+  server.set(mine, 200, json{{"id", "u1"}});
+  CHECK(failure_of([&] { client.my_user(); }).exit_status() == 65);
+  CHECK_THAT(failure_of([&] { client.my_user(); }).what(),
+             ContainsSubstring("answers as no server known to this version does: username of the user is missing"));
+  server.set_text(mine, 200, "<html>");
+  CHECK(failure_of([&] { client.my_user(); }).exit_status() == 65);
+
+  CHECK(failure_of([&] { client.project(); }).exit_status() == 78);
+  CHECK_THAT(failure_of([&] { client.fleets(); }).what(), ContainsSubstring("there is no project p at"));
+
+  server.set("project/p/fleets/list", 400, detail("No such thing.", "bad"));
+  CHECK(failure_of([&] { client.fleets(); }).exit_status() == 1);
+  CHECK(std::string(failure_of([&] { client.fleets(); }).what()) == "No such thing.");
+  CHECK(failure_of([&] { client.fleets(); }).is("bad"));
+  server.set("project/p/fleets/list", 403, json{{"msg", "No permission"}, {"code", "x"}});
+  CHECK(std::string(failure_of([&] { client.fleets(); }).what()) == "No permission");
+  server.set(
+      "project/p/fleets/list", 422,
+      json{{"detail", {{{"loc", {"body", "plan", "spec"}}, {"msg", "Field required"}, {"input", "s3cret-token"}}}}});
+  CHECK(std::string(failure_of([&] { client.fleets(); }).what()) == "plan.spec: Field required");
+}
+
+TEST_CASE("a refused connection is a failure that names the server and the reason") {
+  Account account;
+  {
+    const FakeServer server;
+    account = server.account();
+  }
+  Client client(account);
+  const Failure failure = failure_of([&] { client.my_user(); });
+  CHECK(failure.exit_status() == 69);
+  CHECK(std::string(failure.what()) == "cannot reach " + account.url + ": connect: Connection refused");
+}
+
+TEST_CASE("what the token's user may not do is said with the user's name and with who may") {
+  FakeServer server;
+  server.set("users/get_my_user", 200, kUser);
+  json boss = {{"id", "u2"}, {"username", "bea"}, {"global_role", "user"}};
+  server.set("projects/p/get", 200,
+             json{{"project_name", "p"},
+                  {"backends", json::array()},
+                  {"members", {{{"user", boss}, {"project_role", "admin"}}}}});
+  server.set("project/p/fleets/list", 403, json{{"detail", {{"msg", "Access denied"}}}});
+  Client client(server.account());
+  const Failure failure = failure_of([&] { client.fleets(); });
+  CHECK(failure.exit_status() == 77);
+  CHECK(std::string(failure.what()) == "ann may not list the fleets in project p; its admins may: bea");
+}
+
+TEST_CASE("a fleet that does not exist is no failure") {
+  FakeServer server;
+  server.set("project/p/fleets/get", 400, detail("Resource not found", "resource_not_exists"));
+  Client client(server.account());
+  CHECK_FALSE(client.fleet("f"));
+  CHECK(json::parse(server.asked()[0]["body"].get<std::string>()) == json{{"name", "f"}});
+}
+
+TEST_CASE("a server that is busy with a fleet is asked again for 30 s, then its message is the failure") {
+  FakeServer server;
+  const json busy = detail("Failed to update fleet: fleet is being processed currently. Try again later.", "error");
+  server.set("project/p/fleets/delete", 400, busy);
+  test::FakeClock clock;
+  Client client(server.account(), clock);
+  auto done = std::async(std::launch::async, [&] { return failure_of([&] { client.delete_fleet("f"); }); });
+  std::chrono::nanoseconds passed{0};
+  while (done.wait_for(0s) != std::future_status::ready && passed < 40s) {
+    if (clock.end_next_wait(35s)) passed += 1ns;
+    std::this_thread::yield();
+  }
+  const Failure failure = done.get();
+  CHECK(failure.exit_status() == 1);
+  CHECK_THAT(failure.what(), ContainsSubstring("being processed currently"));
+  CHECK(server.asked().size() == 7);  // at once, then after 0.5 1 2 4 8 14.5 s
+
+  server.set("project/p/fleets/delete", 400, busy);
+  server.then("project/p/fleets/delete", 200, json());
+  auto second = std::async(std::launch::async, [&] { client.delete_fleet("f"); });
+  while (second.wait_for(0s) != std::future_status::ready) {
+    clock.end_next_wait(1s);
+    std::this_thread::yield();
+  }
+  CHECK_NOTHROW(second.get());
+}
+
+TEST_CASE("a fleet's hosts, instances and environment are read whatever else is there") {
+  FakeServer server;
+  const json fleet =
+      json::parse(R"({"id":"f1","name":"sugar","project_name":"p","status":"active","created_at":"2026-01-01",
+    "spec":{"configuration":{"env":{"DSTACK_RUNNER_ID":"x"},"ssh_config":{"port":7,"hosts":["a",{"hostname":"b","port":8}]}},
+            "profile":{}},
+    "instances":[{"id":"i1","name":"sugar-0","instance_num":0,"status":"idle","unreachable":true,"hostname":null,"price":0.5,
+      "created":"2026-01-02","instance_type":{"resources":{"cpus":4,"memory_mib":1024,"gpus":[{"name":"A10"}]}},"new":1}]})");
+  server.set("project/p/fleets/list", 200, json::array({fleet}));
+  Client client(server.account());
+  const Fleet found = client.fleets().at(0);
+  CHECK(found.over_ssh);
+  CHECK(found.environment.at("DSTACK_RUNNER_ID") == "x");
+  REQUIRE(found.hosts.size() == 2);
+  CHECK(found.hosts[0].port == 7);
+  CHECK(found.hosts[1].port == 8);
+  const Instance& instance = found.instances.at(0);
+  CHECK(instance.unreachable);
+  CHECK(instance.hostname.empty());
+  CHECK(instance.resources->gpus == std::vector<std::string>{"A10"});
+}
+
+}  // namespace dstack::server_api

@@ -1,0 +1,74 @@
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/yaml/document.h"
+
+namespace dstack::yaml {
+
+using nlohmann::json;
+
+TEST_CASE("YAML is read with every scalar as the text that stands there") {
+  const json found =
+      parse("projects:\n- default: true\n  name: main\n  token: 0123\n  url: 'http://h:1'\nnothing: ~\n", "f");
+  CHECK(found["projects"][0]["default"] == "true");
+  CHECK(found["projects"][0]["token"] == "0123");
+  CHECK(found["projects"][0]["url"] == "http://h:1");
+  CHECK(found["nothing"].is_null());
+  CHECK(parse("", "f").is_null());
+  CHECK(parse("a: &x [1]\nb: *x\n", "f")["b"] == json::array({"1"}));
+}
+
+TEST_CASE("what is not YAML is an error that names the file and the line, and quotes nothing of it") {
+  try {
+    parse("token: s3cret\n  bad: [\n", "/home/config.yaml");
+    FAIL("no error");
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    CHECK(message.starts_with("/home/config.yaml: not YAML, line 2"));
+    CHECK_FALSE(message.contains("s3cret"));
+  }
+}
+
+TEST_CASE("a document that refers to itself, or grows without end, is an error") {
+  CHECK_THROWS_AS(parse("&a [*a]", "f"), Error);
+  std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 9; ++i) {
+    const std::string last = std::to_string(i - 1);
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
+    for (int k = 0; k < 10; ++k) bomb += (k == 0 ? "*a" : ",*a") + last;
+    bomb += "]\n";
+  }
+  CHECK_THROWS_AS(parse(bomb, "f"), Error);
+  CHECK_THROWS_AS(parse("? [a]\n: b\n", "f"), Error);
+}
+
+TEST_CASE("values are replaced, added and taken out, and the other keys stay") {
+  const std::string before = "token: old\nother: 'kept'\nlist: [a, b]\nname: gone\n";
+  const std::string after =
+      with_values(before, {{"token", "new"}, {"server", "http://h"}, {"name", std::nullopt}}, "f");
+  const json found = parse(after, "f");
+  CHECK(found["token"] == "new");
+  CHECK(found["server"] == "http://h");
+  CHECK(found["list"] == json::array({"a", "b"}));
+  CHECK_FALSE(found.contains("name"));
+  CHECK(after.contains("other: 'kept'"));
+}
+
+TEST_CASE("what another reader would take for a number or a truth value is quoted") {
+  const std::string text =
+      with_values("", {{"a", "0123"}, {"b", "true"}, {"c", "x: y # z"}, {"d", ""}, {"e", "- f"}}, "f");
+  CHECK(text.contains("a: \"0123\""));
+  CHECK(text.contains("b: \"true\""));
+  const json found = parse(text, "f");
+  CHECK(found["c"] == "x: y # z");
+  CHECK(found["d"] == "");
+  CHECK(found["e"] == "- f");
+}
+
+TEST_CASE("a list in place of a mapping is not overwritten") {
+  CHECK_THROWS_AS(with_values("- a\n", {{"b", "c"}}, "f"), Error);
+}
+
+}  // namespace dstack::yaml

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "runner/logs/utf8.h"
+#include "common/text/utf8.h"
 
 namespace dstack::runner {
 
@@ -51,7 +51,7 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
     // A character that has begun in an earlier piece goes on byte by byte.
     std::string_view rest = bytes.substr(done);
     if (character_.empty()) {
-      std::size_t printable = printable_prefix(rest);
+      std::size_t printable = text::printable_prefix(rest);
       const std::size_t tab = rest.substr(0, printable).find('\t');
       if (tab != std::string_view::npos) printable = tab;
       if (printable > 0) {
@@ -69,15 +69,15 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
       return done;
     }
     character_.push_back(rest.front());
-    const Utf8Character first = first_character(character_);
+    const text::Utf8Character first = text::first_character(character_);
     switch (first.kind) {
-      case Utf8Character::Kind::incomplete: ++done; break;
-      case Utf8Character::Kind::invalid:
+      case text::Utf8Character::Kind::incomplete: ++done; break;
+      case text::Utf8Character::Kind::invalid:
         // The byte that showed it begins something new, unless it is all there is.
         if (character_.size() == 1) ++done;
         character_.clear();
         break;
-      case Utf8Character::Kind::valid:
+      case text::Utf8Character::Kind::valid:
         ++done;
         if (first.character >= 0xa0) {
           actions.print(character_);

@@ -10,13 +10,13 @@
 
 #include "common/error.h"
 #include "common/os/unique_fd.h"
+#include "common/text/utf8.h"
 #include "runner/logs/event_log.h"
 #include "runner/logs/job_log.h"
 #include "runner/logs/page.h"
 #include "runner/logs/quota.h"
 #include "runner/logs/stamps.h"
 #include "runner/logs/text_maker.h"
-#include "runner/logs/utf8.h"
 
 namespace dstack::runner {
 
@@ -146,7 +146,7 @@ class Logs::Implementation {
   void say(std::string_view text) {
     std::vector<Piece> pieces;
     while (!text.empty()) {
-      const std::string_view part = text.substr(0, character_boundary(text, event_limit));
+      const std::string_view part = text.substr(0, text::character_boundary(text, event_limit));
       if (part.empty()) break;
       pieces.push_back({.text = std::string(part), .text_size = static_cast<std::uint32_t>(part.size())});
       text.remove_prefix(part.size());
@@ -189,7 +189,7 @@ class Logs::Implementation {
         drop_carriage_returns(cut.text);
         cut.raw.reset();
       }
-      cut.text.resize(character_boundary(cut.text, static_cast<std::size_t>(size)));
+      cut.text.resize(text::character_boundary(cut.text, static_cast<std::size_t>(size)));
       cut.text_size = static_cast<std::uint32_t>(cut.text.size());
       if (!cut.text.empty()) beginning.push_back(std::move(cut));
       break;

@@ -5,7 +5,7 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
-#include "runner/logs/base64.h"
+#include "common/text/base64.h"
 
 namespace dstack::runner {
 
@@ -85,7 +85,7 @@ bool Page::write_events(const http::BodySink& sink, std::string& text, const Eve
       text += R"({"timestamp":)";
       text += std::to_string(event.time);
       text += R"(,"message":")";
-      append_base64(text, message);
+      text::append_base64(text, message);
       text += "\"}";
       if (text.size() < write_size) continue;
       if (!sink(text)) return false;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "runner/logs/utf8.h"
+#include "common/text/utf8.h"
 
 namespace dstack::runner {
 
@@ -49,9 +49,9 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
   if (line_size_ == 0) begin_line(position);
   std::size_t done = 0;
   while (true) {
-    std::size_t clean = printable_prefix(bytes.substr(done));
+    std::size_t clean = text::printable_prefix(bytes.substr(done));
     // With its end, the line is to fit into an event.
-    const std::size_t fits = character_boundary(bytes.substr(done, clean), event_limit - 1 - line_size_);
+    const std::size_t fits = text::character_boundary(bytes.substr(done, clean), event_limit - 1 - line_size_);
     if (fits > 0 && !line_changed_at_) line_changed_at_ = now;
     line_size_ += fits;
     done += fits;
@@ -76,7 +76,7 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
       continue;
     }
     if (returns == 0 && static_cast<unsigned char>(bytes[done]) >= 0x80 &&
-        first_character(bytes.substr(done)).kind == Utf8Character::Kind::incomplete) {
+        text::first_character(bytes.substr(done)).kind == text::Utf8Character::Kind::incomplete) {
       return done;
     }
     to_screen();
@@ -163,7 +163,7 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
 // From the terminal.
 void PlainText::leave(std::string_view text) {
   while (text.size() > event_limit) {
-    const std::size_t cut = character_boundary(text, event_limit);
+    const std::size_t cut = text::character_boundary(text, event_limit);
     leave(text.substr(0, cut));
     text.remove_prefix(cut);
   }

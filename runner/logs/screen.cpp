@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/text/utf8.h"
 #include "runner/logs/event_log.h"
-#include "runner/logs/utf8.h"
 
 namespace dstack::runner {
 
@@ -14,7 +14,7 @@ constexpr std::size_t line_limit = event_limit;
 constexpr std::size_t up_limit = 200;
 
 char32_t last_of(std::string_view text) {
-  return first_character(text.substr(character_boundary(text, text.size() - 1))).character;
+  return text::first_character(text.substr(text::character_boundary(text, text.size() - 1))).character;
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ void Screen::print(std::string_view text) {
   while (!text.empty()) {
     TerminalLine& current = line();
     if (at_end_ && current.only_appended()) {
-      const std::size_t fits = character_boundary(text, line_limit - std::min(line_limit, current.size()));
+      const std::size_t fits = text::character_boundary(text, line_limit - std::min(line_limit, current.size()));
       if (fits == 0) {
         overflow();
         continue;
@@ -60,7 +60,7 @@ void Screen::print(std::string_view text) {
         continue;
       }
     }
-    const Utf8Character first = first_character(text);
+    const text::Utf8Character first = text::first_character(text);
     write(first.character);
     last_character_ = first.character;
     text.remove_prefix(first.size);
@@ -146,7 +146,7 @@ void Screen::sequence(const ControlSequence& sequence) {
     case 'b':
       for (std::size_t i = 0; last_character_ != 0 && i < std::min(count, TerminalLine::column_limit); ++i) {
         std::string character;
-        append_utf8(character, last_character_);
+        text::append_utf8(character, last_character_);
         print(character);
       }
       return;
@@ -253,7 +253,7 @@ void Screen::write(char32_t character) {
   if (line().size() + TerminalLine::slack > line_limit) overflow();
   if (at_end_ && line().only_appended()) {
     std::string text;
-    append_utf8(text, character);
+    text::append_utf8(text, character);
     line().append(text);
     changed();
     return;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/text/utf8.h"
 #include "runner/logs/character_width.h"
-#include "runner/logs/utf8.h"
 
 namespace dstack::runner {
 
@@ -14,11 +14,6 @@ constexpr std::size_t tab_width = 8;
 constexpr std::size_t marks_limit = 32;
 // Marks whose characters were written over since may stay in memory up to this number.
 constexpr std::size_t marks_kept = 1000;
-
-std::size_t utf8_size(char32_t character) {
-  if (character == 0) return 0;
-  return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-}
 
 }  // namespace
 
@@ -33,7 +28,7 @@ void TerminalLine::append(std::string_view text) {
     return;
   }
   while (!text.empty()) {
-    const Utf8Character first = first_character(text);
+    const text::Utf8Character first = text::first_character(text);
     if (first.character == '\t') {
       tab(cells_.size());
     } else {
@@ -62,8 +57,8 @@ std::size_t TerminalLine::write(std::size_t column, char32_t character) {
   }
   std::string& marks = marks_[cell.marks - 1];
   if (marks.size() + 4 <= marks_limit) {
-    append_utf8(marks, character);
-    size_ += utf8_size(character);
+    text::append_utf8(marks, character);
+    size_ += text::utf8_size(character);
   }
   return column;
 }
@@ -132,7 +127,7 @@ std::string TerminalLine::text() const {
   std::string text;
   text.reserve(size_);
   for (const Cell& cell : cells_) {
-    if (cell.character != 0) append_utf8(text, cell.character);
+    if (cell.character != 0) text::append_utf8(text, cell.character);
     if (cell.marks != 0) text += marks_[cell.marks - 1];
   }
   return text;
@@ -191,7 +186,8 @@ void TerminalLine::drop(std::size_t from, std::size_t to) {
 }
 
 std::size_t TerminalLine::bytes_of(const Cell& cell) const {
-  return utf8_size(cell.character) + (cell.marks != 0 ? marks_[cell.marks - 1].size() : 0);
+  return (cell.character != 0 ? text::utf8_size(cell.character) : 0) +
+         (cell.marks != 0 ? marks_[cell.marks - 1].size() : 0);
 }
 
 }  // namespace dstack::runner

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/text/utf8.h"
 #include "runner/logs/plain_text.h"
-#include "runner/logs/utf8.h"
 
 namespace {
 
@@ -48,7 +48,7 @@ std::string plain_text(std::string_view output, std::size_t piece) {
 void check_clean(std::string_view text) {
   check(text.empty() || text.ends_with('\n'));
   while (!text.empty()) {
-    const std::size_t printable = runner::printable_prefix(text);
+    const std::size_t printable = text::printable_prefix(text);
     check(printable == text.size() || text[printable] == '\n');
     text.remove_prefix(printable + 1);
   }

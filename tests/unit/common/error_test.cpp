@@ -22,8 +22,12 @@ TEST_CASE("printable text shows control characters, quotes and stray bytes as es
   CHECK(printable("a\"b\\c") == R"("a\"b\\c")");
   CHECK(printable("a\nb\x1b[31m") == R"("a\nb\x1b[31m")");
   CHECK(printable("\xff\xc3") == R"("\xff\xc3")");
+  CHECK(printable("\xed\xa0\x80") == R"("\xed\xa0\x80")");  // a surrogate
+  CHECK(printable("\xe0\x80\xaf") == R"("\xe0\x80\xaf")");  // an overlong '/'
   CHECK(printable("\xc2\x9b"
                   "31m\xc2\xa0") == "\"\\u009b31m\xc2\xa0\"");
 }
 
 TEST_CASE("printable text is cut at its limit") { CHECK(printable("abcdef", 3) == "\"abc…\""); }
+
+TEST_CASE("printable text is not cut inside a character") { CHECK(printable("a€b", 3) == "\"a…\""); }

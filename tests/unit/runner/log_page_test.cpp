@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "runner/logs/base64.h"
+#include "common/text/base64.h"
 #include "runner/logs/page.h"
 #include "tests/support/temporary_directory.h"
 
@@ -62,7 +62,7 @@ TEST_CASE("base64 pads like everybody's") {
                                                        {"foobar", "Zm9vYmFy"}};
   for (const auto& [data, expected] : cases) {
     std::string text;
-    runner::append_base64(text, data);
+    text::append_base64(text, data);
     CHECK(text == expected);
   }
 }

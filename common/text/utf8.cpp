@@ -1,9 +1,9 @@
-#include "runner/logs/utf8.h"
+#include "common/text/utf8.h"
 
 #include <cstdint>
 #include <cstring>
 
-namespace dstack::runner {
+namespace dstack::text {
 
 namespace {
 
@@ -58,6 +58,15 @@ Utf8Character first_character(std::string_view text) {
   return {Kind::valid, size, character};
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Character first = first_character(text);
+    if (first.kind != Utf8Character::Kind::valid) return false;
+    text.remove_prefix(first.size);
+  }
+  return true;
+}
+
 void append_utf8(std::string& text, char32_t character) {
   const auto put = [&text](char32_t value) { text.push_back(static_cast<char>(static_cast<unsigned char>(value))); };
   if (character < 0x80) {
@@ -98,8 +107,9 @@ std::size_t printable_prefix(std::string_view text) {
 
 std::size_t character_boundary(std::string_view text, std::size_t limit) {
   if (limit >= text.size()) return text.size();
-  while (limit > 0 && (byte(text, limit) & 0xc0) == 0x80) --limit;
-  return limit;
+  std::size_t boundary = limit;
+  while (boundary > 0 && limit - boundary < 3 && (byte(text, boundary) & 0xc0) == 0x80) --boundary;
+  return boundary;
 }
 
-}  // namespace dstack::runner
+}  // namespace dstack::text

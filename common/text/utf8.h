@@ -4,10 +4,9 @@
 #include <string>
 #include <string_view>
 
-// UTF-8 as it comes out of a job: perhaps cut anywhere, perhaps not UTF-8 at all.
+namespace dstack::text {
 
-namespace dstack::runner {
-
+// The first character of a text that may be cut anywhere, or not be UTF-8 at all.
 struct Utf8Character {
   enum class Kind {
     valid,
@@ -23,12 +22,20 @@ struct Utf8Character {
 // invalid.
 Utf8Character first_character(std::string_view text);
 
+// Whether all of `text` is valid characters.
+bool is_utf8(std::string_view text);
+
 void append_utf8(std::string& text, char32_t character);
+
+// How many bytes append_utf8() appends.
+constexpr std::size_t utf8_size(char32_t character) {
+  return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+}
 
 // How much of the beginning of `text` is whole valid characters, none of them a control character but the tab.
 std::size_t printable_prefix(std::string_view text);
 
-// The last place at or before `limit` where `text`, which is valid, can be cut without cutting a character.
+// The last place at or before `limit` where `text` can be cut without cutting a character in two.
 std::size_t character_boundary(std::string_view text, std::size_t limit);
 
-}  // namespace dstack::runner
+}  // namespace dstack::text

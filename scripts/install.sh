@@ -32,8 +32,9 @@ StartLimitIntervalSec=0
 # The shim says when it serves (READY), what it does (STATUS) and that it still answers (WATCHDOG).
 Type=notify
 NotifyAccess=main
-# So that HOME, and by it ~/.dstack, is root's.
-User=root
+# So that ~/.dstack is root's. Not by User=root: from systemd 255 on, that takes CAP_SETUID away where NoNewPrivileges and
+# SystemCallFilter are set, and no task could change the keys of a user who is not root.
+Environment=HOME=/root
 EnvironmentFile=-/etc/default/dstack-shim
 ExecStart=/usr/local/bin/dstack-shim
 Restart=always

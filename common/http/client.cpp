@@ -7,13 +7,16 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <format>
 #include <limits>
 #include <mutex>
 #include <utility>
 
 #include "common/error.h"
+#include "common/os/ca_certificates.h"
 
 namespace dstack::http {
 
@@ -196,12 +199,29 @@ End drive(Session& session, bool timed, const std::stop_token& stop, CURLcode& r
   }
 }
 
+std::string without_secrets(std::string_view url) {
+  std::string text(url.substr(0, url.find_first_of("?#")));
+  const std::size_t scheme = text.find("://");
+  if (scheme == std::string::npos) return text;
+  const std::size_t host = scheme + 3;
+  const std::size_t at = text.substr(0, text.find('/', host)).rfind('@');
+  if (at != std::string::npos && at >= host) text.erase(host, at + 1 - host);
+  return text;
+}
+
 }  // namespace
 
 class Client::Implementation {
  public:
   Implementation(Endpoint endpoint, os::Clock& clock) : endpoint_(std::move(endpoint)), clock_(clock) {
     initialise_once();
+    if (!endpoint_.base_url.starts_with("https://") || !endpoint_.ca_file.empty()) return;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment does not change
+    trusted_ = os::find_ca_certificates("/", [](const char* name) { return std::getenv(name); });
+    // What an administrator put beside the bundle.
+    constexpr const char* folder = "/etc/ssl/certs";
+    std::error_code ignored;
+    if (!trusted_.folder && std::filesystem::is_directory(folder, ignored)) trusted_.folder = folder;
   }
 
   ClientResponse perform(const ClientRequest& request, const std::function<bool(std::string_view)>* take,
@@ -245,7 +265,8 @@ class Client::Implementation {
 
   // The query stays out of messages.
   Error failure(ErrorKind kind, const ClientRequest& request, std::string_view reason) const {
-    const std::string where = endpoint_.unix_socket.empty() ? endpoint_.base_url : "unix://" + endpoint_.unix_socket;
+    const std::string where =
+        endpoint_.unix_socket.empty() ? without_secrets(endpoint_.base_url) : "unix://" + endpoint_.unix_socket;
     const std::string path = request.path.substr(0, request.path.find('?'));
     return {kind, std::format("{} {} at {}: {}", request.method, path, where, reason)};
   }
@@ -286,7 +307,13 @@ class Client::Implementation {
     set(session, CURLOPT_WRITEDATA, &receiver);
     if (!endpoint_.unix_socket.empty()) set(session, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
     if (!endpoint_.unix_socket.empty() || is_loopback(endpoint_.base_url)) set(session, CURLOPT_PROXY, "");
-    if (!endpoint_.ca_file.empty()) set(session, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
+    if (!endpoint_.ca_file.empty()) {
+      set(session, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
+    } else {
+      // Left alone, OpenSSL looks at one bundle and one folder, whatever the distribution.
+      if (trusted_.file) set(session, CURLOPT_CAINFO, trusted_.file->c_str());
+      if (trusted_.folder) set(session, CURLOPT_CAPATH, trusted_.folder->c_str());
+    }
     if (!endpoint_.certificate_file.empty()) set(session, CURLOPT_SSLCERT, endpoint_.certificate_file.c_str());
     if (!endpoint_.key_file.empty()) set(session, CURLOPT_SSLKEY, endpoint_.key_file.c_str());
     if (!endpoint_.verify_peer) {
@@ -324,6 +351,7 @@ class Client::Implementation {
   }
 
   const Endpoint endpoint_;
+  os::CaCertificates trusted_;  // for https without a file of its own
   os::Clock& clock_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Session>> spare_;
@@ -342,6 +370,8 @@ ClientResponse Client::stream(const ClientRequest& request, const std::function<
                               const std::stop_token& stop) {
   return implementation_->perform(request, &take, stop);
 }
+
+std::string loggable_url(std::string_view url) { return printable(without_secrets(url)); }
 
 std::string encode_url_component(std::string_view text) {
   std::string out;

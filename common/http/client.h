@@ -64,6 +64,9 @@ class Client {
   std::unique_ptr<Implementation> implementation_;
 };
 
+// A URL as it may be logged, quoted: without its query, which is a key where the URL is presigned, and without a login.
+std::string loggable_url(std::string_view url);
+
 // Percent-encodes everything but letters, digits and "-._~".
 std::string encode_url_component(std::string_view text);
 

@@ -107,13 +107,28 @@ void sync_directory(const std::filesystem::path& path) {
 }
 
 void make_directories(const std::filesystem::path& path, mode_t mode) {
-  if (path.empty() || std::filesystem::is_directory(path)) return;
-  make_directories(path.parent_path(), mode);
-  if (::mkdir(path.c_str(), mode) != 0) {
-    if (errno == EEXIST && std::filesystem::is_directory(path)) return;
-    throw os_error("create folder", path.string());
+  const auto is_there = [](const std::filesystem::path& folder) {
+    std::error_code ignored;
+    return std::filesystem::is_directory(folder, ignored);
+  };
+  if (path.empty() || is_there(path)) return;
+  // What is there already may be reached through links. From the first folder that is missing on, each is opened below
+  // the one before and not through a link, so that exchanging one of them leads to no other place.
+  std::filesystem::path present = path.parent_path();
+  while (!present.empty() && !is_there(present)) present = present.parent_path();
+  UniqueFd folder = open_file(present.empty() ? "." : present, O_PATH | O_DIRECTORY);
+  std::filesystem::path reached = present;
+  for (const auto& name : path.lexically_relative(present.empty() ? "" : present)) {
+    if (name.empty() || name == ".") continue;
+    reached /= name;
+    const bool made = ::mkdirat(folder.get(), name.c_str(), mode) == 0;
+    if (!made && errno != EEXIST) throw os_error("create folder", reached.string());
+    const int how = made ? O_RDONLY | O_NOFOLLOW : O_PATH;
+    UniqueFd next(::openat(folder.get(), name.c_str(), how | O_DIRECTORY | O_CLOEXEC));
+    if (!next) throw os_error("open folder", reached.string());
+    if (made && ::fchmod(next.get(), mode) != 0) throw os_error("set the mode of", reached.string());
+    folder = std::move(next);
   }
-  if (::chmod(path.c_str(), mode) != 0) throw os_error("set the mode of", path.string());
 }
 
 }  // namespace dstack::os

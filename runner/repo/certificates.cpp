@@ -6,12 +6,10 @@
 #include <openssl/x509.h>
 #include <spdlog/spdlog.h>
 
-#include <array>
 #include <cstdlib>
 #include <memory>
-#include <system_error>
 
-#include "common/error.h"
+#include "common/os/ca_certificates.h"
 
 // cacert.pem
 extern "C" const char dstack_ca_bundle[];
@@ -20,21 +18,6 @@ extern "C" const char dstack_ca_bundle_end[];
 namespace dstack::runner::repo {
 
 namespace {
-
-constexpr std::array bundles = {
-    "/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch, Gentoo, Alpine
-    "/etc/pki/tls/certs/ca-bundle.crt",                   // Fedora, RHEL
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // CentOS, Rocky
-    "/etc/ssl/ca-bundle.pem",                             // openSUSE
-    "/etc/pki/tls/cacert.pem",                            // OpenELEC
-    "/etc/ssl/cert.pem",                                  // Alpine, BSD
-    "/var/lib/ca-certificates/ca-bundle.pem",             // SUSE
-};
-
-bool has_content(const std::filesystem::path& path) {
-  std::error_code error;
-  return std::filesystem::is_regular_file(path, error) && std::filesystem::file_size(path, error) > 0;
-}
 
 void trust_own_bundle() {
   const std::unique_ptr<BIO, decltype(&BIO_free)> bundle(
@@ -51,26 +34,8 @@ void trust_own_bundle() {
 
 }  // namespace
 
-TrustedPlaces find_trusted_places(const std::filesystem::path& root,
-                                  const std::function<const char*(const char*)>& variable) {
-  const auto value = [&variable](const char* name) -> std::optional<std::string> {
-    const char* text = variable(name);
-    if (text == nullptr || *text == '\0') return std::nullopt;
-    return text;
-  };
-  TrustedPlaces places{.file = value("SSL_CERT_FILE"), .folder = value("SSL_CERT_DIR")};
-  if (places.file || places.folder) return places;
-  for (const std::filesystem::path bundle : bundles) {
-    const std::filesystem::path path = root / bundle.relative_path();
-    if (!has_content(path)) continue;
-    places.file = path;
-    break;
-  }
-  return places;
-}
-
 void trust_certificates() {
-  const TrustedPlaces places = find_trusted_places("/", [](const char* name) { return ::getenv(name); });
+  const os::CaCertificates places = os::find_ca_certificates("/", [](const char* name) { return ::getenv(name); });
   if (!places.file && !places.folder) return trust_own_bundle();
   const int result = git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, places.file ? places.file->c_str() : nullptr,
                                       places.folder ? places.folder->c_str() : nullptr);

@@ -3,10 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
-#include <format>
+#include <optional>
 
 #include "common/error.h"
-#include "common/version.h"
 #include "shim/component/download.h"
 
 namespace dstack::shim::component {
@@ -16,12 +15,8 @@ std::string_view name_of(ComponentStatus status) {
   return names.at(static_cast<std::size_t>(status));
 }
 
-Components::Components(std::filesystem::path runner, std::filesystem::path shim) {
-  runner_.path = std::move(runner);
-  runner_.info.name = "dstack-runner";
-  shim_.path = std::move(shim);
-  shim_.info = {.name = "dstack-shim", .version = std::string(version()), .status = ComponentStatus::installed};
-}
+Components::Components(std::filesystem::path runner, std::filesystem::path shim)
+    : runner_("dstack-runner", runner), shim_("dstack-shim", shim) {}
 
 Components::~Components() {
   runner_.installation.request_stop();
@@ -31,7 +26,7 @@ Components::~Components() {
 void Components::ensure_runner(const std::string& download_url) {
   for (const Component* component : {&runner_, &shim_}) remove_leftovers(component->path);
   if (std::filesystem::exists(runner_.path)) {
-    look_at(runner_);
+    runner_.file_version.ask();
   } else if (download_url.empty()) {
     spdlog::warn(
         "the runner {} is missing and there is no URL to download it from: tasks will fail until it is installed",
@@ -41,15 +36,7 @@ void Components::ensure_runner(const std::string& download_url) {
   }
 }
 
-std::vector<ComponentInfo> Components::list() const {
-  const std::scoped_lock lock(mutex_);
-  std::vector<ComponentInfo> list;
-  for (const Component* component : {&runner_, &shim_}) {
-    list.push_back(component->info);
-    if (component->installing) list.back().status = ComponentStatus::installing;
-  }
-  return list;
-}
+std::vector<ComponentInfo> Components::list() const { return {look_at(runner_), look_at(shim_)}; }
 
 void Components::install(const std::string& name, const std::string& url) {
   if (name.empty()) throw Error(ErrorKind::invalid, "empty name");
@@ -66,44 +53,36 @@ void Components::install(const std::string& name, const std::string& url) {
 }
 
 Components::Component& Components::find(const std::string& name) {
-  if (name == runner_.info.name) return runner_;
-  if (name == shim_.info.name) return shim_;
+  if (name == runner_.name) return runner_;
+  if (name == shim_.name) return shim_;
   throw Error(ErrorKind::invalid, "unknown component");
 }
 
-void Components::look_at(Component& component) {
-  std::string found;
-  try {
-    found = ask_version(component.path, component.info.name);
-  } catch (const Error& error) {
-    spdlog::error("{}", error.what());
-  }
+ComponentInfo Components::look_at(const Component& component) const {
+  const FileVersion::Answer file = component.file_version.ask();
+  ComponentInfo info{.name = component.name, .version = file.version};
+  if (file.exists) info.status = file.version.empty() ? ComponentStatus::error : ComponentStatus::installed;
   const std::scoped_lock lock(mutex_);
-  component.info.version = found;
-  component.info.status = found.empty() ? ComponentStatus::error : ComponentStatus::installed;
+  if (component.refused) info.status = ComponentStatus::error;
+  if (component.installing) info.status = ComponentStatus::installing;
+  return info;
 }
 
 void Components::install_now(Component& component, const std::string& url, const std::stop_token& stop) {
-  ComponentInfo after;
-  {
-    const std::scoped_lock lock(mutex_);
-    after = component.info;
-  }
+  // What does not come leaves everything as it was. What comes and is something else is an error until the next one.
+  std::optional<bool> refused;
   try {
-    // What does not come leaves everything as it was.
     Download download(url, component.path, stop);
-    // What comes and is something else does not, until there is a better one.
-    after.status = ComponentStatus::error;
-    const std::string version = download.check(after.name);
+    refused = true;
+    const std::string version = download.check(component.name);
     download.install();
-    after.version = version;
-    after.status = ComponentStatus::installed;
-    spdlog::info("{} {} is installed as {}", after.name, after.version, component.path.string());
+    refused = false;
+    spdlog::info("{} {} is installed as {}", component.name, version, component.path.string());
   } catch (const std::exception& error) {
-    spdlog::error("install {}: {}", after.name, error.what());
+    spdlog::error("install {}: {}", component.name, error.what());
   }
   const std::scoped_lock lock(mutex_);
-  component.info = after;
+  component.refused = refused.value_or(component.refused);
   component.installing = false;
 }
 

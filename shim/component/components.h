@@ -1,13 +1,13 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "shim/component/file_version.h"
 
 namespace dstack::shim::component {
 
@@ -27,13 +27,14 @@ class Components {
   Components(std::filesystem::path runner, std::filesystem::path shim);
   Components(const Components&) = delete;
   Components& operator=(const Components&) = delete;
-  // Breaks installations off.
+  // Cancels installations.
   ~Components();
 
-  // At start: downloads the runner if its file is absent and there is a URL, and looks at what is there. Whatever is
-  // wrong is logged: a server may put it right later. What a process that was killed left of its downloads goes.
+  // At start: downloads the runner if its file is absent and there is a URL, and looks at what is there. Problems are
+  // logged: a server may fix them later. What a process that was killed left of its downloads is removed.
   void ensure_runner(const std::string& download_url);
 
+  // What the files say, not the running process: asked again when a file has changed, which may take 10 s.
   std::vector<ComponentInfo> list() const;
 
   // Begins an installation and returns. Throws Error: invalid ("empty name", "unknown component", "empty url"),
@@ -42,17 +43,22 @@ class Components {
 
  private:
   struct Component {
-    std::filesystem::path path;
-    ComponentInfo info;  // as it is without the installation that is under way
+    Component(std::string component_name, const std::filesystem::path& file)
+        : name(std::move(component_name)), path(file), file_version(file, name) {}
+
+    const std::string name;
+    const std::filesystem::path path;
+    const FileVersion file_version;
+    bool refused = false;  // the last download that came was something else
     bool installing = false;
     std::jthread installation;
   };
 
   Component& find(const std::string& name);
-  void look_at(Component& component);
+  ComponentInfo look_at(const Component& component) const;
   void install_now(Component& component, const std::string& url, const std::stop_token& stop);
 
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // of the components' `refused`, `installing` and `installation`
   Component runner_;
   Component shim_;
 };

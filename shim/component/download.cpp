@@ -36,7 +36,8 @@ Url parse_url(const std::string& text) {
   const std::size_t colon = text.find("://");
   Url url{.scheme = text.substr(0, colon == std::string::npos ? 0 : colon), .base = text, .path = "/"};
   if (url.scheme != "http" && url.scheme != "https") {
-    throw Error(ErrorKind::invalid, std::format("download {}: neither an http nor an https URL", printable(text)));
+    throw Error(ErrorKind::invalid,
+                std::format("download {}: neither an http nor an https URL", http::loggable_url(text)));
   }
   const std::size_t slash = text.find('/', colon + 3);
   if (slash == std::string::npos) return url;
@@ -60,7 +61,7 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     const auto rest =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (rest.count() <= 0)
-      throw Error(ErrorKind::timed_out, "download " + printable(address) + ": not done within 10 min");
+      throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not done within 10 min");
     const http::ClientResponse response = client.stream(
         {.path = url.path, .total_limit = rest},
         [&](std::string_view piece) {
@@ -71,16 +72,17 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     if (response.status == 200) return;
     const auto location = response.headers.find("location");
     if (response.status < 300 || response.status >= 400 || location == response.headers.end()) {
-      throw Error(ErrorKind::unavailable, std::format("download {}: status {}", printable(address), response.status));
+      throw Error(ErrorKind::unavailable,
+                  std::format("download {}: status {}", http::loggable_url(address), response.status));
     }
     const std::string next = resolve(url, location->second);
     if (url.scheme == "https" && !next.starts_with("https://")) {
       throw Error(ErrorKind::unavailable,
-                  std::format("download {}: redirected to {}", printable(address), printable(next)));
+                  std::format("download {}: redirected to {}", http::loggable_url(address), http::loggable_url(next)));
     }
     address = next;
   }
-  throw Error(ErrorKind::unavailable, std::format("download {}: too many redirects", printable(address)));
+  throw Error(ErrorKind::unavailable, std::format("download {}: too many redirects", http::loggable_url(address)));
 }
 
 std::string temporary_prefix(const std::filesystem::path& target) {

@@ -65,7 +65,7 @@ Finding judge_containers(const std::vector<docker::ContainerSummary>& containers
   std::size_t foreign = 0;
   for (const docker::ContainerSummary& container : containers) {
     const fs::path folder = runner_folder(container);
-    if (folder.parent_path() != home / "runners") {
+    if (!task::is_runner_folder(folder, home / "runners")) {
       ++foreign;
     } else if (journals.container_names.contains(folder.filename().string())) {
       ++known;

@@ -3,12 +3,10 @@
 #include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <format>
 #include <memory>
 #include <set>
@@ -16,6 +14,7 @@
 #include "common/error.h"
 #include "common/os/file.h"
 #include "shim/host/authorized_keys.h"
+#include "shim/host/other_shims.h"
 #include "shim/host/user_identity.h"
 
 namespace dstack::shim::host {
@@ -40,28 +39,6 @@ std::vector<User> local_users() {
 bool may_have_keys(const User& user) {
   struct stat status{};
   return ::stat((user.home + "/.ssh/authorized_keys").c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
-}
-
-// A kernel shows the first 15 bytes of a program's name, and a release's has its platform behind "dstack-shim".
-bool is_another_shim(const std::filesystem::path& process) {
-  // "12 (dstack-shim) S 1 …": the parent comes after the state.
-  const std::string status = os::try_read_file(process / "stat").value_or("");
-  const std::size_t name = status.find(" (dstack-shim");
-  const std::size_t name_end = status.rfind(") ");
-  if (name == std::string::npos || name_end == std::string::npos) return false;
-  // A process of our own asks DCGM, and has the name as well.
-  return !status.substr(name_end + 4).starts_with(std::format("{} ", ::getpid()));
-}
-
-bool another_shim_runs() {
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
-    const std::string name = entry.path().filename().string();
-    if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid()))
-      continue;
-    if (is_another_shim(entry.path())) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -100,7 +77,7 @@ void KeyRing::remove_leftovers() {
   std::vector<User> affected;
   std::ranges::copy_if(local_users(), std::back_inserter(affected),
                        [](const User& user) { return may_have_keys(user) && has_our_keys(user); });
-  if (affected.empty() || another_shim_runs()) return;
+  if (affected.empty() || another_shim_runs("/proc")) return;
   for (const User& user : affected) {
     try {
       change_our_keys(user, {.keep = keys_of(user.name), .remove_others = true});

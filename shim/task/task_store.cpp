@@ -105,6 +105,15 @@ TaskState read_journal(const fs::path& folder) {
   }
 }
 
+bool is_runner_folder(const fs::path& path, const fs::path& runners) {
+  if (path.lexically_normal().parent_path() == runners) return true;
+  std::error_code failure;
+  const fs::path theirs = fs::weakly_canonical(path.parent_path(), failure);
+  if (failure) return false;
+  const fs::path ours = fs::weakly_canonical(runners, failure);
+  return !failure && theirs == ours;
+}
+
 TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
   os::make_directories(tasks_, 0700);
   os::make_directories(runners_, 0755);
@@ -195,12 +204,6 @@ std::optional<std::string> TaskStore::read_output(const std::string& container_n
   }
   output.resize(size);
   return output;
-}
-
-bool TaskStore::owns(const fs::path& runner_folder) const {
-  std::error_code failure;
-  if (runner_folder.lexically_normal().parent_path() == runners_) return true;
-  return fs::weakly_canonical(runner_folder.parent_path(), failure) == fs::weakly_canonical(runners_, failure);
 }
 
 }  // namespace dstack::shim::task

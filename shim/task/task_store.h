@@ -10,6 +10,9 @@
 
 namespace dstack::shim::task {
 
+// Whether a path is a folder right below `runners`, by name or through links. A path that cannot be followed is not.
+bool is_runner_folder(const std::filesystem::path& path, const std::filesystem::path& runners);
+
 // The folders of tasks:
 //   <home>/tasks/<container_name>/    0700  the journal task.json (0600) and pull.log: the shim's own
 //   <home>/runners/<container_name>/  0700  what the container sees as /tmp/runner, and may fill with anything
@@ -46,7 +49,7 @@ class TaskStore {
   std::optional<std::string> read_output(const std::string& container_name, std::uint64_t offset,
                                          std::size_t limit) const;
   // Whether this path is a runner folder of this home: whose container mounts it is ours.
-  bool owns(const std::filesystem::path& runner_folder) const;
+  bool owns(const std::filesystem::path& runner_folder) const { return is_runner_folder(runner_folder, runners_); }
 
  private:
   std::filesystem::path tasks_;

@@ -144,6 +144,15 @@ def test_the_unit_is_understood_by_systemd(root, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_unit_keeps_all_of_roots_capabilities_on_every_systemd():
+    """From systemd 255 on, User=root with NoNewPrivileges and SystemCallFilter costs CAP_SETUID."""
+    settings = [line.partition("=")[::2] for line in install("--print-unit").stdout.splitlines()]
+    names = {name for name, _ in settings}
+    assert {"NoNewPrivileges", "SystemCallFilter"} <= names
+    assert not {"User", "Group", "DynamicUser"} & names
+    assert ("Environment", "HOME=/root") in settings
+
+
 def test_without_a_service_manager_it_says_how_to_start(release, tmp_path):
     with Machine(tmp_path / "machine") as machine:
         done = machine.run("sh", SCRIPT, "--from", release)

@@ -77,6 +77,17 @@ def test_the_service_starts_says_what_it_does_and_logs_with_priorities(host):
     assert any(message.startswith(f"Callers are looked up by the socket's {means}") for _, message in said), said
 
 
+def test_the_service_is_root_with_roots_home_and_may_take_on_other_users_ids(host):
+    """What systemd 255 and later do with User=root can only be seen there; see test_install.py for the unit's text."""
+    pid = shown(host, "MainPID")
+    status = host.run("cat", f"/proc/{pid}/status").stdout.splitlines()
+    permitted = next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm:"))
+    setgid, setuid, sys_admin = 6, 7, 21
+    assert all(permitted >> capability & 1 for capability in (setgid, setuid, sys_admin)), hex(permitted)
+    assert "HOME=/root" in host.run("cat", f"/proc/{pid}/environ").stdout.split("\0")
+    assert host.run("test", "-e", "/root/.dstack/shim.log", check=False).returncode == 0
+
+
 def test_a_volume_reaches_the_container_under_all_directives_of_the_unit(host, image, disk):
     host.run("rm", "-f", DROP_IN)
     host.run("systemctl", "daemon-reload")

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <thread>
 
 #include "common/error.h"
 #include "tests/support/temporary_directory.h"
@@ -74,4 +76,46 @@ TEST_CASE("a folder in the place of a file is an error") {
   const test::TemporaryDirectory folder;
   os::write_file_atomic(folder / "a", "", 0600);
   CHECK_THROWS_AS(os::make_directories(folder / "a" / "b", 0755), Error);
+}
+
+TEST_CASE("folders are made through links that are there, and by names that are relative") {
+  const test::TemporaryDirectory folder;
+  std::filesystem::create_directory(folder / "real");
+  std::filesystem::create_directory_symlink("real", folder / "link");
+  os::make_directories(folder / "link/a/b/", 0750);
+  CHECK(mode_of(folder / "real/a/b") == 0750);
+  std::filesystem::create_symlink("nowhere", folder / "dangling");
+  CHECK_THROWS_AS(os::make_directories(folder / "dangling/a", 0755), Error);
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  os::make_directories("x/y", 0700);
+  std::filesystem::current_path(before);
+  CHECK(mode_of(folder / "x/y") == 0700);
+}
+
+TEST_CASE("a folder that is exchanged for a link while it is made leads nowhere") {
+  const test::TemporaryDirectory folder;
+  const std::string place = folder / "place";
+  const std::string link = folder / "link";
+  std::filesystem::create_directory(folder / "victim");
+  REQUIRE(::chmod((folder / "victim").c_str(), 0700) == 0);
+  std::atomic<bool> done = false;
+  std::thread attacker([&] {
+    while (!done) ::renameat2(AT_FDCWD, place.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+  });
+  for (int i = 0; i < 3000 && mode_of(folder / "victim") == 0700; ++i) {
+    // Each may fail, when the two are exchanged meanwhile.
+    std::error_code ignored;
+    std::filesystem::remove(place, ignored);
+    std::filesystem::remove(link, ignored);
+    std::filesystem::create_symlink("victim", link, ignored);
+    try {
+      os::make_directories(place, 0777);
+    } catch (const Error&) {
+      // The exchange was noticed.
+    }
+  }
+  done = true;
+  attacker.join();
+  CHECK(mode_of(folder / "victim") == 0700);
 }

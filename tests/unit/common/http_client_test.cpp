@@ -371,6 +371,13 @@ TEST_CASE("many threads use one client") {
   CHECK(right == 160);
 }
 
+TEST_CASE("a URL is logged without its query and its login") {
+  CHECK(http::loggable_url("https://bucket.example/a/b?X-Amz-Signature=1") == "\"https://bucket.example/a/b\"");
+  CHECK(http::loggable_url("https://me:secret@host.example:8443/a@b#c") == "\"https://host.example:8443/a@b\"");
+  CHECK(http::loggable_url("https://host.example/a@b") == "\"https://host.example/a@b\"");
+  CHECK(http::loggable_url("nonsense?key=1") == "\"nonsense\"");
+}
+
 TEST_CASE("URL components keep only what is safe everywhere") {
   CHECK(http::encode_url_component("aZ09-._~") == "aZ09-._~");
   CHECK(http::encode_url_component(std::string_view("/ ?%\0ä", 7)) == "%2F%20%3F%25%00%C3%A4");

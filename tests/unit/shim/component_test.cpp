@@ -141,7 +141,38 @@ TEST_CASE_METHOD(Fixture, "no runner and no URL is no failure") {
   components.ensure_runner("");
   CHECK(runner(components).status == ComponentStatus::not_installed);
   CHECK(components.list().at(1).name == "dstack-shim");
-  CHECK(components.list().at(1).status == ComponentStatus::installed);
+  CHECK(components.list().at(1).status == ComponentStatus::not_installed);
+}
+
+TEST_CASE_METHOD(Fixture, "the version of both components is what their files say, asked again when they change") {
+  write_target(program("dstack-runner version 0.1"));
+  const fs::path shim = folder / "dstack-shim";
+  os::write_file_atomic(shim, program("dstack-shim version 0.20.1"), 0755);
+  Components components(target, shim);
+  components.ensure_runner("");
+  const auto shim_info = [&components] { return components.list().at(1); };
+  CHECK(shim_info().version == "0.20.1");
+  CHECK(shim_info().status == ComponentStatus::installed);
+  // Replaced as a package manager does it, then written over in place.
+  os::write_file_atomic(shim, program("dstack-shim version 0.22.5"), 0755);
+  CHECK(shim_info().version == "0.22.5");
+  std::ofstream(shim) << program("dstack-shim version 0.22.12");
+  CHECK(shim_info().version == "0.22.12");
+  write_target(program("dstack-runner version 0.2"));
+  CHECK(runner(components).version == "0.2");
+  os::write_file_atomic(shim, program("something else"), 0755);
+  CHECK(shim_info().status == ComponentStatus::error);
+  CHECK(shim_info().version.empty());
+  fs::remove(shim);
+  CHECK(shim_info().status == ComponentStatus::not_installed);
+}
+
+TEST_CASE_METHOD(Fixture, "a file that has not changed is asked once") {
+  const fs::path calls = folder / "calls";
+  write_target(std::format("#!/bin/sh\necho x >> {}\necho dstack-runner version 0.1\n", calls.string()));
+  const Components components(target, "/shim");
+  for (int i = 0; i < 3; ++i) CHECK(runner(components).version == "0.1");
+  CHECK(os::read_file(calls) == "x\n");
 }
 
 TEST_CASE_METHOD(Fixture, "something else than a runner has the status error") {

@@ -65,6 +65,14 @@ TEST_CASE_METHOD(LeftoverFixture, "a container of this home without a journal is
   CHECK(left.remedy.contains("docker rm -fv"));
 }
 
+TEST_CASE_METHOD(LeftoverFixture, "a home that is reached through a link has the containers of its target") {
+  const std::filesystem::path real = folder / "real";
+  std::filesystem::create_directories(real / "runners/old-2");
+  std::filesystem::create_directory_symlink(real, host.home);
+  const Finding left = judge_containers({container("old-2", real)}, {}, host.home);
+  CHECK(left.found == "1 that no task is known of: old-2");
+}
+
 TEST_CASE_METHOD(LeftoverFixture, "many are counted rather than named") {
   std::vector<docker::ContainerSummary> many;
   for (int i = 0; i < 8; ++i) many.push_back(container("c" + std::to_string(i)));

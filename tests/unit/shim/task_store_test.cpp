@@ -195,6 +195,14 @@ TEST_CASE_METHOD(Fixture, "only folders right below this home's runners are ours
   CHECK(store.owns(other / "link/runners/x"));
 }
 
+TEST_CASE_METHOD(Fixture, "where paths cannot be followed no folder is ours") {
+  const test::TemporaryDirectory other;
+  fs::create_symlink("loop", other / "loop");
+  const fs::path runners = other / "loop/runners";
+  CHECK_FALSE(is_runner_folder(other / "loop/elsewhere/x", runners));
+  CHECK(is_runner_folder(runners / "x", runners));
+}
+
 TEST_CASE_METHOD(Fixture, "a job's output is read in pieces, and is nothing before it has begun") {
   store.make_runner_folder("job-12345678");
   CHECK_FALSE(store.read_output("job-12345678", 0, 100));

@@ -1,4 +1,4 @@
-#include "runner/repo/certificates.h"
+#include "common/os/ca_certificates.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
-using namespace dstack::runner::repo;
+using namespace dstack::os;
 namespace fs = std::filesystem;
 
 namespace {
@@ -23,22 +23,22 @@ void put(const fs::path& path, const char* content) {
 
 TEST_CASE("an image's certificates are where its distribution keeps them") {
   const test::TemporaryDirectory root;
-  CHECK_FALSE(find_trusted_places(root.path(), no_variable).file);
+  CHECK_FALSE(find_ca_certificates(root.path(), no_variable).file);
   put(root / "etc/ssl/ca-bundle.pem", "x");
-  CHECK(find_trusted_places(root.path(), no_variable).file == (root / "etc/ssl/ca-bundle.pem").string());
+  CHECK(find_ca_certificates(root.path(), no_variable).file == (root / "etc/ssl/ca-bundle.pem").string());
   put(root / "etc/ssl/certs/ca-certificates.crt", "x");
-  CHECK(find_trusted_places(root.path(), no_variable).file == (root / "etc/ssl/certs/ca-certificates.crt").string());
+  CHECK(find_ca_certificates(root.path(), no_variable).file == (root / "etc/ssl/certs/ca-certificates.crt").string());
 }
 
 TEST_CASE("a bundle without a byte says nothing") {
   const test::TemporaryDirectory root;
   put(root / "etc/ssl/certs/ca-certificates.crt", "");
-  CHECK_FALSE(find_trusted_places(root.path(), no_variable).file);
+  CHECK_FALSE(find_ca_certificates(root.path(), no_variable).file);
 }
 
 TEST_CASE("SSL_CERT_FILE comes before the image's own") {
   const test::TemporaryDirectory root;
   put(root / "etc/ssl/certs/ca-certificates.crt", "x");
   const auto variable = [](const char* name) { return std::strcmp(name, "SSL_CERT_FILE") == 0 ? "/mine" : nullptr; };
-  CHECK(find_trusted_places(root.path(), variable).file == "/mine");
+  CHECK(find_ca_certificates(root.path(), variable).file == "/mine");
 }

@@ -162,12 +162,11 @@ class Server::Implementation : public httplib::Server {
     Put(any_path, with_body);
     Patch(any_path, with_body);
     Delete(any_path, with_body);
-    set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+    set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
-      if (response.status == 400 && request.path.empty() && is_other_method(request)) {
-        response.status = 405;
-        response.set_content("Method Not Allowed\n", "text/plain; charset=utf-8");
-      }
+      if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
+      const std::string path = request.target.substr(0, request.target.find('?'));
+      convert(not_found(router_.find(request.method, path), response), response);
     });
   }
 
@@ -291,17 +290,19 @@ class Server::Implementation : public httplib::Server {
     convert(std::move(response), target);
   }
 
+  static http::Response not_found(const Router::Result& found, httplib::Response& target) {
+    if (found.miss == Router::Miss::unknown_path) return error_response(404, "404 page not found");
+    target.set_header("Allow", found.allowed);
+    return error_response(405, "Method Not Allowed");
+  }
+
   http::Response respond(const httplib::Request& source, http::Request& request, httplib::Response& target,
                          const httplib::ContentReader* reader) {
     Router::Result found = router_.find(request.method, request.path);
     // For whoever counts refusals by route.
     if (found.match) request.route = routes_[found.match->route].pattern;
     if (auto refusal = refuse(request)) return *std::move(refusal);
-    if (!found.match) {
-      if (found.miss == Router::Miss::unknown_path) return error_response(404, "404 page not found");
-      target.set_header("Allow", found.allowed);
-      return error_response(405, "Method Not Allowed");
-    }
+    if (!found.match) return not_found(found, target);
     const Route& route = routes_[found.match->route];
     request.path_parameters = std::move(found.match->parameters);
     if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {

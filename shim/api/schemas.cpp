@@ -35,6 +35,7 @@ bool is_word(char c) {
 
 // Part of a container's and a folder's name: what the engine takes.
 void check_name(std::string_view field, std::string_view name, std::size_t limit) {
+  if (name.empty()) refuse(field, "empty");
   if (name.size() > limit) refuse(field, std::format("longer than {} characters", limit));
   if (!std::ranges::all_of(name, is_word)) refuse(field, "may hold letters, digits, \"_\", \".\" and \"-\" only");
   if (name.starts_with('.') || name.starts_with('-') || name.starts_with('_')) {

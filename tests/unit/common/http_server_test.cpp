@@ -61,7 +61,10 @@ TEST_CASE("a method that HTTP servers rarely know is 405, and a malformed reques
   http::Server server;
   add_echo(server);
   const Running running(server);
-  CHECK(status_of(running.ask("QUERY /echo/7 HTTP/1.1\r\nHost: x\r\n\r\n")) == 405);
+  const std::string answer = running.ask("QUERY /echo/7?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(status_of(answer) == 405);
+  CHECK(answer.contains("Allow: POST"));
+  CHECK(status_of(running.ask("QUERY /nothing HTTP/1.1\r\nHost: x\r\n\r\n")) == 404);
   CHECK(status_of(running.ask("echo\r\n\r\n")) == 400);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <format>
+#include <system_error>
 
 #include "common/error.h"
 
@@ -20,11 +21,15 @@ ProcessWatch::ProcessWatch(pid_t pid) {
   // Linux before 5.3, or a sandbox that does not know the call.
   ended_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!ended_) throw os_error("watch process", std::to_string(pid));
-  waiter_ = std::thread([pid, event = ended_.get()] {
-    siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
-    ::eventfd_write(event, 1);
-  });
+  try {
+    waiter_ = std::thread([pid, event = ended_.get()] {
+      siginfo_t info{};
+      while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+      ::eventfd_write(event, 1);
+    });
+  } catch (const std::system_error& error) {
+    throw Error(ErrorKind::unavailable, std::format("watch process {}: {}", pid, error.what()));
+  }
 }
 
 ProcessWatch::~ProcessWatch() {

@@ -7,8 +7,8 @@
 namespace dstack::os {
 
 // Blocks `signals` in this thread, and so in every thread started later, and returns a descriptor that is readable
-// when one is pending (signalfd). Call it in main before any thread starts. Children start with an empty mask:
-// ChildProcess and the job's process see to that.
+// when one is pending (signalfd). Call it in main before any thread starts. Children start with an empty mask
+// (os::Child).
 UniqueFd block_and_watch(std::initializer_list<int> signals);
 
 // Takes the next pending signal's number from such a descriptor; waits for one.

@@ -9,8 +9,7 @@ void adopt_orphans();
 // Waits for every adopted orphan that has ended; returns whether there was one. Never blocks.
 //
 // Call it on the main thread only: that is the one the kernel gives orphans to, and it takes this thread's children
-// alone. So it cannot snatch a child from another thread that waits for it (the job's process, a tool that
-// os::run_command started), as long as the main thread starts none of its own.
+// alone. The runner's own children are those of another thread (common/os/child_thread.h) and are left to os::Child.
 bool reap_orphans();
 
 }  // namespace dstack::runner::job

@@ -61,7 +61,7 @@ void Supervision::step() {
   // poll passes over negative descriptors: what has been heard once is not listened to again.
   const bool may_stop = !exit_ && stage_ == Stage::running;
   const bool may_kill = !exit_ && stage_ != Stage::killed;
-  std::array<pollfd, 5> waiting{{{.fd = exit_ ? -1 : process_.ended_fd(), .events = POLLIN, .revents = 0},
+  std::array<pollfd, 5> waiting{{{.fd = exit_ || held_ ? -1 : process_.ended_fd(), .events = POLLIN, .revents = 0},
                                  {.fd = may_stop ? events_.stop : -1, .events = POLLIN, .revents = 0},
                                  {.fd = may_kill ? events_.log_quota : -1, .events = POLLIN, .revents = 0},
                                  {.fd = events_.children_changed, .events = POLLIN, .revents = 0},
@@ -71,7 +71,9 @@ void Supervision::step() {
     throw os_error("wait for", "the job");
   }
   if (waiting[0].revents != 0) {
-    exit_ = process_.wait();
+    exit_ = process_.try_wait();
+    held_ = !exit_;
+    if (held_) next_look_ = clock_.now() + look_interval;
     begin_end();
   }
   if (waiting[2].revents != 0) {
@@ -95,7 +97,7 @@ void Supervision::on_time() {
     deadline.reset();
     return true;
   };
-  reached(next_look_);
+  if (reached(next_look_)) held_ = false;
   if (reached(max_duration_end_) && stage_ == Stage::running && !exit_) {
     spdlog::info("The job's maximum duration is over, stopping it");
     stop(Ended::Cause::max_duration);

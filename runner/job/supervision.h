@@ -66,6 +66,7 @@ class Supervision {
   Ended::Cause cause_ = Ended::Cause::by_itself;
   Stage stage_ = Stage::running;
   std::optional<ExitStatus> exit_;  // of the job's first process, once it has ended
+  bool held_ = false;               // it has ended, and a debugger keeps it from being reaped
   // What is waited for; each is absent while it is not.
   std::optional<os::SteadyTime> max_duration_end_;
   std::optional<os::SteadyTime> stage_end_;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 
 namespace dstack::runner::metrics {
 

@@ -1,11 +1,8 @@
 #include "runner/ssh/listener.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -13,7 +10,6 @@
 #include <vector>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
 #include "common/os/file.h"
 
 namespace dstack::runner::ssh {
@@ -44,42 +40,33 @@ std::string last_line(const std::filesystem::path& path) {
   return text.substr(text.rfind('\n') + 1);
 }
 
+// By its whole path, by which it starts itself again for each connection.
+os::Child start(const ServerPlaces& places, const std::string& announcement, os::Clock& clock) {
+  const os::UniqueFd log = os::open_file(places.log(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  return os::Child({.arguments = {places.sshd(), "-D", "-f", places.config(), "-E", places.log()},
+                    .environment = environment_with(announcement),
+                    .output = os::ChildStream::to(log.get()),
+                    .errors = os::ChildStream::to(log.get()),
+                    .own_session = true,
+                    .spare_group = true},
+                   clock);
+}
+
 }  // namespace
 
-Listener::Listener(const ServerPlaces& places, const std::string& announcement) : places_(places) {
-  // By its whole path, by which it starts itself again for each connection.
-  pid_ = os::start_background({places.sshd(), "-D", "-f", places.config(), "-E", places.log()},
-                              environment_with(announcement), places.log());
-  try {
-    watch_ = std::make_unique<os::ProcessWatch>(pid_);
-  } catch (...) {
-    ::kill(pid_, SIGKILL);
-    wait();
-    throw;
-  }
-}
+Listener::Listener(const ServerPlaces& places, const std::string& announcement, os::Clock& clock)
+    : places_(places), clock_(clock), process_(start(places, announcement, clock)) {}
 
 Listener::~Listener() {
-  if (status_) return;
-  ::kill(pid_, SIGTERM);
-  pollfd ended{.fd = ended_fd(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, static_cast<int>(end_limit.count())) <= 0) ::kill(pid_, SIGKILL);
-  wait();
-}
-
-int Listener::wait() {
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-  status_ = status;
-  return status;
+  process_.signal(SIGTERM);
+  process_.wait({}, clock_.now() + end_limit);
 }
 
 std::string Listener::describe_end() {
-  const int status = status_ ? *status_ : wait();
-  const std::string end = WIFSIGNALED(status) ? std::format("was killed by signal {}", WTERMSIG(status))
-                                              : std::format("exited with status {}", WEXITSTATUS(status));
-  const std::string words = last_line(places_.log());
-  return words.empty() ? end : std::format("{}, its last words: {}", end, printable(words));
+  const auto status = process_.try_wait();
+  const std::string end = status ? status->describe() : "has ended";
+  const std::string line = last_line(places_.log());
+  return line.empty() ? end : std::format("{}; the last line of its log: {}", end, printable(line));
 }
 
 }  // namespace dstack::runner::ssh

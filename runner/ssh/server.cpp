@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "runner/ssh/announcement.h"
 #include "runner/ssh/listener.h"
@@ -140,7 +140,7 @@ void Server::serve() {
 
 std::optional<std::string> Server::run_listener() {
   const Announcement announcement;
-  Listener listener(settings_.places, announcement.variable());
+  Listener listener(settings_.places, announcement.variable(), clock_);
   // Known before it answers, so that no job's end takes it for something the job has left.
   set_listener(listener.pid());
   bool answers = false;

@@ -14,7 +14,7 @@
 
 #include "common/error.h"
 #include "common/http/client.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "common/os/unique_fd.h"
 

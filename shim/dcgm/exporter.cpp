@@ -6,7 +6,7 @@
 #include <format>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "shim/dcgm/counters.h"
 
@@ -38,7 +38,7 @@ Exporter::Exporter(ExporterSettings settings, os::Clock& clock)
 Exporter::~Exporter() = default;
 
 void Exporter::run(const std::stop_token& stop) {
-  os::Command command{.arguments = settings_.command, .limit = for_ever, .output_limit = kept_output};
+  os::Command command{.arguments = settings_.command, .limit = for_ever, .output_limit = kept_output, .dies_with_parent = true};
   for (const std::string& argument :
        {std::string("-f"), settings_.counters_path.string(), std::string("-a"),
         std::format("localhost:{}", settings_.port), std::string("-c"), std::to_string(settings_.interval.count())}) {
@@ -51,7 +51,7 @@ void Exporter::run(const std::stop_token& stop) {
       const auto result = os::run_command(command, stop, clock_);
       if (stop.stop_requested()) return;
       spdlog::warn("dcgm-exporter {}", result.describe());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       spdlog::warn("{}", error.what());
     }
     if (clock_.now() - start >= settled) pause = first_pause;

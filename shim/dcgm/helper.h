@@ -2,8 +2,8 @@
 
 #include <optional>
 
-// Programs that this very executable is as well: it starts itself anew under these names, so that what NVIDIA's code
-// does happens in a process that may be lost.
+// A program that this very executable is as well: it starts itself again under this name, so that NVIDIA's code runs in
+// a process that may hang or crash.
 namespace dstack::shim::dcgm {
 
 // `dstack-shim dcgm-health [ADDRESS]`: for each line on its standard input one look at the GPUs' health, answered by
@@ -11,11 +11,7 @@ namespace dstack::shim::dcgm {
 // before it exits with status 1. It ends with its input.
 inline constexpr const char* health_command = "dcgm-health";
 
-// `dstack-shim with-parent PROGRAM ARGUMENTS…`: becomes that program, which the kernel kills when the thread that
-// started it ends, however that comes about.
-inline constexpr const char* with_parent_command = "with-parent";
-
-// Runs what the command line asks for; its exit status. Nothing if it asks for neither of the two.
+// Runs what the command line asks for; its exit status. Nothing if it asks for something else.
 std::optional<int> run_helper(int argc, const char* const* argv);
 
 }  // namespace dstack::shim::dcgm

@@ -4,7 +4,7 @@
 
 #include "common/error.h"
 #include "common/gpu/vendor.h"
-#include "common/os/child_process.h"
+#include "common/os/child.h"
 #include "shim/dcgm/helper.h"
 
 namespace dstack::shim::dcgm {
@@ -20,7 +20,7 @@ std::unique_ptr<Exporter> start_exporter(const ServiceSettings& settings) {
     spdlog::info("dcgm-exporter is not installed: there are no GPU metrics");
     return nullptr;
   }
-  return std::make_unique<Exporter>(ExporterSettings{.command = {self, with_parent_command, *program},
+  return std::make_unique<Exporter>(ExporterSettings{.command = {*program},
                                                      .port = settings.exporter_port,
                                                      .interval = settings.exporter_interval,
                                                      .counters_path = settings.home / "dcgm-counters.csv"});

@@ -5,7 +5,7 @@
 
 #include "common/error.h"
 #include "common/gpu/vendor.h"
-#include "common/os/child_process.h"
+#include "common/os/child.h"
 #include "common/os/file.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/gpu/intel.h"

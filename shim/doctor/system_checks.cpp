@@ -7,7 +7,7 @@
 #include <format>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/child.h"
 #include "shim/component/download.h"
 #include "shim/doctor/build_date.h"
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/clock.h"
 #include "shim/gpu/inventory.h"
 

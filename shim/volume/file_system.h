@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/clock.h"
 #include "shim/volume/block_device.h"
 

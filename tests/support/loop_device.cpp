@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 
 namespace dstack::test {

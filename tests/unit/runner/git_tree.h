@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "tests/support/temporary_directory.h"
 
 namespace dstack::test {

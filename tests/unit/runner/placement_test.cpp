@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/runner/tree_of.h"
 

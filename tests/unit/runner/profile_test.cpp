@@ -4,7 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "tests/support/temporary_directory.h"
 

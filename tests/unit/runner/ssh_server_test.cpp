@@ -10,7 +10,7 @@
 #include <csignal>
 #include <format>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "runner/ssh/announcement.h"
 #include "runner/ssh/listener.h"

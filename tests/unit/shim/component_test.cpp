@@ -15,7 +15,7 @@
 
 #include "common/error.h"
 #include "common/http/server.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "shim/component/download.h"
 #include "tests/support/temporary_directory.h"

@@ -11,7 +11,7 @@
 
 #include "common/error.h"
 #include "common/http/server.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "shim/dcgm/counters.h"
 #include "shim/dcgm/helper.h"
@@ -218,21 +218,4 @@ TEST_CASE_METHOD(Fixture, "an exporter that is not there after all is no trouble
   other.command = {"/nonexistent/dcgm-exporter"};
   Exporter exporter(other, clock);
   CHECK(exporter.fetch() == metrics);
-}
-
-TEST_CASE_METHOD(Fixture, "started by the helper it is killed when its parent is gone, however that came about") {
-  tools.add("dcgm-exporter", "echo $$ > \"$STATE/pid\"; exec sleep 1000");
-  // A shell stands for the shim. The session of its own keeps what is killed here apart from what the kernel kills.
-  const std::string script = std::format("setsid {} {} dcgm-exporter & while [ ! -s '{}/pid' ]; do :; done; kill -9 $$",
-                                         DSTACK_TEST_DCGM_HELPER, with_parent_command, tools.state().string());
-  CHECK(os::run_command({.arguments = {"sh", "-c", script}}).signal == SIGKILL);
-  std::string pid = os::read_file(tools.state() / "pid");
-  pid.pop_back();
-  // Gone, or waiting for somebody to notice.
-  const auto is_gone = [&pid] {
-    const auto stat = os::try_read_file(std::format("/proc/{}/stat", pid));
-    return !stat || stat->contains(") Z ");
-  };
-  while (!is_gone()) std::this_thread::yield();
-  SUCCEED();
 }

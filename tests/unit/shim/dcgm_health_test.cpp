@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
 #include "shim/dcgm/helper.h"

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "common/error.h"
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 #include "common/os/file.h"
 #include "shim/volume/host_volumes.h"
 #include "shim/volume/mount_table.h"

@@ -1,6 +1,7 @@
-#include "common/os/child_process.h"
+#include "common/os/command.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "common/error.h"
+#include "common/os/child_thread.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
 #include "tests/support/eager_clock.h"
@@ -98,6 +100,22 @@ TEST_CASE("a program that does not exist is an error that names it") {
   }
 }
 
+TEST_CASE("a program that is there and cannot be run is told apart from an absent one") {
+  const test::TemporaryDirectory folder;
+  const auto kind_of = [&folder](const char* name, mode_t mode, const char* text) {
+    os::write_file_atomic(folder / name, text, mode);
+    try {
+      os::run_command({.arguments = {folder / name}});
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    return ErrorKind::internal;
+  };
+  CHECK(kind_of("not-executable", 0644, "#!/bin/sh\n") == ErrorKind::unavailable);
+  CHECK(kind_of("no-interpreter", 0755, "#!/no/such/interpreter\n") == ErrorKind::unavailable);
+  CHECK(kind_of("not-a-program", 0755, "text") == ErrorKind::unavailable);
+}
+
 TEST_CASE("a command's environment is what it is given, and nothing else") {
   os::Command command{.arguments = {"/usr/bin/env"}, .environment = std::vector<std::string>{"A=1", "LC_ALL=de_DE"}};
   CHECK(os::run_command(command).output == "A=1\nLC_ALL=de_DE\n");
@@ -118,6 +136,47 @@ TEST_CASE("a background process that keeps the output open does not delay the en
   const auto result = os::run_command(shell("echo done; tail -f /dev/null & exit 0"));
   CHECK(result.succeeded());
   CHECK(result.output == "done\n");
+}
+
+TEST_CASE("what a process that outlives the command writes without pause is not read to its end") {
+  const test::TemporaryDirectory folder;
+  const std::string stop = folder / "stop";
+  const auto result = os::run_command(
+      shell("echo first; setsid sh -c 'while [ ! -e " + stop + " ]; do echo more || exit; done' & sleep 0.2"));
+  os::write_file_atomic(stop, "", 0644);
+  CHECK(result.succeeded());
+  CHECK(result.output.starts_with("first\n"));
+}
+
+TEST_CASE("a command that cannot be killed is given up after a second, and no second one is started") {
+  const test::TemporaryDirectory folder;
+  const std::string file = folder / "held";
+  test::FakeClock clock;
+  const os::Command command{.arguments = {DSTACK_TEST_UNKILLABLE, file}, .limit = 5s};
+  os::CommandResult result;
+  std::thread caller([&] { result = os::run_command(command, {}, clock); });
+  while (::access(file.c_str(), F_OK) != 0) std::this_thread::yield();
+  clock.await_waiters();
+  clock.advance(5s);
+  clock.await_deadline_within(1s);
+  clock.advance(1s);
+  caller.join();
+  CHECK(result.end == End::timed_out);
+  CHECK(result.hangs);
+  CHECK(result.describe() == "gave no answer in time and cannot be killed");
+  try {
+    os::run_command(command, {}, clock);
+    FAIL("a second one was started");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::unavailable);
+    CHECK(std::string(error.what()).contains("was killed and still hangs in the kernel"));
+  }
+  // Another command of the same program is not held up.
+  CHECK(os::run_command({.arguments = {DSTACK_TEST_UNKILLABLE}}).exit_status == 2);
+
+  std::filesystem::remove(file);
+  while (os::find_unkillable(DSTACK_TEST_UNKILLABLE + std::string(1, '\0') + file + '\0')) std::this_thread::yield();
+  CHECK(os::started_children().empty());
 }
 
 TEST_CASE("programs are found through PATH") {

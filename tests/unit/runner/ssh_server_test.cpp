@@ -96,9 +96,9 @@ TEST_CASE("A server that has begun to listen is heard of once it says so") {
 TEST_CASE("A listener that ends tells its status and its last words") {
   const test::TemporaryDirectory folder;
   const ServerPlaces places = places_with_sshd(folder / "ssh", "echo first; echo 'the reason' >&2; exit 3");
-  Listener listener(places, "NOTIFY_SOCKET=@none");
+  Listener listener(places, "NOTIFY_SOCKET=@none", os::system_clock());
   await_readable(listener.ended_fd());
-  CHECK(listener.describe_end() == "exited with status 3, its last words: \"the reason\"");
+  CHECK(listener.describe_end() == "exited with status 3; the last line of its log: \"the reason\"");
 }
 
 TEST_CASE("A listener is told its configuration and ended with its owner") {
@@ -107,7 +107,7 @@ TEST_CASE("A listener is told its configuration and ended with its owner") {
       places_with_sshd(folder / "ssh", "echo \"$@\" $NOTIFY_SOCKET; mkfifo $0.go; echo >$0.go; exec sleep 1000");
   pid_t pid = 0;
   {
-    Listener listener(places, "NOTIFY_SOCKET=@name");
+    Listener listener(places, "NOTIFY_SOCKET=@name", os::system_clock());
     pid = listener.pid();
     while (!std::filesystem::exists(places.sshd().string() + ".go")) sched_yield();
     os::read_file(places.sshd().string() + ".go");
@@ -126,7 +126,7 @@ TEST_CASE("A server that cannot listen is a problem with a reason, and no failur
                  .forwarded_sockets = folder / "run"});
   CHECK_FALSE(server.wait_ready());
   REQUIRE(server.problem());
-  CHECK_THAT(*server.problem(), ContainsSubstring("exited with status 255, its last words"));
+  CHECK_THAT(*server.problem(), ContainsSubstring("exited with status 255; the last line of its log"));
   CHECK(server.processes().empty());
   struct stat status{};
   REQUIRE(::stat((folder / "ssh/conf/ssh_host_ed25519_key").c_str(), &status) == 0);

@@ -10,9 +10,13 @@ if(DSTACK_TESTS)
   list(APPEND _users tests)
 endif()
 
-if(DSTACK_CACHE_DIR)
-  set(ENV{DSTACK_CACHE_DIR} "${DSTACK_CACHE_DIR}")
+# In the cache, as the environment may be another one when ninja runs CMake again.
+if(DEFINED ENV{DSTACK_CACHE_DIR})
+  set(DSTACK_CACHE_DIR "$ENV{DSTACK_CACHE_DIR}" CACHE PATH "Where scripts/build-deps put things")
+else()
+  set(DSTACK_CACHE_DIR "$ENV{HOME}/.cache/dstack-shim" CACHE PATH "Where scripts/build-deps put things")
 endif()
+set(ENV{DSTACK_CACHE_DIR} "${DSTACK_CACHE_DIR}")
 execute_process(
   COMMAND "${PROJECT_SOURCE_DIR}/scripts/build-deps" --locate ${DSTACK_TOOLCHAIN} ${_users}
   OUTPUT_VARIABLE _located

@@ -8,19 +8,21 @@ target_compile_features(dstack_settings INTERFACE cxx_std_23)
 # From the top: #include "common/os/unique_fd.h".
 target_include_directories(dstack_settings INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
 
-target_compile_options(dstack_settings INTERFACE
+# All languages; what concerns C++ only; and what names the checkout.
+set(DSTACK_OPTIONS
   -Wall -Wextra -Wpedantic -Werror
   -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-qual
   -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wnull-dereference -Wimplicit-fallthrough -Wformat=2
   # Tables of defaults and C structs ({.fd = fd, .events = POLLIN}) leave members to their defaults on purpose.
   -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
-  # No path of the machine that builds gets into a binary.
-  "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/="
   -fstack-protector-strong)
+set(DSTACK_CXX_OPTIONS "")
+# No path of the machine that builds gets into a binary.
+target_compile_options(dstack_settings INTERFACE "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
 
 # std::stop_token and std::jthread are behind this flag in libc++ 19 and part of the library from 20 on.
 if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 20)
-  target_compile_options(dstack_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fexperimental-library>)
+  list(APPEND DSTACK_CXX_OPTIONS -fexperimental-library)
   target_link_options(dstack_settings INTERFACE -fexperimental-library)
 endif()
 
@@ -33,12 +35,10 @@ set(_hardening EXTENSIVE)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(_hardening FAST)
 endif()
-target_compile_options(dstack_settings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-U_LIBCPP_HARDENING_MODE>
-  $<$<COMPILE_LANGUAGE:CXX>:-D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_${_hardening}>)
+list(APPEND DSTACK_CXX_OPTIONS -U_LIBCPP_HARDENING_MODE -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_${_hardening})
 
 if(DSTACK_CHECK_UNDEFINED)
-  target_compile_options(dstack_settings INTERFACE -fsanitize=undefined -fno-sanitize-recover=all)
+  list(APPEND DSTACK_OPTIONS -fsanitize=undefined -fno-sanitize-recover=all)
   target_link_options(dstack_settings INTERFACE -fsanitize=undefined)
 endif()
 
@@ -47,7 +47,7 @@ target_link_options(dstack_settings INTERFACE $<$<CONFIG:Release>:-s>)
 
 # A fuzz target links dstack::fuzzer, which has main; everything else is only instrumented.
 if(DSTACK_FUZZ)
-  target_compile_options(dstack_settings INTERFACE -fsanitize=fuzzer-no-link)
+  list(APPEND DSTACK_OPTIONS -fsanitize=fuzzer-no-link)
 
   add_library(dstack_fuzzer INTERFACE)
   add_library(dstack::fuzzer ALIAS dstack_fuzzer)
@@ -55,3 +55,5 @@ if(DSTACK_FUZZ)
   target_link_options(dstack_fuzzer INTERFACE -fsanitize=fuzzer)
   target_link_libraries(dstack_fuzzer INTERFACE dstack::settings -l:libstdc++.so.6)
 endif()
+
+target_compile_options(dstack_settings INTERFACE ${DSTACK_OPTIONS} "$<$<COMPILE_LANGUAGE:CXX>:${DSTACK_CXX_OPTIONS}>")

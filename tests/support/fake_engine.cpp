@@ -284,7 +284,7 @@ bool FakeEngine::handle(const Request& request, int fd) {
       if (rule->left > 0 && --rule->left == 0) rules_.erase(rule);
     }
   }
-  Reply reply(*this, fd);
+  Reply reply(fd);
   if (handler) {
     handler(request, reply);
   } else {

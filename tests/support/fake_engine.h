@@ -37,7 +37,7 @@ class FakeEngine {
   // The engine's end of one request.
   class Reply {
    public:
-    Reply(FakeEngine& engine, int fd) : engine_(engine), fd_(fd) {}
+    explicit Reply(int fd) : fd_(fd) {}
 
     void answer(int status, std::string_view body = "", std::string_view more_headers = "");
     void error(int status, const std::string& message);  // {"message": …}
@@ -53,7 +53,6 @@ class FakeEngine {
 
    private:
     friend class FakeEngine;
-    FakeEngine& engine_;
     int fd_;
     bool streaming_ = false;
     bool answered_ = false;

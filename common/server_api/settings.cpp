@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kDefaultServer = "http://127.0.0.1:3000";
 constexpr const char* kDefaultProject = "main";
 
-std::optional<std::string> text_in(const json& object, const char* name) {
+std::optional<std::string> setting_in(const json& object, const char* name) {
   if (!object.is_object()) return std::nullopt;
   const auto found = object.find(name);
   if (found == object.end() || !found->is_string() || found->get_ref<const std::string&>().empty()) return std::nullopt;
@@ -45,7 +45,7 @@ json read_settings(const std::filesystem::path& file) {
 json project_of_cli(const json& config, const std::optional<std::string>& name) {
   if (!config.is_object() || !config.contains("projects") || !config["projects"].is_array()) return {};
   for (const json& project : config["projects"]) {
-    if (name ? text_in(project, "name") == name : text_in(project, "default") == "true") return project;
+    if (name ? setting_in(project, "name") == name : setting_in(project, "default") == "true") return project;
   }
   return {};
 }
@@ -140,21 +140,21 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
 
   Choice project;
   project.or_else(given.project, "--project").or_else(environment("DSTACK_PROJECT"), "DSTACK_PROJECT");
-  project.or_else(text_in(own, "project"), files.own);
-  project.or_else(text_in(project_of_cli(cli, std::nullopt), "name"), files.cli).or_else(kDefaultProject, "default");
+  project.or_else(setting_in(own, "project"), files.own);
+  project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli).or_else(kDefaultProject, "default");
   settings.project = *project.found();
   const json of_cli = project_of_cli(cli, settings.project.value);
 
   Choice server;
   server.or_else(given.server, "--server").or_else(environment("DSTACK_SERVER_URL"), "DSTACK_SERVER_URL");
-  server.or_else(text_in(own, "server"), files.own).or_else(text_in(of_cli, "url"), files.cli);
+  server.or_else(setting_in(own, "server"), files.own).or_else(setting_in(of_cli, "url"), files.cli);
   server.or_else(kDefaultServer, "default");
   settings.server = *server.found();
   settings.server.value = checked_url(settings.server.value, settings.server.origin);
 
   Choice token;
   token.or_else(given.token, "--token").or_else(environment("DSTACK_TOKEN"), "DSTACK_TOKEN");
-  token.or_else(text_in(own, "token"), files.own).or_else(text_in(of_cli, "token"), files.cli);
+  token.or_else(setting_in(own, "token"), files.own).or_else(setting_in(of_cli, "token"), files.cli);
   if (token.found()) {
     settings.token = Secret(token.found()->value);
     settings.token_origin = token.found()->origin;
@@ -167,7 +167,7 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   // A token is sent to the server that it was stored with, and to no other.
   const bool of_own_file = settings.token_origin == files.own;
   const bool of_cli_file = settings.token_origin == files.cli;
-  const auto home = of_own_file ? text_in(own, "server") : of_cli_file ? text_in(of_cli, "url") : std::nullopt;
+  const auto home = of_own_file ? setting_in(own, "server") : of_cli_file ? setting_in(of_cli, "url") : std::nullopt;
   if (home && comparable(*home) != comparable(settings.server.value)) {
     throw CommandError(
         exit_status::kConfiguration,
@@ -177,8 +177,8 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   if (of_own_file) warn_of_readers(files.own, settings.warnings);
   if (of_cli_file) warn_of_readers(files.cli, settings.warnings);
 
-  settings.relay = Choice().or_else(given.relay, "--relay").or_else(text_in(own, "relay"), files.own).found();
-  settings.name = Choice().or_else(given.name, "--name").or_else(text_in(own, "name"), files.own).found();
+  settings.relay = Choice().or_else(given.relay, "--relay").or_else(setting_in(own, "relay"), files.own).found();
+  settings.name = Choice().or_else(given.name, "--name").or_else(setting_in(own, "name"), files.own).found();
   return settings;
 }
 

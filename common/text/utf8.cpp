@@ -7,7 +7,7 @@ namespace dstack::text {
 
 namespace {
 
-unsigned byte(std::string_view text, std::size_t index) { return static_cast<unsigned char>(text[index]); }
+unsigned octet(std::string_view text, std::size_t index) { return static_cast<unsigned char>(text[index]); }
 
 // Eight bytes at once, all of them 0x20 … 0x7e: by far the most of what jobs print.
 bool all_plain(const char* bytes) {
@@ -25,7 +25,7 @@ bool all_plain(const char* bytes) {
 
 Utf8Character first_character(std::string_view text) {
   using Kind = Utf8Character::Kind;
-  const unsigned lead = byte(text, 0);
+  const unsigned lead = octet(text, 0);
   if (lead < 0x80) return {Kind::valid, 1, lead};
   unsigned size = 0;
   unsigned least = 0x80;  // of the second byte
@@ -49,7 +49,7 @@ Utf8Character first_character(std::string_view text) {
   }
   for (unsigned i = 1; i < size; ++i) {
     if (i == text.size()) return {Kind::incomplete, i, 0};
-    const unsigned next = byte(text, i);
+    const unsigned next = octet(text, i);
     if (next < least || next > most) return {Kind::invalid, i, 0};
     character = character << 6 | (next & 0x3f);
     least = 0x80;
@@ -91,7 +91,7 @@ std::size_t printable_prefix(std::string_view text) {
   while (done < text.size()) {
     while (text.size() - done >= 8 && all_plain(text.data() + done)) done += 8;
     if (done == text.size()) break;
-    const unsigned next = byte(text, done);
+    const unsigned next = octet(text, done);
     if ((next >= 0x20 && next < 0x7f) || next == '\t') {
       ++done;
     } else if (next >= 0x80) {
@@ -108,7 +108,7 @@ std::size_t printable_prefix(std::string_view text) {
 std::size_t character_boundary(std::string_view text, std::size_t limit) {
   if (limit >= text.size()) return text.size();
   std::size_t boundary = limit;
-  while (boundary > 0 && limit - boundary < 3 && (byte(text, boundary) & 0xc0) == 0x80) --boundary;
+  while (boundary > 0 && limit - boundary < 3 && (octet(text, boundary) & 0xc0) == 0x80) --boundary;
   return boundary;
 }
 

@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view usual_folders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // 0, or why the file cannot be executed.
-int objection_to(const std::filesystem::path& file) {
+int why_not_executable(const std::filesystem::path& file) {
   struct stat status{};
   if (::stat(file.c_str(), &status) != 0) return errno;
   if (S_ISDIR(status.st_mode)) return EISDIR;
@@ -39,7 +39,7 @@ std::filesystem::path find_program(const std::string& name, const Environment& c
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (!folder.is_absolute()) continue;
     const std::filesystem::path file = folder / name;
-    const int objection = objection_to(file);
+    const int objection = why_not_executable(file);
     if (objection == 0) return file;
     if (objection != ENOENT && objection != ENOTDIR && refused.empty()) {
       refused = std::format("{}: {}", printable(file.native()), describe_errno(objection));

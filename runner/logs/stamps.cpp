@@ -7,7 +7,7 @@ namespace dstack::runner {
 namespace {
 
 template <typename TimePoint>
-std::int64_t milliseconds(TimePoint time) {
+std::int64_t since_epoch(TimePoint time) {
   return std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
@@ -39,8 +39,8 @@ std::int64_t Stamps::tell() {
 // Follows the wall clock forwards only. Were it to stand still when that is set back an hour, all output of that hour
 // would share one millisecond, and one page.
 std::int64_t Stamps::locked_now() {
-  const std::int64_t steady = milliseconds(clock_.now());
-  ahead_ = std::max(ahead_, milliseconds(clock_.wall()) - steady);
+  const std::int64_t steady = since_epoch(clock_.now());
+  ahead_ = std::max(ahead_, since_epoch(clock_.wall()) - steady);
   return steady + ahead_;
 }
 

@@ -31,7 +31,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-std::optional<std::uint64_t> parse_number(std::string_view text) {
+std::optional<std::uint64_t> parse_figure(std::string_view text) {
   if (text.ends_with('%')) text = trimmed(text.substr(0, text.size() - 1));
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -40,8 +40,8 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
 }
 
 std::optional<GpuMetrics> make(std::string_view memory_mib, std::string_view percent) {
-  const auto memory = parse_number(memory_mib);
-  const auto utilization = parse_number(percent);
+  const auto memory = parse_figure(memory_mib);
+  const auto utilization = parse_figure(percent);
   if (!memory || !utilization) return std::nullopt;
   return GpuMetrics{.memory_usage_bytes = *memory << 20, .utilization_percent = *utilization};
 }

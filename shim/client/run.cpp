@@ -24,7 +24,6 @@ namespace dstack::shim::client {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_interval{100};
 constexpr std::chrono::seconds runner_start_limit{60};
 constexpr int most_unanswered = 50;  // looks
 
@@ -151,7 +150,7 @@ class Run {
       // What a busy job prints is fetched without a pause, and whether it has ended is asked when it falls silent.
       const bool busy = printed == JobOutput::Printed::piece;
       if (!busy && !more_to_come(runner, end)) break;
-      pause(busy ? std::chrono::milliseconds{0} : look_interval);
+      pause(busy ? std::chrono::milliseconds{0} : kPollInterval);
       if ((interrupted() || !heard) && !stopped) {
         if (interrupted()) std::cerr << "stopping the command; once more to kill it\n";
         runner.stop();
@@ -183,7 +182,7 @@ class Run {
   bool interrupted() const { return signal_ != 0; }
 
   // The next look, or the person's wish to leave.
-  void pause(std::chrono::milliseconds limit = look_interval) {
+  void pause(std::chrono::milliseconds limit = kPollInterval) {
     pollfd waiting{.fd = signals_.get(), .events = POLLIN, .revents = 0};
     if (::poll(&waiting, 1, static_cast<int>(limit.count())) <= 0) return;
     signal_ = os::next_signal(signals_);

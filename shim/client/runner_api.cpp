@@ -12,7 +12,7 @@ using dstack::json::ObjectReader;
 
 namespace {
 
-constexpr std::chrono::seconds answer_limit{60};
+constexpr std::chrono::seconds kRunnerAnswerLimit{60};
 constexpr std::chrono::seconds health_limit{2};
 
 }  // namespace
@@ -51,7 +51,7 @@ bool RunnerApi::pull(std::optional<JobEnd>& end) {
 
 std::string RunnerApi::call(const std::string& method, const std::string& path, const std::string& body) {
   const http::ClientResponse response =
-      client_.send({.method = method, .path = path, .body = body, .total_limit = answer_limit});
+      client_.send({.method = method, .path = path, .body = body, .total_limit = kRunnerAnswerLimit});
   if (response.status != 200) {
     throw Error(ErrorKind::unavailable,
                 std::format("the runner answers {} to {}: {}", response.status, path, printable(response.body)));

@@ -14,9 +14,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::chrono::seconds answer_limit{30};
+constexpr std::chrono::seconds kShimAnswerLimit{30};
 constexpr std::chrono::seconds patience{30};
-constexpr std::chrono::milliseconds look_interval{100};
 
 TaskEntry read_task(const ObjectReader& reader) {
   TaskEntry task{.id = reader.string("id"),
@@ -57,7 +56,7 @@ ShimApi::ShimApi(int port, os::Clock& clock)
     : port_(port), clock_(clock), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
 void ShimApi::submit(const json& task) {
-  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = answer_limit}, Again::no);
+  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = kShimAnswerLimit}, Again::no);
 }
 
 std::vector<TaskEntry> ShimApi::tasks() {
@@ -74,7 +73,7 @@ TaskEntry ShimApi::task(const std::string& id) {
 
 std::string ShimApi::output(const std::string& id, std::uint64_t offset) {
   return call({.path = std::format("/api/tasks/{}/logs?offset={}", http::encode_url_component(id), offset),
-               .total_limit = answer_limit});
+               .total_limit = kShimAnswerLimit});
 }
 
 void ShimApi::terminate(const std::string& id, const std::string& reason, const std::string& message,
@@ -83,18 +82,18 @@ void ShimApi::terminate(const std::string& id, const std::string& reason, const 
   call({.method = "POST",
         .path = std::format("/api/tasks/{}/terminate", http::encode_url_component(id)),
         .body = body.dump(),
-        .total_limit = answer_limit + grace});
+        .total_limit = kShimAnswerLimit + grace});
 }
 
 void ShimApi::remove(const std::string& id) {
   call({.method = "POST",
         .path = std::format("/api/tasks/{}/remove", http::encode_url_component(id)),
-        .total_limit = answer_limit},
+        .total_limit = kShimAnswerLimit},
        Again::no);
 }
 
 json ShimApi::ask(const std::string& path) {
-  const std::string answer = call({.path = path, .total_limit = answer_limit});
+  const std::string answer = call({.path = path, .total_limit = kShimAnswerLimit});
   try {
     return dstack::json::parse_object(answer);
   } catch (const Error& error) {
@@ -128,7 +127,7 @@ http::ClientResponse ShimApi::send(const http::ClientRequest& request, Again aga
                                 port_, error.what()));
       }
     }
-    os::pause(clock_, look_interval, {});
+    os::pause(clock_, kPollInterval, {});
   }
 }
 

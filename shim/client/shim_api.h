@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -10,6 +11,9 @@
 #include "common/os/clock.h"
 
 namespace dstack::shim::client {
+
+// Between two looks at a task.
+inline constexpr std::chrono::milliseconds kPollInterval{100};
 
 // How far an image's pull has come.
 struct PullView {

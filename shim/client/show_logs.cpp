@@ -14,7 +14,6 @@ namespace dstack::shim::client {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_interval{100};
 
 // Returns how the task was seen last.
 TaskEntry follow(ShimApi& shim, TaskEntry task, JobOutput& output) {
@@ -23,7 +22,7 @@ TaskEntry follow(ShimApi& shim, TaskEntry task, JobOutput& output) {
       // In this order: what a task that has ended wrote is all there.
       task = shim.task(task.id);
       if (!output.print_all() || task.ended()) return task;
-      os::pause(os::system_clock(), look_interval, {});
+      os::pause(os::system_clock(), kPollInterval, {});
     }
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;

@@ -22,7 +22,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::chrono::milliseconds look_interval{100};
 constexpr const char* by_user = "terminated_by_user";  // a word of the server's
 
 std::string label_of(const TaskEntry& task) {
@@ -108,7 +107,7 @@ class Stopping {
     if (task.ended()) return;
     const bool asked = asked_.contains(task.id);
     unless_gone([&] {
-      while (asked && clock_.now() < deadline_ && !shim_.task(task.id).ended()) os::pause(clock_, look_interval, {});
+      while (asked && clock_.now() < deadline_ && !shim_.task(task.id).ended()) os::pause(clock_, kPollInterval, {});
       // A runner that could not be asked hears of it from the engine. What does not run has nothing to end by itself,
       // and what has ended stays as it is.
       const bool by_engine = task.status == "running" && !asked;

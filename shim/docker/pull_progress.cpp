@@ -9,9 +9,9 @@ namespace {
 using nlohmann::json;
 
 // A line that is longer is no progress line.
-constexpr std::size_t kLineLimit = std::size_t{1} << 20;
+constexpr std::size_t kProgressLineLimit = std::size_t{1} << 20;
 
-std::string text(const json& object, std::string_view name) {
+std::string member_text(const json& object, std::string_view name) {
   if (!object.is_object()) return {};
   const auto found = object.find(name);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -35,7 +35,7 @@ bool PullStream::take(std::string_view piece) {
     moved |= take_line(std::string_view(rest_).substr(start, end - start));
   }
   rest_.erase(0, start);
-  if (rest_.size() > kLineLimit) rest_.clear();
+  if (rest_.size() > kProgressLineLimit) rest_.clear();
   return moved;
 }
 
@@ -43,14 +43,14 @@ bool PullStream::take_line(std::string_view line) {
   const json message = json::parse(line, nullptr, false);
   if (!message.is_object()) return false;
 
-  if (const auto detail = message.find("errorDetail"); detail != message.end() && !text(*detail, "message").empty()) {
-    error_ = text(*detail, "message");
-  } else if (std::string error = text(message, "error"); !error.empty()) {
+  if (const auto detail = message.find("errorDetail"); detail != message.end() && !member_text(*detail, "message").empty()) {
+    error_ = member_text(*detail, "message");
+  } else if (std::string error = member_text(message, "error"); !error.empty()) {
     error_ = std::move(error);
   }
 
-  const std::string status = text(message, "status");
-  const std::string id = text(message, "id");
+  const std::string status = member_text(message, "status");
+  const std::string id = member_text(message, "id");
   if (status.starts_with("Status:")) {
     completed_ = true;
     return true;
@@ -63,7 +63,7 @@ bool PullStream::take_line(std::string_view line) {
   const auto detail = message.find("progressDetail");
   const bool has_detail = detail != message.end() && detail->is_object();
   // "bytes" is left unsaid; newer engines count the extraction in seconds ("s").
-  const std::string units = has_detail ? text(*detail, "units") : "";
+  const std::string units = has_detail ? member_text(*detail, "units") : "";
   const bool bytes = units.empty() || units == "bytes";
   const std::uint64_t current = has_detail ? number(*detail, "current") : 0;
   const std::uint64_t total = has_detail ? number(*detail, "total") : 0;

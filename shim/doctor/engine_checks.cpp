@@ -11,7 +11,7 @@ namespace dstack::shim::doctor {
 
 namespace {
 
-constexpr std::chrono::seconds engine_limit{5};
+constexpr std::chrono::seconds kInfoLimit{5};
 constexpr std::uint64_t gib = std::uint64_t{1} << 30;
 // An image for GPUs takes 10 GB and more.
 constexpr std::uint64_t little_space = 20 * gib;
@@ -25,7 +25,7 @@ std::string in_gib(std::uint64_t bytes) {
 
 docker::EngineInfo ask_engine(const Host& host) {
   if (!host.engine) throw Error(ErrorKind::invalid, host.engine_trouble);
-  return host.engine->info({.limit = engine_limit});
+  return host.engine->info({.limit = kInfoLimit});
 }
 
 Finding check_docker(const Host& host) {

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds engine_limit{5};
+constexpr std::chrono::seconds kListLimit{5};
 constexpr std::size_t named = 5;  // the rest is counted
 
 // "a, b and 3 more"
@@ -107,7 +107,7 @@ Finding check_containers(const Host& host) {
   if (!host.engine) return warning("cannot be told without Docker", "mend Docker first");
   std::vector<docker::ContainerSummary> containers;
   try {
-    containers = host.engine->list(docker::kTaskLabel, {.limit = engine_limit});
+    containers = host.engine->list(docker::kTaskLabel, {.limit = kListLimit});
   } catch (const Error&) {
     return warning("cannot be told without Docker", "mend Docker first");
   }

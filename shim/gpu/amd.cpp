@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* image = "dstackai/amd-smi:latest";
+constexpr const char* kAmdImage = "dstackai/amd-smi:latest";
 // MiB of {"value": 196592, "unit": "MB"}, or of a text of both.
 std::optional<std::int64_t> vram(const json& gpu) {
   const json& size = member(member(gpu, "vram"), "size");
@@ -62,7 +62,7 @@ Inventory parse_amd_smi(std::string_view output, const std::filesystem::path& ro
 
 Inventory detect_amd(docker::EngineClient& engine, docker::ImagePuller& puller, const std::filesystem::path& root,
                      const std::stop_token& stop) {
-  ToolContainer tool{.image = image,
+  ToolContainer tool{.image = kAmdImage,
                      .command = {"static", "--json", "--asic", "--vram", "--bus", "--driver"},
                      .device = "/dev/kfd",
                      .more_devices = {"/dev/dri"}};

@@ -18,7 +18,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* image = "dstackai/tt-smi:latest";
+constexpr const char* kTenstorrentImage = "dstackai/tt-smi:latest";
 constexpr const char* folder = "/dev/tenstorrent";
 constexpr const char* huge_pages = "/dev/hugepages-1G";
 
@@ -164,7 +164,7 @@ Inventory parse_tt_smi(std::string_view output) {
 Inventory detect_tenstorrent(docker::EngineClient& engine, docker::ImagePuller& puller,
                              const std::filesystem::path& root, const std::stop_token& stop) {
   const ToolOutput output =
-      run_tool_container(engine, puller, {.image = image, .command = {"-s"}, .device = folder}, stop);
+      run_tool_container(engine, puller, {.image = kTenstorrentImage, .command = {"-s"}, .device = folder}, stop);
   Inventory inventory = parse_tt_smi(output.text);
   drop_without_node(inventory, root);
   inventory = require_gpus(std::move(inventory), "tt-smi", output);

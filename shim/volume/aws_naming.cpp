@@ -12,7 +12,7 @@ namespace dstack::shim::volume {
 namespace {
 
 constexpr std::chrono::seconds appearance_limit{30};
-constexpr std::chrono::milliseconds poll_interval{500};
+constexpr std::chrono::milliseconds kAttachPollInterval{500};
 constexpr std::chrono::seconds lsblk_limit{10};
 
 std::string serial_of(std::string_view volume_id) {
@@ -125,7 +125,7 @@ std::filesystem::path find_aws_device(const VolumeInfo& volume, const std::files
                   std::format("find volume {} ({}): no such device within {} s: {}", printable(volume.name),
                               printable(volume.volume_id), appearance_limit.count(), problem));
     }
-    if (!os::pause(clock, poll_interval, stop)) {
+    if (!os::pause(clock, kAttachPollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("find volume {}: cancelled", printable(volume.name)));
     }
   }

@@ -19,7 +19,7 @@ namespace dstack::shim::volume {
 
 namespace {
 
-constexpr std::chrono::milliseconds poll_interval{200};
+constexpr std::chrono::milliseconds kNodePollInterval{200};
 constexpr std::uint64_t checked_length = 64 << 10;
 
 std::uint64_t size_of(int fd, const std::filesystem::path& path) {
@@ -59,7 +59,7 @@ BlockDevice BlockDevice::wait_for(const std::filesystem::path& path, const std::
       throw Error(ErrorKind::timed_out, std::format("wait for block device {}: not ready within {} s: {}",
                                                     path.string(), block_device_limit.count(), reason));
     }
-    if (!os::pause(clock, poll_interval, stop)) {
+    if (!os::pause(clock, kNodePollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("wait for block device {}: cancelled", path.string()));
     }
   }

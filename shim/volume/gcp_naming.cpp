@@ -10,7 +10,7 @@ namespace dstack::shim::volume {
 
 namespace {
 
-constexpr std::chrono::milliseconds poll_interval{500};
+constexpr std::chrono::milliseconds kDiskPollInterval{500};
 
 }  // namespace
 
@@ -34,7 +34,7 @@ std::filesystem::path find_gcp_device(const VolumeInfo& volume, const std::files
                   std::format("find volume {} ({}): no {} within {} s", printable(volume.name),
                               printable(volume.volume_id), link.string(), block_device_limit.count()));
     }
-    if (!os::pause(clock, poll_interval, stop)) {
+    if (!os::pause(clock, kDiskPollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("find volume {}: cancelled", printable(volume.name)));
     }
   }

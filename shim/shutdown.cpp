@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -24,12 +23,7 @@ constexpr std::chrono::milliseconds last_grace{2000};
 }  // namespace
 
 Shutdown::Shutdown(http::Server& server, const os::UniqueFd& signals)
-    : server_(server),
-      signals_(signals),
-      requested_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      watcher_([this] { watch(); }) {
-  if (!requested_) throw os_error("make an eventfd", "");
-}
+    : server_(server), signals_(signals), watcher_([this] { watch(); }) {}
 
 Shutdown::~Shutdown() {
   {
@@ -46,8 +40,7 @@ void Shutdown::request(bool force) {
     const std::scoped_lock lock(mutex_);
     force_ = force_ || force;
   }
-  const std::uint64_t one = 1;
-  if (::write(requested_.get(), &one, sizeof one) < 0) spdlog::error("ask for the end: {}", describe_errno(errno));
+  requested_.set();
 }
 
 void Shutdown::serving(std::function<void()> break_off) {
@@ -63,7 +56,7 @@ void Shutdown::served() {
 
 void Shutdown::wait_for_signal() {
   std::array<pollfd, 2> waiting{{{.fd = signals_.get(), .events = POLLIN, .revents = 0},
-                                 {.fd = requested_.get(), .events = POLLIN, .revents = 0}}};
+                                 {.fd = requested_.fd(), .events = POLLIN, .revents = 0}}};
   while (::poll(waiting.data(), waiting.size(), -1) < 0) {
   }
   if (waiting[0].revents != 0) spdlog::info("signal {}: leaving; containers go on", os::next_signal(signals_));

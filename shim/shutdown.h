@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/http/server.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::shim {
@@ -38,7 +39,7 @@ class Shutdown {
 
   http::Server& server_;
   const os::UniqueFd& signals_;
-  os::UniqueFd requested_;
+  os::Event requested_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -55,9 +54,7 @@ int bound_port(int socket) {
 
 }  // namespace
 
-Listener::Listener() : stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!stopped_) throw os_error("create an event descriptor", "");
-}
+Listener::Listener() = default;
 
 int Listener::bind(const std::string& address, int port) {
   const std::string name = std::format("{}:{}", address.empty() ? "*" : address, port);
@@ -83,7 +80,7 @@ int Listener::bind(const std::string& address, int port) {
 }
 
 void Listener::run(const std::function<void(os::UniqueFd)>& take) {
-  std::vector<pollfd> waiting{{.fd = stopped_.get(), .events = POLLIN, .revents = 0}};
+  std::vector<pollfd> waiting{{.fd = stopped_.fd(), .events = POLLIN, .revents = 0}};
   for (const os::UniqueFd& socket : sockets_) waiting.push_back({.fd = socket.get(), .events = POLLIN, .revents = 0});
   while (true) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) throw os_error("wait for connections", "");
@@ -107,10 +104,6 @@ void Listener::run(const std::function<void(os::UniqueFd)>& take) {
   }
 }
 
-void Listener::stop() {
-  const uint64_t one = 1;
-  // The counter cannot overflow and the descriptor is ours, so this cannot fail.
-  [[maybe_unused]] const ssize_t written = ::write(stopped_.get(), &one, sizeof one);
-}
+void Listener::stop() { stopped_.set(); }
 
 }  // namespace dstack::http

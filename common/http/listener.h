@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::http {
@@ -23,11 +24,11 @@ class Listener {
   void stop();
 
   // Readable from stop() on, for whoever waits beside a connection.
-  int stopped_fd() const { return stopped_.get(); }
+  int stopped_fd() const { return stopped_.fd(); }
 
  private:
   std::vector<os::UniqueFd> sockets_;
-  os::UniqueFd stopped_;
+  os::Event stopped_;
 };
 
 }  // namespace dstack::http

@@ -8,10 +8,10 @@
 #include <climits>
 #include <cstring>
 #include <format>
-#include <sstream>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/mounts.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::os {
@@ -29,17 +29,8 @@ std::optional<std::string> nothing_unless_exhausted(const std::filesystem::path&
 }  // namespace
 
 std::optional<Cgroup2> Cgroup2::find(const std::filesystem::path& mounts) {
-  std::istringstream lines(try_read_file(mounts).value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    // "36 24 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw"
-    const std::size_t dash = line.find(" - ");
-    if (dash == std::string::npos || !std::string_view(line).substr(dash + 3).starts_with("cgroup2 ")) continue;
-    std::istringstream fields(line);
-    std::string field;
-    std::string root;
-    std::string mount;
-    fields >> field >> field >> field >> root >> mount;
-    if (root == "/") return Cgroup2(mount);
+  for (const Mount& mount : parse_mounts(try_read_file(mounts).value_or(""))) {
+    if (mount.type == "cgroup2" && mount.root == "/") return Cgroup2(mount.mount_point);
   }
   return std::nullopt;
 }

@@ -1,7 +1,5 @@
 #include "common/os/wait.h"
 
-#include <sys/eventfd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <functional>
@@ -11,18 +9,8 @@
 
 namespace dstack::os {
 
-namespace {
-
-UniqueFd make_event() {
-  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) throw os_error("create an event descriptor", "");
-  return event;
-}
-
-}  // namespace
-
 Wait::Wait(Clock& clock, const std::stop_token& stop, std::optional<SteadyTime> deadline)
-    : stopped_(make_event()), on_stop_(stop, [event = stopped_.get()] { ::eventfd_write(event, 1); }) {
+    : on_stop_(stop, [this] { stopped_.set(); }) {
   if (!deadline) return;
   timer_ = clock.make_timer();
   timer_->arm(*deadline);
@@ -30,7 +18,7 @@ Wait::Wait(Clock& clock, const std::stop_token& stop, std::optional<SteadyTime> 
 
 Wait::Outcome Wait::until_ready(std::span<pollfd> descriptors, std::string_view subject) {
   std::vector<pollfd> waiting(descriptors.begin(), descriptors.end());
-  waiting.push_back({.fd = stopped_.get(), .events = POLLIN, .revents = 0});
+  waiting.push_back({.fd = stopped_.fd(), .events = POLLIN, .revents = 0});
   waiting.push_back({.fd = timer_ ? timer_->fd() : -1, .events = POLLIN, .revents = 0});
   while (::poll(waiting.data(), waiting.size(), -1) < 0) {
     if (errno != EINTR) throw os_error("wait for", subject);

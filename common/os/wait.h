@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "common/os/clock.h"
-#include "common/os/unique_fd.h"
+#include "common/os/event.h"
 
 namespace dstack::os {
 
@@ -28,7 +28,7 @@ class Wait {
   Outcome until_ready(std::span<pollfd> descriptors, std::string_view subject);
 
  private:
-  UniqueFd stopped_;
+  Event stopped_;
   std::unique_ptr<Timer> timer_;  // nothing without a deadline
   std::stop_callback<std::function<void()>> on_stop_;
 };

@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include <spdlog/spdlog.h>
 #include <array>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "common/error.h"
+#include "common/os/event.h"
 #include "runner/api/log_reader.h"
 #include "runner/api/rfc3339.h"
 #include "runner/logs/job_log.h"
@@ -38,10 +38,9 @@ class LogStream::Implementation {
         clock_(clock),
         follower_(log_),
         timer_(clock.make_timer()),
-        poll_(::epoll_create1(EPOLL_CLOEXEC)),
-        wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (!poll_ || !wake_) throw os_error("create an event descriptor", "");
-    watch(wake_.get(), EPOLLIN, nullptr);
+        poll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    if (!poll_) throw os_error("create an epoll descriptor", "");
+    watch(wake_.fd(), EPOLLIN, nullptr);
     watch(follower_.fd(), EPOLLIN | EPOLLET, nullptr);
     watch(timer_->fd(), EPOLLIN | EPOLLET, nullptr);
     thread_ = std::thread([this] { run(); });
@@ -52,7 +51,7 @@ class LogStream::Implementation {
       const std::scoped_lock lock(mutex_);
       stopping_ = true;
     }
-    ::eventfd_write(wake_.get(), 1);
+    wake_.set();
     thread_.join();
   }
 
@@ -66,7 +65,7 @@ class LogStream::Implementation {
     logs_.reader_came();
     const std::scoped_lock lock(mutex_);
     arrived_.emplace_back(log_, std::move(connection), position);
-    ::eventfd_write(wake_.get(), 1);
+    wake_.set();
   }
 
  private:
@@ -156,8 +155,7 @@ class LogStream::Implementation {
         reader->note((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0,
                      (event.events & EPOLLOUT) != 0);
       } else {
-        eventfd_t value = 0;
-        ::eventfd_read(wake_.get(), &value);
+        wake_.clear();
       }
     }
   }
@@ -168,7 +166,7 @@ class LogStream::Implementation {
   JobLog::Follower follower_;
   std::unique_ptr<os::Timer> timer_;
   os::UniqueFd poll_;
-  os::UniqueFd wake_;
+  os::Event wake_;
   std::list<LogReader> readers_;  // the thread's own
   std::uint64_t size_ = 0;        // of the output, as far as readers are to have it now
   os::SteadyTime next_look_{};

@@ -10,41 +10,17 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/mounts.h"
 #include "runner/files/archive.h"
 
 namespace dstack::runner::files {
 
 namespace {
 
-// mountinfo escapes blanks, tabs, line ends and backslashes: \040.
-std::string unescape(std::string_view text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool octal = text[i] == '\\' && i + 3 < text.size() &&
-                       std::ranges::all_of(text.substr(i + 1, 3), [](char c) { return c >= '0' && c <= '7'; });
-    if (!octal) {
-      result += text[i];
-      continue;
-    }
-    result += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-    i += 3;
-  }
-  return result;
-}
-
 std::vector<std::filesystem::path> mount_points() {
   std::vector<std::filesystem::path> result;
-  const std::string text = os::try_read_file("/proc/self/mountinfo").value_or("");
-  for (std::size_t start = 0; start < text.size();) {
-    const std::size_t end = std::min(text.find('\n', start), text.size());
-    std::string_view line = std::string_view(text).substr(start, end - start);
-    start = end + 1;
-    // 36 35 98:0 /root/in/its/file/system /mount/point rw,noatime …
-    for (int field = 0; field < 4 && !line.empty(); ++field) {
-      line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
-    }
-    if (!line.empty()) result.emplace_back(unescape(line.substr(0, line.find(' '))));
-  }
+  for (os::Mount& mount : os::parse_mounts(os::try_read_file("/proc/self/mountinfo").value_or("")))
+    result.emplace_back(std::move(mount.mount_point));
   return result;
 }
 

@@ -2,7 +2,6 @@
 
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -19,17 +18,6 @@ namespace {
 
 constexpr std::size_t runner_log_limit = 10 << 20;
 constexpr std::size_t rotated_runner_logs = 2;  // beside the current one
-
-os::UniqueFd make_event() {
-  os::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) throw os_error("create an event descriptor", "");
-  return event;
-}
-
-void raise(const os::UniqueFd& event) {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof one);
-}
 
 }  // namespace
 
@@ -59,13 +47,10 @@ Executor::Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs,
       logs_(logs),
       clock_(clock),
       users_(std::move(users)),
-      uploads_(temp_dir_ / "uploads"),
-      stop_(make_event()),
-      children_changed_(make_event()),
-      over_(make_event()) {}
+      uploads_(temp_dir_ / "uploads") {}
 
 Executor::~Executor() {
-  raise(stop_);
+  stop_.set();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -121,18 +106,18 @@ std::optional<JobInfo> Executor::run() {
     phase_ = Phase::running;
     thread_ = std::thread([this, prepared = std::move(prepared)] {
       const Supervision::Events events{
-          .stop = stop_.get(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.get()};
+          .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
       const JobState end = run_job(submission_, prepared, places_, events, uploads_, logs_, clock_);
       finish(end);
       const std::scoped_lock thread_lock(mutex_);
       phase_ = Phase::over;
-      raise(over_);
+      over_.set();
     });
     return info;
   } catch (const std::exception& error) {
     finish(executor_error(error.what()));
     phase_ = Phase::over;
-    raise(over_);
+    over_.set();
     return std::nullopt;
   }
 }
@@ -140,11 +125,11 @@ std::optional<JobInfo> Executor::run() {
 void Executor::stop() {
   const std::scoped_lock lock(mutex_);
   if (phase_ == Phase::running) {
-    raise(stop_);
+    stop_.set();
   } else if (phase_ != Phase::over) {
     finish(stopped_state());
     phase_ = Phase::over;
-    raise(over_);
+    over_.set();
   }
 }
 
@@ -157,7 +142,7 @@ void Executor::finish(const JobState& end) {
   logs_.finish(end);
 }
 
-void Executor::children_changed() { raise(children_changed_); }
+void Executor::children_changed() { children_changed_.set(); }
 
 bool Executor::has_job() const {
   const std::scoped_lock lock(mutex_);

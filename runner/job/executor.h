@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/os/clock.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "common/os/user_db.h"
 #include "runner/files/uploads.h"
@@ -52,10 +53,10 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;                        // one has been submitted
-  bool over() const;                           // no job runs or will run any more
-  bool unattended() const;                     // nobody will ask for the job's logs
-  int over_fd() const { return over_.get(); }  // becomes and stays readable when it is over
+  bool has_job() const;                       // one has been submitted
+  bool over() const;                          // no job runs or will run any more
+  bool unattended() const;                    // nobody will ask for the job's logs
+  int over_fd() const { return over_.fd(); }  // becomes and stays readable when it is over
 
  private:
   enum class Phase { waiting_for_job, submitted, running, over };
@@ -70,9 +71,9 @@ class Executor {
   os::Clock& clock_;
   const os::UserDatabase users_;
   files::Uploads uploads_;
-  const os::UniqueFd stop_;
-  const os::UniqueFd children_changed_;
-  const os::UniqueFd over_;
+  const os::Event stop_;
+  const os::Event children_changed_;
+  const os::Event over_;
 
   mutable std::mutex mutex_;
   Phase phase_ = Phase::waiting_for_job;

@@ -1,7 +1,6 @@
 #include "runner/job/terminal_reader.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,21 +20,19 @@ constexpr std::size_t last_words_limit = 1 << 20;
 }  // namespace
 
 TerminalReader::TerminalReader(int output, std::function<void(std::string_view)> take)
-    : output_(output), take_(std::move(take)), finish_(::eventfd(0, EFD_CLOEXEC)) {
-  if (!finish_) throw os_error("create an event descriptor", "");
+    : output_(output), take_(std::move(take)) {
   thread_ = std::thread([this] { read(); });
 }
 
 void TerminalReader::finish() {
   if (!thread_.joinable()) return;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(finish_.get(), &one, sizeof one);
+  finish_.set();
   thread_.join();
 }
 
 void TerminalReader::read() {
   std::array<pollfd, 2> waiting{
-      {{.fd = output_, .events = POLLIN, .revents = 0}, {.fd = finish_.get(), .events = POLLIN, .revents = 0}}};
+      {{.fd = output_, .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
     if (waiting[1].revents != 0) {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <thread>
 
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::runner::job {
@@ -28,7 +29,7 @@ class TerminalReader {
 
   const int output_;
   const std::function<void(std::string_view)> take_;
-  os::UniqueFd finish_;  // readable from finish() on
+  os::Event finish_;  // readable from finish() on
   std::thread thread_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +12,7 @@
 
 namespace dstack::runner {
 
-JobLog::Follower::Follower(JobLog& log) : log_(log), event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!event_) throw os_error("create an event descriptor", "");
+JobLog::Follower::Follower(JobLog& log) : log_(log) {
   const std::scoped_lock lock(log_.mutex_);
   log_.followers_.push_back(this);
 }
@@ -26,9 +24,8 @@ JobLog::Follower::~Follower() {
 }
 
 void JobLog::Follower::wait_for(std::uint64_t size) {
-  std::uint64_t count = 0;
   const std::scoped_lock lock(log_.mutex_);
-  [[maybe_unused]] const ssize_t drained = ::read(event_.get(), &count, sizeof count);
+  event_.clear();
   wanted_ = size;
   log_.update_nearest();
   // append() changes the size first and looks at nearest_ then, this does it the other way round: one of the two sees
@@ -97,8 +94,7 @@ void JobLog::wake(std::uint64_t size) {
   for (Follower* follower : followers_) {
     if (follower->wanted_ == never || follower->wanted_ > size) continue;
     follower->wanted_ = never;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(follower->event_.get(), &one, sizeof one);
+    follower->event_.set();
   }
   update_nearest();
 }

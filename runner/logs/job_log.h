@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "runner/logs/stamps.h"
 #include "runner/logs/time_index.h"
@@ -28,14 +29,14 @@ class JobLog {
     ~Follower();
 
     // Readable when what was asked for last has come true.
-    int fd() const { return event_.get(); }
+    int fd() const { return event_.fd(); }
     // Asks once for fd() to become readable: when the log has grown to `size` bytes or has ended. Until then it is not.
     void wait_for(std::uint64_t size);
 
    private:
     friend class JobLog;
     JobLog& log_;
-    os::UniqueFd event_;
+    os::Event event_;
     std::uint64_t wanted_ = never;  // under the log's mutex
   };
 

@@ -2,13 +2,13 @@
 
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 
 #include <atomic>
 #include <mutex>
 #include <vector>
 
 #include "common/error.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "common/text/utf8.h"
 #include "runner/logs/event_log.h"
@@ -25,12 +25,6 @@ namespace {
 // Disk space for the runner's own words, so that it can still say that the disk is full.
 constexpr std::size_t runner_log_reserve = std::size_t{64} << 10;
 
-os::UniqueFd make_event() {
-  os::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) throw os_error("create an event descriptor", "");
-  return event;
-}
-
 }  // namespace
 
 class Logs::Implementation {
@@ -41,8 +35,6 @@ class Logs::Implementation {
         job_log_(folder, stamps_),
         job_events_(folder, "job", &job_log_),
         runner_events_(folder, "runner.log", nullptr),
-        quota_exceeded_fd_(make_event()),
-        drained_fd_(make_event()),
         sink_(std::make_shared<Sink>(*this)),
         text_maker_(job_log_, clock, [this](const std::vector<Piece>& pieces) { return keep(pieces); }) {
     runner_events_.reserve(runner_log_reserve);
@@ -120,9 +112,9 @@ class Logs::Implementation {
   }
 
   JobLog& job_log() { return job_log_; }
-  int quota_exceeded_fd() const { return quota_exceeded_fd_.get(); }
+  int quota_exceeded_fd() const { return quota_exceeded_event_.fd(); }
   bool quota_exceeded() const { return quota_exceeded_; }
-  int drained_fd() const { return drained_fd_.get(); }
+  int drained_fd() const { return drained_event_.fd(); }
   spdlog::sink_ptr sink() { return sink_; }
 
  private:
@@ -169,7 +161,7 @@ class Logs::Implementation {
     quota_ = after;
     if (after.exceeded()) {
       quota_exceeded_ = true;
-      ::eventfd_write(quota_exceeded_fd_.get(), 1);
+      quota_exceeded_event_.set();
     }
     return true;
   }
@@ -209,7 +201,7 @@ class Logs::Implementation {
   void look_whether_drained() {
     if (drained_ || !complete_ || !pulled_all_ || readers_ > 0) return;
     drained_ = true;
-    ::eventfd_write(drained_fd_.get(), 1);
+    drained_event_.set();
   }
 
   os::Clock& clock_;
@@ -229,8 +221,8 @@ class Logs::Implementation {
   std::atomic<bool> quota_exceeded_ = false;
 
   std::mutex finishing_;
-  os::UniqueFd quota_exceeded_fd_;
-  os::UniqueFd drained_fd_;
+  os::Event quota_exceeded_event_;
+  os::Event drained_event_;
   std::shared_ptr<Sink> sink_;
   TextMaker text_maker_;  // last: its thread uses all of the above
 };

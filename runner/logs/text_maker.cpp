@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,19 +30,17 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
       commit_(std::move(commit)),
       follower_(log),
       timer_(clock.make_timer()),
-      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       text_([&log](std::uint64_t position, std::size_t size) {
         std::string text(size, '\0');
         text.resize(log.read(position, text));
         return text;
       }),
       buffer_(buffer_size) {
-  if (!stop_) throw os_error("create an event descriptor", "");
   thread_ = std::thread([this] { run(); });
 }
 
 TextMaker::~TextMaker() {
-  ::eventfd_write(stop_.get(), 1);
+  stop_.set();
   thread_.join();
 }
 
@@ -123,7 +120,7 @@ bool TextMaker::wait_for(std::uint64_t size, std::optional<os::SteadyTime> deadl
   }
   pollfd waiting[] = {{.fd = follower_.fd(), .events = POLLIN, .revents = 0},
                       {.fd = timer_->fd(), .events = POLLIN, .revents = 0},
-                      {.fd = stop_.get(), .events = POLLIN, .revents = 0}};
+                      {.fd = stop_.fd(), .events = POLLIN, .revents = 0}};
   while (::poll(waiting, std::size(waiting), -1) < 0) {
     if (errno != EINTR) throw os_error("wait for the job's output", "");
   }

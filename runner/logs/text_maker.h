@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "runner/logs/event_log.h"
 #include "runner/logs/job_log.h"
@@ -43,7 +44,7 @@ class TextMaker {
   Commit commit_;
   JobLog::Follower follower_;
   std::unique_ptr<os::Timer> timer_;
-  os::UniqueFd stop_;
+  os::Event stop_;
   PlainText text_;
   std::vector<char> buffer_;
   std::uint64_t taken_ = 0;  // up to where the text is made

@@ -1,7 +1,6 @@
 #include "runner/ssh/connections.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
@@ -60,16 +59,10 @@ std::set<std::string> find_connections(std::string_view table, int port) {
 }
 
 ConnectionWatch::ConnectionWatch(int port, os::Clock& clock, std::filesystem::path proc_net)
-    : port_(port),
-      clock_(clock),
-      proc_net_(std::move(proc_net)),
-      timer_(clock.make_timer()),
-      stop_(::eventfd(0, EFD_CLOEXEC)) {
-  if (!stop_) throw os_error("create an event descriptor", "");
-}
+    : port_(port), clock_(clock), proc_net_(std::move(proc_net)), timer_(clock.make_timer()) {}
 
 ConnectionWatch::~ConnectionWatch() {
-  ::eventfd_write(stop_.get(), 1);
+  stop_.set();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -90,7 +83,7 @@ std::optional<std::int64_t> ConnectionWatch::seconds_without() const {
 
 void ConnectionWatch::run() {
   std::array<pollfd, 2> waiting{
-      {{.fd = stop_.get(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
+      {{.fd = stop_.fd(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
     timer_->arm(last_look_ + look_interval);
     ::poll(waiting.data(), waiting.size(), -1);

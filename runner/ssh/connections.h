@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "common/os/clock.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::runner::ssh {
@@ -45,7 +46,7 @@ class ConnectionWatch {
   const std::filesystem::path proc_net_;
 
   const std::unique_ptr<os::Timer> timer_;
-  const os::UniqueFd stop_;
+  const os::Event stop_;
 
   mutable std::mutex mutex_;
   bool blind_ = false;

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
@@ -40,14 +39,10 @@ void wait_for(std::span<pollfd> waiting) {
 }  // namespace
 
 Server::Server(Settings settings, os::Clock& clock)
-    : settings_(std::move(settings)),
-      clock_(clock),
-      stop_(::eventfd(0, EFD_CLOEXEC)),
-      timer_(clock.make_timer()),
-      thread_([this] { run(); }) {}
+    : settings_(std::move(settings)), clock_(clock), timer_(clock.make_timer()), thread_([this] { run(); }) {}
 
 Server::~Server() {
-  ::eventfd_write(stop_.get(), 1);
+  stop_.set();
   thread_.join();
 }
 
@@ -132,7 +127,7 @@ void Server::serve() {
     timer_->arm(clock_.now() + pause);
     pause = std::min(pause * 2, longest_pause);
     std::array<pollfd, 2> waiting{
-        {{.fd = stop_.get(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
+        {{.fd = stop_.fd(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
     wait_for(waiting);
     if (waiting[0].revents != 0) return;
   }
@@ -146,7 +141,7 @@ std::optional<std::string> Server::run_listener() {
   bool answers = false;
   timer_->arm(clock_.now() + start_limit);
   while (true) {
-    std::array<pollfd, 4> waiting{{{.fd = stop_.get(), .events = POLLIN, .revents = 0},
+    std::array<pollfd, 4> waiting{{{.fd = stop_.fd(), .events = POLLIN, .revents = 0},
                                    {.fd = listener.ended_fd(), .events = POLLIN, .revents = 0},
                                    {.fd = answers ? -1 : announcement.fd(), .events = POLLIN, .revents = 0},
                                    {.fd = answers ? -1 : timer_->fd(), .events = POLLIN, .revents = 0}}};

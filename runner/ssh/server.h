@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "runner/ssh/server_config.h"
 
@@ -61,7 +62,7 @@ class Server {
 
   const Settings settings_;
   os::Clock& clock_;
-  const os::UniqueFd stop_;
+  const os::Event stop_;
   const std::unique_ptr<os::Timer> timer_;
 
   mutable std::mutex mutex_;

@@ -1,7 +1,5 @@
 #include "shim/dcgm/health.h"
 
-#include <sys/eventfd.h>
-
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -37,8 +35,11 @@ class Health::Process {
  private:
   static os::ChildSpec spec(const std::vector<std::string>& command) {
     // A driver that hangs in the kernel is not asked a second time.
-    return {.arguments = command, .input = os::ChildStream::pipe(), .output = os::ChildStream::pipe(),
-            .dies_with_parent = true, .key = health_command};
+    return {.arguments = command,
+            .input = os::ChildStream::pipe(),
+            .output = os::ChildStream::pipe(),
+            .dies_with_parent = true,
+            .key = health_command};
   }
 
   os::Child child_;
@@ -46,8 +47,7 @@ class Health::Process {
 };
 
 Health::Health(std::vector<std::string> command, os::Clock& clock, HealthLimits limits)
-    : command_(std::move(command)), clock_(clock), limits_(limits), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!wake_) throw os_error("create an event descriptor", "");
+    : command_(std::move(command)), clock_(clock), limits_(limits) {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -60,7 +60,7 @@ std::optional<HealthReport> Health::check() {
     const std::uint64_t before = answers_;
     // Who comes while a question is on its way shares its answer.
     wanted_ = !asked_;
-    ::eventfd_write(wake_.get(), 1);
+    wake_.set();
     clock_.wait_until(lock, changed_, clock_.now() + limits_.answer, [&] { return answers_ != before || !alive_; });
     if (answers_ == before) return std::nullopt;
   }
@@ -103,15 +103,14 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
       answer_by = clock_.now() + limits_.patience;
       process.ask();
     }
-    const os::ChildLines::Next next = process.lines().next(stop, answer_by, wake_.get());
-    eventfd_t ignored = 0;
+    const os::ChildLines::Next next = process.lines().next(stop, answer_by, wake_.fd());
     switch (next.outcome) {
       case os::ChildLines::Outcome::line:
         if (take_line(next.text)) answered = true;
         said_why = !answered;
         answer_by.reset();
         break;
-      case os::ChildLines::Outcome::woken: ::eventfd_read(wake_.get(), &ignored); break;
+      case os::ChildLines::Outcome::woken: wake_.clear(); break;
       case os::ChildLines::Outcome::stopped: return answered;
       case os::ChildLines::Outcome::timed_out:
         tell(std::format("no answer within {} ms", limits_.patience.count()));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/event.h"
 #include "common/os/unique_fd.h"
 #include "shim/dcgm/health_report.h"
 
@@ -55,7 +56,7 @@ class Health {
   const std::vector<std::string> command_;
   os::Clock& clock_;
   const HealthLimits limits_;
-  os::UniqueFd wake_;  // an event: somebody wants an answer, or this ends
+  os::Event wake_;  // an event: somebody wants an answer, or this ends
 
   std::mutex mutex_;
   std::condition_variable changed_;

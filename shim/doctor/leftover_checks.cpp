@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/mounts.h"
 #include "shim/docker/container_spec.h"
 #include "shim/task/task_store.h"
 #include "shim/volume/volume_manager.h"
@@ -85,10 +86,10 @@ Finding judge_containers(const std::vector<docker::ContainerSummary>& containers
                  "nobody's use goes with `docker rm -fv NAME`");
 }
 
-Finding judge_volumes(const std::vector<volume::Mount>& mounts, const Journals& journals) {
+Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& journals) {
   std::vector<std::string> unused;
   std::size_t used = 0;
-  for (const volume::Mount& mount : mounts) {
+  for (const os::Mount& mount : mounts) {
     const fs::path point = mount.mount_point;
     if (point.parent_path() != volume::volumes_folder) continue;
     if (journals.volumes.contains(point.filename().string())) {
@@ -115,8 +116,7 @@ Finding check_containers(const Host& host) {
 }
 
 Finding check_volumes(const Host& host) {
-  return judge_volumes(volume::parse_mount_table(os::read_file(host.root / "proc/self/mountinfo")),
-                       read_journals(host.home));
+  return judge_volumes(os::read_mounts(host.root / "proc/self/mountinfo"), read_journals(host.home));
 }
 
 }  // namespace dstack::shim::doctor

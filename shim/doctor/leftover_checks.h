@@ -2,9 +2,9 @@
 
 #include <set>
 
+#include "common/os/mounts.h"
 #include "shim/docker/engine_types.h"
 #include "shim/doctor/check.h"
-#include "shim/volume/mount_table.h"
 
 namespace dstack::shim::doctor {
 
@@ -25,6 +25,6 @@ Journals read_journals(const std::filesystem::path& home);
 
 Finding judge_containers(const std::vector<docker::ContainerSummary>& containers, const Journals& journals,
                          const std::filesystem::path& home);
-Finding judge_volumes(const std::vector<volume::Mount>& mounts, const Journals& journals);
+Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& journals);
 
 }  // namespace dstack::shim::doctor

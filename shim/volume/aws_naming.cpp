@@ -5,6 +5,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/text/split.h"
 #include "shim/volume/tool.h"
 
 namespace dstack::shim::volume {
@@ -38,7 +39,7 @@ struct Disk {
 template <typename Match>
 std::optional<Disk> find_disk(std::string_view lsblk_output, Match match) {
   while (!lsblk_output.empty()) {
-    const auto words = words_of(next_line(lsblk_output));
+    const auto words = text::split_words(text::take_line(lsblk_output));
     if (words.size() != 2) continue;
     const Disk disk{.name = without_tree(words[0]), .serial = words[1]};
     if (!disk.name.empty() && match(disk)) return disk;
@@ -95,10 +96,10 @@ std::optional<std::string> volume_on_disk(std::string_view lsblk_output, std::st
 }
 
 std::optional<std::string> first_partition(std::string_view lsblk_output) {
-  const auto first = words_of(next_line(lsblk_output));
+  const auto first = text::split_words(text::take_line(lsblk_output));
   if (first.empty()) return std::nullopt;
   while (!lsblk_output.empty()) {
-    const auto words = words_of(next_line(lsblk_output));
+    const auto words = text::split_words(text::take_line(lsblk_output));
     // A partition has the disk's name and a number; whatever else is stacked on a disk has a name of its own.
     if (!words.empty() && words[0].starts_with(first[0]) && words[0].size() > first[0].size())
       return std::string(words[0]);

@@ -8,6 +8,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/text/split.h"
 #include "shim/volume/tool.h"
 
 namespace dstack::shim::volume {
@@ -65,7 +66,7 @@ void format(const BlockDevice& device, const std::stop_token& stop, os::Clock& c
 
 std::optional<std::string> read_probe(const os::CommandResult& blkid) {
   std::string_view output = blkid.output;
-  const auto words = words_of(next_line(output));
+  const auto words = text::split_words(text::take_line(output));
   // A signature is a signature, whatever blkid says besides: that errs on the side of the disk's content.
   if (!words.empty()) return std::string(words.front());
   constexpr int nothing_found = 2;

@@ -12,9 +12,9 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/mounts.h"
 #include "shim/volume/device_naming.h"
 #include "shim/volume/file_system.h"
-#include "shim/volume/mount_table.h"
 #include "shim/volume/tool.h"
 
 namespace dstack::shim::volume {
@@ -32,7 +32,7 @@ void check_name(const std::string& name) {
   }
 }
 
-bool device_is_gone(const Mount& mount) {
+bool device_is_gone(const os::Mount& mount) {
   struct stat status{};
   return ::stat(mount.source.c_str(), &status) != 0 && errno == ENOENT;
 }
@@ -131,8 +131,8 @@ void HostVolumes::unmount(const std::string& holder, const std::vector<VolumeInf
 void HostVolumes::mount_one(const Turn& turn, const VolumeInfo& volume, const std::stop_token& stop) {
   const std::filesystem::path target = folder_ / volume.name;
   const BlockDevice device = BlockDevice::wait_for(find_device(volume, dev_, stop, clock_), stop, clock_);
-  for (const Mount& present : mounts_at(target)) {
-    if (is_of_device(present, device.number())) return;
+  for (const os::Mount& present : os::mounts_at(target)) {
+    if (os::is_of_device(present, device.number())) return;
     // What nobody holds and has lost its disk is a remainder.
     if (turn.holders().empty() && device_is_gone(present)) {
       unmount_one(target, stop);
@@ -159,7 +159,7 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
   } catch (const Error&) {
     // It may have come as far as that. Nobody holds it, so nobody else would undo it.
     try {
-      if (!mounts_at(target).empty()) unmount_one(target, {});
+      if (!os::mounts_at(target).empty()) unmount_one(target, {});
     } catch (const Error& error) {
       spdlog::error("{}: and it cannot be undone: {}", attempt, error.what());
     }
@@ -169,9 +169,9 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
 
 void HostVolumes::unmount_one(const std::filesystem::path& target, const std::stop_token& stop) {
   // Mounts at one place lie on top of each other.
-  for (std::size_t left = mounts_at(target).size(); left > 0; --left) {
+  for (std::size_t left = os::mounts_at(target).size(); left > 0; --left) {
     const auto result = run_tool({"umount", target.string()}, unmount_limit, stop, clock_);
-    if (mounts_at(target).size() < left) continue;
+    if (os::mounts_at(target).size() < left) continue;
     throw Error(ErrorKind::unavailable, std::format("unmount {}: umount {}", target.string(), result.describe()));
   }
   spdlog::info("{} is unmounted", target.string());

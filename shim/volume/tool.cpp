@@ -1,6 +1,5 @@
 #include "shim/volume/tool.h"
 
-#include <algorithm>
 #include <format>
 
 #include "common/error.h"
@@ -19,24 +18,6 @@ os::CommandResult run_tool(std::vector<std::string> arguments, std::chrono::mill
     throw Error(ErrorKind::timed_out, std::format("{}: {}", command.arguments.front(), result.describe()));
   }
   return result;
-}
-
-std::string_view next_line(std::string_view& text) {
-  const std::string_view line = text.substr(0, text.find('\n'));
-  text.remove_prefix(std::min(text.size(), line.size() + 1));
-  return line;
-}
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  constexpr std::string_view blanks = " \t\r";
-  std::vector<std::string_view> words;
-  while (true) {
-    const std::size_t begin = line.find_first_not_of(blanks);
-    if (begin == std::string_view::npos) return words;
-    line.remove_prefix(begin);
-    words.push_back(line.substr(0, line.find_first_of(blanks)));
-    line.remove_prefix(words.back().size());
-  }
 }
 
 }  // namespace dstack::shim::volume

@@ -83,8 +83,8 @@ TEST_CASE_METHOD(LeftoverFixture, "many are counted rather than named") {
 TEST_CASE_METHOD(LeftoverFixture, "a volume that is mounted and nobody's is left behind") {
   Journals journals;
   journals.volumes = {"data"};
-  const std::vector<volume::Mount> mounts{{.mount_point = "/"},
-                                          {.mount_point = "/mnt/disks/dstack-volumes/data", .source = "/dev/sdb"}};
+  const std::vector<os::Mount> mounts{{.mount_point = "/"},
+                                      {.mount_point = "/mnt/disks/dstack-volumes/data", .source = "/dev/sdb"}};
   CHECK(judge_volumes(mounts, journals) == ok("1 mounted for tasks, none left behind"));
   const Finding left = judge_volumes(mounts, {});
   CHECK(left.verdict == Verdict::warning);

@@ -5,7 +5,6 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "common/error.h"
-#include "shim/volume/mount_table.h"
 
 using namespace dstack;
 using namespace dstack::shim::volume;
@@ -38,24 +37,4 @@ TEST_CASE("members of something larger, swap and encrypted disks are no file sys
   for (const char* type : {"swap", "LVM2_member", "linux_raid_member", "zfs_member", "crypto_LUKS", "BitLocker"}) {
     CHECK_FALSE(is_file_system(type));
   }
-}
-
-TEST_CASE("the kernel's mount table is read with its escapes and optional fields") {
-  const auto mounts = parse_mount_table(
-      "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
-      "85 27 259:1 / /mnt/disks/dstack-volumes/a\\040b rw,relatime shared:1 master:2 - ext4 /dev/nvme1n1 rw\n"
-      "nonsense\n"
-      "86 27 x:1 / /elsewhere rw - ext4 /dev/sda rw\n"
-      "87 27 0:52 / /mnt/x rw - btrfs");
-  REQUIRE(mounts.size() == 2);
-  CHECK(mounts[0].mount_point == "/proc");
-  CHECK(mounts[1].mount_point == "/mnt/disks/dstack-volumes/a b");
-  CHECK(mounts[1].source == "/dev/nvme1n1");
-  CHECK(mounts[1].number == makedev(259, 1));
-}
-
-TEST_CASE("a mount whose source has gone is known by its number") {
-  CHECK(is_of_device({.mount_point = "/m", .source = "/nonexistent/dev", .number = makedev(259, 1)}, makedev(259, 1)));
-  CHECK_FALSE(
-      is_of_device({.mount_point = "/m", .source = "/nonexistent/dev", .number = makedev(259, 1)}, makedev(259, 2)));
 }

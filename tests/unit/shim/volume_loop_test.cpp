@@ -13,8 +13,8 @@
 #include "common/error.h"
 #include "common/os/command.h"
 #include "common/os/file.h"
+#include "common/os/mounts.h"
 #include "shim/volume/host_volumes.h"
-#include "shim/volume/mount_table.h"
 #include "tests/support/eager_clock.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_tools.h"
@@ -61,7 +61,7 @@ class Host {
   }
 
   std::filesystem::path target() const { return folder_ / "data"; }
-  bool is_mounted() const { return !mounts_at(target()).empty(); }
+  bool is_mounted() const { return !os::mounts_at(target()).empty(); }
   void unmount_all() const {
     while (is_mounted()) os::run_command({.arguments = {"umount", "--lazy", target().string()}});
   }
@@ -154,7 +154,7 @@ TEST_CASE("a partition of a disk with partitions is what is mounted") {
       "lsblk",
       std::format("if [ $# = 2 ]; then echo loop vol0123456789abcdef0; else printf 'loop\\n{}\\n'; fi", disk.name()));
   host.mount();
-  CHECK(mounts_at(host.target()).at(0).source == disk.path());
+  CHECK(os::mounts_at(host.target()).at(0).source == disk.path());
 }
 
 TEST_CASE("swap is refused") {
@@ -372,7 +372,7 @@ TEST_CASE("two tasks share a volume: mounted once, unmounted with the last") {
   host.attach(disk);
   host.mount("task-1");
   host.mount("task-2");
-  CHECK(mounts_at(host.target()).size() == 1);
+  CHECK(os::mounts_at(host.target()).size() == 1);
   host.unmount("task-1");
   CHECK(host.is_mounted());
   host.unmount("task-1");  // once more, as a journal that is replayed does
@@ -391,7 +391,7 @@ TEST_CASE("tasks that want a volume at the same time get it once") {
     std::vector<std::jthread> tasks;
     for (int i = 0; i < 8; ++i) tasks.emplace_back([&host, i] { host.mount("task-" + std::to_string(i)); });
   }
-  CHECK(mounts_at(host.target()).size() == 1);
+  CHECK(os::mounts_at(host.target()).size() == 1);
   for (int i = 0; i < 8; ++i) {
     CHECK(host.is_mounted());
     host.unmount("task-" + std::to_string(i));
@@ -410,7 +410,7 @@ TEST_CASE("another device under the same name is refused and the first stays mou
   const std::uint64_t before = other.fingerprint();
   CHECK_THROWS_AS(host.mount("task-2"), Error);
   CHECK(other.fingerprint() == before);
-  CHECK(mounts_at(host.target()).at(0).source == disk.path());
+  CHECK(os::mounts_at(host.target()).at(0).source == disk.path());
   // What the second task gives back at its end is not the first one's.
   host.unmount("task-2");
   CHECK(host.is_mounted());
@@ -479,11 +479,11 @@ TEST_CASE("of several volumes all others are unmounted when one is in use") {
   {
     const std::ofstream open_file(host.folder() / "two" / "open");
     CHECK_THROWS_AS(host.volumes().unmount("task-1", volumes, {}), Error);
-    CHECK(mounts_at(host.folder() / "one").empty());
-    CHECK_FALSE(mounts_at(host.folder() / "two").empty());
+    CHECK(os::mounts_at(host.folder() / "one").empty());
+    CHECK_FALSE(os::mounts_at(host.folder() / "two").empty());
   }
   host.volumes().unmount("task-1", volumes, {});
-  CHECK(mounts_at(host.folder() / "two").empty());
+  CHECK(os::mounts_at(host.folder() / "two").empty());
 }
 
 TEST_CASE("a mount that fails leaves nothing mounted") {

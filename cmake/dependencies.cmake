@@ -82,6 +82,9 @@ dstack_import(nlohmann_json::nlohmann_json HEADER nlohmann/json.hpp)
 # A conversion is written out, j.get<std::string>(): the silent ones throw where nobody looks.
 target_compile_definitions(nlohmann_json::nlohmann_json INTERFACE JSON_USE_IMPLICIT_CONVERSIONS=0)
 
+if(DSTACK_HAS_ftxui)
+  find_package(ftxui REQUIRED CONFIG)
+endif()
 if(DSTACK_HAS_zlib)
   set(ZLIB_USE_STATIC_LIBS ${CMAKE_CROSSCOMPILING})
   find_package(ZLIB REQUIRED)

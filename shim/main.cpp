@@ -95,6 +95,7 @@ int main(int argc, char** argv) {
     if (const auto* person = std::get_if<client::TaskCommand>(&command)) return client::execute(*person);
     if (const auto* person = std::get_if<client::DoctorOptions>(&command)) return client::doctor(*person);
     if (const auto* person = std::get_if<pool::RunnersOptions>(&command)) return pool::list_runners(*person);
+    if (const auto* person = std::get_if<top::TopOptions>(&command)) return top::top(*person);
     return std::get<int>(command);
   } catch (const dstack::CommandError& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";

@@ -152,6 +152,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   client::add_task_commands(app, task_command);
   const CLI::App* doctor = client::add_doctor_command(app, doctor_options);
   const CLI::App* runners = pool::add_runners_command(app, runners_options);
+  top::TopOptions top_options;
+  const CLI::App* top = top::add_top_command(app, top_options);
 
   try {
     app.parse(argc, argv);
@@ -173,6 +175,10 @@ Command parse_command_line(int argc, const char* const* argv) {
     return task_command;
   }
   if (runners->parsed()) return runners_options;
+  if (top->parsed()) {
+    top_options.shim_port = options.http_port;
+    return top_options;
+  }
   if (doctor->parsed()) {
     return client::DoctorOptions{.home = options.home,
                                  .runner_binary = options.runner_binary_path,

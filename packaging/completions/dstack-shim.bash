@@ -24,12 +24,14 @@ _dstack_shim() {
             /stop) path=/stop ;;
             /rm) path=/rm ;;
             /doctor) path=/doctor ;;
-            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--memory | */--name | */--pass-env | */--pjrt-device | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--timeout | */--user | */--volume | */--workdir | */-t) skip=1 ;;
+            /runners) path=/runners ;;
+            /top) path=/top ;;
+            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--timeout | */--token | */--user | */--volume | */--workdir | */-t) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
@@ -37,6 +39,8 @@ _dstack_shim() {
         /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
+        /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
+        /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_shim dstack-shim

@@ -261,6 +261,15 @@ std::optional<ContainerDetails> EngineClient::inspect(const std::string& id, con
   return details;
 }
 
+std::optional<ContainerUsage> EngineClient::usage(const std::string& id, const Call& call) {
+  const std::string attempt = "ask for the usage of container " + id;
+  // One sample: for two the engine would wait a second.
+  const http::ClientResponse response =
+      send(attempt, {.path = container_path(id, "/stats?stream=0&one-shot=1")}, call, kQuick, {404, 409});
+  if (response.status != 200) return std::nullopt;
+  return parse_usage(parse_answer(attempt, response.body));
+}
+
 std::vector<ContainerSummary> EngineClient::list(const std::string& label, const Call& call,
                                                  std::chrono::sys_seconds* at) {
   const std::string attempt = "list the containers";

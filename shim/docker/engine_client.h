@@ -15,6 +15,7 @@
 
 #include "common/http/client.h"
 #include "common/os/clock.h"
+#include "shim/docker/container_usage.h"
 #include "shim/docker/engine_address.h"
 #include "shim/docker/engine_types.h"
 #include "shim/docker/image_reference.h"
@@ -78,6 +79,9 @@ class EngineClient {
 
   // Nothing if there is no such container.
   std::optional<ContainerDetails> inspect(const std::string& id, const Call& call = {});
+
+  // What a container has used until now; nothing if there is no such container or it does not run.
+  std::optional<ContainerUsage> usage(const std::string& id, const Call& call = {});
 
   // All containers, running or not, that carry the label ("name=value"). `at`, where given, gets the engine's own time
   // before the list was made, for events().

@@ -40,7 +40,6 @@ void start(const Options& options) {
   LogStream log_stream(logs);
   job::RunPlaces places;
   places.ssh_port = options.ssh_port;
-  places.own_servers = [&ssh_server] { return ssh_server.processes(); };
   places.ssh_problem = [&ssh_server] { return ssh_server.problem(); };
   job::Executor executor(options.temp_dir, places, logs);
   Lifetime lifetime(signals, executor, logs);

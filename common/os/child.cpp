@@ -301,6 +301,7 @@ std::optional<ExitStatus> Child::try_wait() {
   } else {
     status_ = {.code = WEXITSTATUS(*status), .signal = std::nullopt};
   }
+  if (!spare_group_ && ::kill(-pid_, 0) == 0) watch_group(pid_, key_);
   return status_;
 }
 

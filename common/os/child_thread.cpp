@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/os/process_list.h"
 
 namespace dstack::os {
 
@@ -23,6 +24,8 @@ namespace {
 
 // Not every kernel has a descriptor that says when a child has ended, so the few that hang are looked at.
 constexpr std::chrono::milliseconds kLookInterval{100};
+// A look at a group's members reads all of /proc.
+constexpr std::chrono::seconds kGroupLookInterval{1};
 
 // A wait status for a child that another part of the process has waited for.
 constexpr int kUnknownStatus = 255 << 8;
@@ -49,19 +52,31 @@ class ChildThread {
 
   void reap_later(pid_t child, std::string key) {
     const std::scoped_lock lock(mutex_);
-    unkillable_.push_back({.pid = child, .key = std::move(key)});
+    killed_.push_back({.pid = child, .key = std::move(key), .reaped = false, .hangs = true});
+    work_.notify_one();
+  }
+
+  void watch_group(pid_t group, std::string key) {
+    const std::scoped_lock lock(mutex_);
+    const auto look = std::chrono::steady_clock::now() + kGroupLookInterval;
+    killed_.push_back({.pid = group, .key = std::move(key), .reaped = true, .hangs = false, .next_look = look});
     work_.notify_one();
   }
 
   std::optional<pid_t> find_unkillable(const std::string& key) {
     const std::scoped_lock lock(mutex_);
-    const auto found = std::ranges::find(unkillable_, key, &Unkillable::key);
-    return found == unkillable_.end() ? std::nullopt : std::optional(found->pid);
+    const auto found =
+        std::ranges::find_if(killed_, [&key](const Killed& child) { return child.hangs && child.key == key; });
+    return found == killed_.end() ? std::nullopt : std::optional(found->pid);
   }
 
   std::vector<pid_t> started() {
     const std::scoped_lock lock(mutex_);
-    return {started_.begin(), started_.end()};
+    std::vector<pid_t> children(started_.begin(), started_.end());
+    for (const Killed& child : killed_) {
+      if (child.reaped) children.push_back(child.pid);
+    }
+    return children;
   }
 
  private:
@@ -70,9 +85,13 @@ class ChildThread {
     pid_t child = 0;  // -1: failed
     int code = 0;
   };
-  struct Unkillable {
+  // A child, or what is left of the process group of one that was reaped, that was killed and is not gone.
+  struct Killed {
     pid_t pid;
     std::string key;
+    bool reaped;
+    bool hangs;
+    std::chrono::steady_clock::time_point next_look{};  // for live members of the group
   };
 
   void start() {
@@ -98,9 +117,9 @@ class ChildThread {
     std::unique_lock lock(mutex_);
     while (true) {
       for (Request* request : std::exchange(requests_, {})) serve(*request);
-      std::erase_if(unkillable_, [this](const Unkillable& child) { return reap_locked(child.pid).has_value(); });
-      if (unkillable_.empty()) {
-        work_.wait(lock, [this] { return !requests_.empty() || !unkillable_.empty(); });
+      std::erase_if(killed_, [this](Killed& child) { return is_gone(child); });
+      if (killed_.empty()) {
+        work_.wait(lock, [this] { return !requests_.empty() || !killed_.empty(); });
       } else {
         work_.wait_for(lock, kLookInterval, [this] { return !requests_.empty(); });
       }
@@ -119,6 +138,19 @@ class ChildThread {
     served_.notify_all();
   }
 
+  bool is_gone(Killed& child) {
+    if (!child.reaped) return reap_locked(child.pid).has_value();
+    if (::kill(-child.pid, 0) != 0 && errno == ESRCH) return true;
+    const auto now = std::chrono::steady_clock::now();
+    if (now < child.next_look) return false;
+    child.next_look = now + kGroupLookInterval;
+    // Zombies whose parent does not reap them are not what hangs.
+    child.hangs = std::ranges::any_of(list_processes(), [&child](const ProcessEntry& process) {
+      return process.group == child.pid && process.alive();
+    });
+    return !child.hangs;
+  }
+
   // Under the lock, so that a number that is free again cannot be given to a new child before it is forgotten here.
   std::optional<int> reap_locked(pid_t child) {
     int status = 0;
@@ -133,7 +165,7 @@ class ChildThread {
   std::condition_variable served_;
   bool running_ = false;
   std::vector<Request*> requests_;
-  std::vector<Unkillable> unkillable_;
+  std::vector<Killed> killed_;
   std::set<pid_t> started_;
 };
 
@@ -148,6 +180,8 @@ ChildThread& child_thread() {
 pid_t fork_child(const std::function<void()>& in_child) { return child_thread().fork(in_child); }
 
 std::optional<int> reap_child(pid_t child) { return child_thread().reap(child); }
+
+void watch_group(pid_t group, std::string key) { child_thread().watch_group(group, std::move(key)); }
 
 void reap_later(pid_t child, std::string key) { child_thread().reap_later(child, std::move(key)); }
 

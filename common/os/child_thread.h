@@ -24,10 +24,13 @@ std::optional<int> reap_child(pid_t child);
 // `key` names what it is a copy of.
 void reap_later(pid_t child, std::string key);
 
-// A child with this key that was killed and has not ended.
+// For what is left of the killed process group of a child that was reaped: it is remembered until it is gone.
+void watch_group(pid_t group, std::string key);
+
+// A child with this key that was killed and has not ended, or whose process group has not a second later.
 std::optional<pid_t> find_unkillable(const std::string& key);
 
-// Every child that was started and not reaped, those that cannot be killed included.
+// Every child that was started and not reaped, those that cannot be killed included, and every group that is watched.
 std::vector<pid_t> started_children();
 
 }  // namespace dstack::os

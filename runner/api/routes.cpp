@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
@@ -33,8 +34,8 @@ bool has_ipv6_loopback() {
 void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::ConnectionWatch& connections) {
   server.get("/api/healthcheck",
              [](const Request&) { return Response::json({{"service", "dstack-runner"}, {"version", version()}}); });
-  server.get("/api/metrics", [](const Request&) {
-    const auto metrics = metrics::collect();
+  server.get("/api/metrics", [gpus = std::make_shared<metrics::GpuReader>()](const Request&) {
+    const auto metrics = metrics::collect(*gpus);
     if (!metrics) throw Error(ErrorKind::not_found, "metrics: no control group of this container can be read");
     return Response::json(to_json(*metrics));
   });

@@ -73,8 +73,8 @@ Environment set_up_environment(const Submission& submission, const Prepared& pre
   return environment;
 }
 
-Ended start_and_watch(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                      const Supervision::Events& events, const Environment& environment, Logs& logs, os::Clock& clock) {
+Ended start_and_watch(const Submission& submission, const Prepared& prepared, const Supervision::Events& events,
+                      const Environment& environment, Logs& logs, os::Clock& clock) {
   if (submission.commands.empty()) throw Error(ErrorKind::invalid, "there are no commands to run");
   Terminal terminal;
   Process process({.program = find_program(submission.commands[0], own_environment()),
@@ -87,7 +87,7 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
       {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
   Supervision supervision(process, terminal, events, clock,
-                          [&places] { return find_descendants(::getpid(), places.own_servers()); });
+                          [job = process.pid()] { return find_job_processes(job); });
   Ended ended = supervision.watch(max_duration_of(submission));
   terminal.close_job_side();
   reader.finish();
@@ -133,7 +133,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   if (stopped()) return stopped_state();
 
   const auto oom_kills = metrics::count_oom_kills();
-  const Ended ended = start_and_watch(submission, prepared, places, events, environment, logs, clock);
+  const Ended ended = start_and_watch(submission, prepared, events, environment, logs, clock);
   const bool out_of_memory = metrics::count_oom_kills().value_or(0) > oom_kills.value_or(0);
   return state_of(ended, out_of_memory, submission.log_quota_hour);
 }

@@ -24,8 +24,6 @@ struct RunPlaces {
   std::filesystem::path authorized_keys = "/dstack/ssh/conf/authorized_keys";
   ProfilePlaces profile;
   int ssh_port = 10022;
-  // The processes that are no part of the job though they are below the runner: sshd.
-  std::function<std::vector<pid_t>()> own_servers = [] { return std::vector<pid_t>{}; };
   // Why nobody can log in, if so: told in the job's logs, since it happened before there were any.
   std::function<std::optional<std::string>()> ssh_problem = [] { return std::optional<std::string>{}; };
 };

@@ -2,23 +2,22 @@
 
 #include <sys/types.h>
 
-#include <filesystem>
 #include <vector>
+
+#include "common/os/process_list.h"
 
 namespace dstack::runner::job {
 
-struct ProcessEntry {
-  pid_t pid = 0;
-  pid_t parent = 0;
-  pid_t session = 0;
-  char state = '?';  // as in /proc/PID/stat: 'R', 'S', 'T', 'Z' …
+using os::ProcessEntry;
 
-  bool alive() const { return state != 'Z' && state != 'X'; }
-};
+// Of `processes` every one below `root`, `root` itself not. Left out: the processes and process groups that `except`
+// names, and everything below them.
+std::vector<ProcessEntry> find_descendants(pid_t root, const std::vector<ProcessEntry>& processes,
+                                           const std::vector<pid_t>& except);
 
-// Every process below `root` in the tree as it is now, zombies too, `root` itself not. `except` and what is below it is
-// left out. A process that starts or ends meanwhile may be there or not. Empty where /proc is not mounted.
-std::vector<ProcessEntry> find_descendants(pid_t root, const std::vector<pid_t>& except,
-                                           const std::filesystem::path& proc = "/proc");
+// Every process below this one as the tree is now, zombies too, but for the runner's own children (the SSH server and
+// what people do there, tools that are asked something, also those that cannot be killed). `job` is its only child that
+// counts as the job's.
+std::vector<ProcessEntry> find_job_processes(pid_t job);
 
 }  // namespace dstack::runner::job

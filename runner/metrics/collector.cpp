@@ -6,7 +6,7 @@
 
 namespace dstack::runner::metrics {
 
-std::optional<Metrics> collect(os::Clock& clock) {
+std::optional<Metrics> collect(GpuReader& gpus, const os::Clock& clock) {
   const auto since_epoch = clock.wall().time_since_epoch();
   const auto usage = read_cgroup_usage();
   if (!usage) return std::nullopt;
@@ -14,7 +14,7 @@ std::optional<Metrics> collect(os::Clock& clock) {
                  .cpu_usage_micro = usage->cpu_micro,
                  .memory_usage_bytes = usage->memory_bytes,
                  .memory_working_set_bytes = usage->working_set_bytes,
-                 .gpus = read_gpu_metrics(gpu::detect_vendor(), clock)};
+                 .gpus = gpus.read()};
 }
 
 }  // namespace dstack::runner::metrics

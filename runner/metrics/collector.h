@@ -19,6 +19,6 @@ struct Metrics {
 
 // What the container uses now; nothing where no cgroup can be read. Takes as long as the GPU tool does. From any
 // thread.
-std::optional<Metrics> collect(os::Clock& clock = os::system_clock());
+std::optional<Metrics> collect(GpuReader& gpus, const os::Clock& clock = os::system_clock());
 
 }  // namespace dstack::runner::metrics

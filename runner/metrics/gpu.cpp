@@ -108,4 +108,27 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
   }
 }
 
+std::vector<GpuMetrics> GpuReader::read() {
+  std::unique_lock lock(mutex_);
+  if (reading_) {
+    ++waiting_;
+    changed_.wait(lock, [this] { return !reading_; });
+    --waiting_;
+    return last_;
+  }
+  reading_ = true;
+  lock.unlock();
+  std::vector<GpuMetrics> gpus;
+  try {
+    gpus = read_gpu_metrics(vendor_, clock_);
+  } catch (const std::exception& error) {
+    spdlog::debug("GPU metrics: {}", error.what());
+  }
+  lock.lock();
+  reading_ = false;
+  last_ = std::move(gpus);
+  changed_.notify_all();
+  return last_;
+}
+
 }  // namespace dstack::runner::metrics

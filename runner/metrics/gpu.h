@@ -1,6 +1,9 @@
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -19,6 +22,28 @@ struct GpuMetrics {
 
 // Asks the vendor's tool, for 5 s at most. An absent, failing, slow or incomprehensible one gives an empty list.
 std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock = os::system_clock());
+
+// The GPUs' metrics for many callers at once: those who ask while the tool is at work share its answer, so a tool that
+// hangs costs one process and no caller more than its time limit.
+class GpuReader {
+ public:
+  explicit GpuReader(os::Clock& clock = os::system_clock(), gpu::Vendor vendor = gpu::detect_vendor())
+      : clock_(clock), vendor_(vendor) {}
+
+  // Takes 6 s at most. From any thread.
+  std::vector<GpuMetrics> read();
+  // How many callers wait for the tool that another one has started.
+  int waiting() const { return waiting_; }
+
+ private:
+  os::Clock& clock_;
+  const gpu::Vendor vendor_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool reading_ = false;
+  std::atomic<int> waiting_ = 0;
+  std::vector<GpuMetrics> last_;
+};
 
 // "MiB, percent" a line, as nvidia-smi and hl-smi print it. Nothing if a line has something else.
 std::optional<std::vector<GpuMetrics>> parse_smi_csv(std::string_view output);

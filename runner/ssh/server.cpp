@@ -57,22 +57,11 @@ std::optional<std::string> Server::problem() const {
   return problem_;
 }
 
-std::vector<pid_t> Server::processes() const {
-  const std::scoped_lock lock(mutex_);
-  return listener_ > 0 ? std::vector{listener_} : std::vector<pid_t>{};
-}
-
-void Server::set_listener(pid_t listener) {
-  const std::scoped_lock lock(mutex_);
-  listener_ = listener;
-}
-
 void Server::set(Stage stage, std::optional<std::string> problem) {
   if (problem) spdlog::error("{}", *problem);
   const std::scoped_lock lock(mutex_);
   stage_ = stage;
   problem_ = std::move(problem);
-  if (problem_) listener_ = -1;
   changed_.notify_all();
 }
 
@@ -136,8 +125,6 @@ void Server::serve() {
 std::optional<std::string> Server::run_listener() {
   const Announcement announcement;
   Listener listener(settings_.places, announcement.variable(), clock_);
-  // Known before it answers, so that no job's end takes it for something the job has left.
-  set_listener(listener.pid());
   bool answers = false;
   timer_->arm(clock_.now() + start_limit);
   while (true) {

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -9,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
@@ -44,8 +41,6 @@ class Server {
 
   // From any thread: why nobody can log in at the moment; nothing if everybody can.
   std::optional<std::string> problem() const;
-  // The listener, which all sessions are below, if it runs.
-  std::vector<pid_t> processes() const;
 
  private:
   enum class Stage { starting, answering, failed };
@@ -56,8 +51,6 @@ class Server {
   void serve();
   // Starts the listener and sees it to its end. How it ended; nothing if it ended because this object does.
   std::optional<std::string> run_listener();
-  void set_listener(pid_t listener);
-  // With a problem there is no listener any more.
   void set(Stage stage, std::optional<std::string> problem);
 
   const Settings settings_;
@@ -69,7 +62,6 @@ class Server {
   std::condition_variable changed_;
   Stage stage_ = Stage::starting;
   std::optional<std::string> problem_;
-  pid_t listener_ = -1;
   std::thread thread_;
 };
 

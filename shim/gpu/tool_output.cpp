@@ -60,7 +60,8 @@ std::string_view take_line(std::string_view& text) {
 }  // namespace
 
 ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
-  const os::Command command{.arguments = std::move(arguments), .limit = tool_limit};
+  // A driver that hangs does so whatever its tool is asked.
+  const os::Command command{.arguments = arguments, .limit = tool_limit, .key = arguments.front()};
   os::CommandResult result = os::run_command(command, {}, clock);
   const std::string& name = command.arguments.front();
   if (result.end == os::CommandResult::End::timed_out) {

@@ -176,7 +176,6 @@ TEST_CASE("a command that cannot be killed is given up after a second, and no se
 
   std::filesystem::remove(file);
   while (os::find_unkillable(DSTACK_TEST_UNKILLABLE + std::string(1, '\0') + file + '\0')) std::this_thread::yield();
-  CHECK(os::started_children().empty());
 }
 
 TEST_CASE("programs are found through PATH") {

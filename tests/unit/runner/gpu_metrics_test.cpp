@@ -1,10 +1,18 @@
 #include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <format>
 #include <fstream>
+#include <thread>
 
 #include "common/gpu/vendor.h"
+#include "common/os/child_thread.h"
+#include "common/os/file.h"
 #include "runner/metrics/gpu.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 
 namespace dstack::runner::metrics {
@@ -73,6 +81,44 @@ TEST_CASE("device nodes tell the vendor, the unambiguous ones first") {
   std::filesystem::create_directories(root / "usr/lib/wsl/lib");
   std::ofstream(root / "usr/lib/wsl/lib/nvidia-smi") << "";
   CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::nvidia);
+}
+
+TEST_CASE("callers who ask at the same time share one run of the tool") {
+  const test::TemporaryDirectory folder;
+  const FakeTool tool("nvidia-smi",
+                      std::format("echo x >> {0}/calls; while [ ! -e {0}/go ]; do :; done; echo '7, 8'", folder.path().string()));
+  GpuReader reader(os::system_clock(), gpu::Vendor::nvidia);
+  std::atomic<int> answers = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 8; ++i) callers.emplace_back([&] { answers += reader.read() == std::vector<GpuMetrics>{{7 * mebibyte, 8}}; });
+    while (reader.waiting() < 7) std::this_thread::yield();
+    std::ofstream(folder / "go") << "";
+  }
+  CHECK(answers == 8);
+  CHECK(os::read_file(folder / "calls") == "x\n");
+}
+
+TEST_CASE("a tool that cannot be killed costs one time limit, and is not started again") {
+  const test::TemporaryDirectory folder;
+  const std::string file = folder / "held";
+  const FakeTool tool("nvidia-smi", std::string("exec ") + DSTACK_TEST_UNKILLABLE + " " + file);
+  test::FakeClock clock;
+  GpuReader reader(clock, gpu::Vendor::nvidia);
+  std::thread caller([&] { CHECK(reader.read().empty()); });
+  while (!std::filesystem::exists(file)) std::this_thread::yield();
+  clock.await_deadline_within(std::chrono::seconds(5));
+  clock.advance(std::chrono::seconds(5));
+  clock.await_deadline_within(std::chrono::seconds(1));
+  clock.advance(std::chrono::seconds(1));
+  caller.join();
+  const std::vector<pid_t> hanging = os::started_children();
+  CHECK_FALSE(hanging.empty());
+  CHECK(reader.read().empty());
+  // A second one would be there.
+  CHECK(std::ranges::includes(hanging, os::started_children()));
+  std::filesystem::remove(file);
+  while (!os::started_children().empty()) std::this_thread::yield();
 }
 
 }  // namespace dstack::runner::metrics

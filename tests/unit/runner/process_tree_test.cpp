@@ -4,7 +4,11 @@
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
 
+#include "common/os/child.h"
+#include "common/os/child_lines.h"
+#include "common/os/child_thread.h"
 #include "runner/job/reaper.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/runner/running_job.h"
 
@@ -20,10 +24,11 @@ class FakeProc {
   }
   std::vector<pid_t> find(pid_t root, const std::vector<pid_t>& except = {}) const {
     std::vector<pid_t> pids;
-    for (const ProcessEntry& entry : find_descendants(root, except, folder_.path())) pids.push_back(entry.pid);
+    for (const ProcessEntry& entry : find_descendants(root, list(), except)) pids.push_back(entry.pid);
     std::ranges::sort(pids);
     return pids;
   }
+  std::vector<ProcessEntry> list() const { return os::list_processes(folder_.path()); }
   const test::TemporaryDirectory& folder() const { return folder_; }
 
  private:
@@ -45,20 +50,53 @@ TEST_CASE("descendants are children and their children, without those of others"
   CHECK(proc.find(99).empty());
 }
 
+TEST_CASE("what is left of a process group is left out with the group") {
+  FakeProc proc;
+  proc.add(2, "2 (job) S 1 2 2 0 -1");
+  proc.add(3, "3 (orphan of a tool) D 1 9 1 0 -1");
+  CHECK(proc.find(1, {9}) == std::vector<pid_t>{2});
+}
+
+TEST_CASE("the runner's own tools are no part of the job, also one that cannot be killed") {
+  const test::TemporaryDirectory folder;
+  const std::string file = folder / "held";
+  const os::Child tool({.arguments = {"sleep", "1000"}});
+  test::FakeClock clock;
+  auto hangs = std::make_unique<os::Child>(
+      os::ChildSpec{.arguments = {DSTACK_TEST_UNKILLABLE, file}, .output = os::ChildStream::pipe()}, clock);
+  os::ChildLines(*hangs).next();
+  const pid_t hanging = hangs->pid();
+  std::thread owner([&] { hangs.reset(); });
+  clock.await_deadline_within(std::chrono::seconds(1));
+  clock.advance(std::chrono::seconds(1));
+  owner.join();
+
+  test::RunningJob job("echo ready; read line");
+  job.output.await("ready");
+  std::vector<pid_t> found;
+  for (const ProcessEntry& process : find_job_processes(job.process.pid())) found.push_back(process.pid);
+  CHECK(std::ranges::contains(found, job.process.pid()));
+  for (const pid_t own : {tool.pid(), hanging}) CHECK_FALSE(std::ranges::contains(found, own));
+  std::filesystem::remove(file);
+  while (std::ranges::contains(os::started_children(), hanging)) std::this_thread::yield();
+}
+
 TEST_CASE("a process may be called anything") {
   FakeProc proc;
-  proc.add(2, "2 (a) S 9 (b c) R 1 7 8 0 -1");
+  proc.add(2, "2 (a) S 9 (b c) R 9 7 8 0 -1");
   proc.add(3, "3 nonsense");
   proc.add(4, "");
   std::ofstream(proc.folder() / "version") << "x";
-  const auto found = find_descendants(1, {}, proc.folder().path());
+  const auto found = proc.list();
   REQUIRE(found.size() == 1);
   CHECK(found[0].pid == 2);
+  CHECK(found[0].parent == 9);
+  CHECK(found[0].group == 7);
   CHECK(found[0].session == 8);
   CHECK(found[0].state == 'R');
 }
 
-TEST_CASE("nothing is found where there is no /proc") { CHECK(find_descendants(1, {}, "/no/such/proc").empty()); }
+TEST_CASE("nothing is found where there is no /proc") { CHECK(os::list_processes("/no/such/proc").empty()); }
 
 TEST_CASE("a process that left its session is still found, and reaped when it has ended") {
   adopt_orphans();
@@ -66,7 +104,7 @@ TEST_CASE("a process that left its session is still found, and reaped when it ha
   test::RunningJob job("trap '' HUP; sh -c 'setsid sh -c \"echo orphan; exec sleep 1000\" &'");
   job.output.await("orphan");
   job.process.wait();
-  const auto left = find_descendants(::getpid(), {});
+  const auto left = test::everything_below();
   REQUIRE(left.size() == 1);
   CHECK(left[0].parent == ::getpid());
   ::kill(left[0].pid, SIGKILL);
@@ -74,7 +112,7 @@ TEST_CASE("a process that left its session is still found, and reaped when it ha
   REQUIRE(::waitid(P_PID, static_cast<id_t>(left[0].pid), &info, WEXITED | WNOWAIT) == 0);
   CHECK(reap_orphans());
   CHECK_FALSE(reap_orphans());
-  CHECK(find_descendants(::getpid(), {}).empty());
+  CHECK(test::everything_below().empty());
 }
 
 TEST_CASE("another thread's child is not reaped") {

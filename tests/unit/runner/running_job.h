@@ -8,9 +8,11 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/os/unique_fd.h"
 #include "runner/job/process.h"
+#include "runner/job/process_tree.h"
 #include "runner/job/terminal.h"
 #include "runner/job/terminal_reader.h"
 
@@ -39,6 +41,11 @@ class Output {
   std::condition_variable changed_;
   std::string text_;
 };
+
+// Every process below the test but for `except` and what is below it.
+inline std::vector<runner::job::ProcessEntry> everything_below(const std::vector<pid_t>& except = {}) {
+  return runner::job::find_descendants(::getpid(), os::list_processes(), except);
+}
 
 // A shell script on a terminal, run as the test's own user.
 class RunningJob {

@@ -26,7 +26,7 @@ class Supervised {
  public:
   Supervised(
       const std::string& script, os::Clock& clock, std::optional<std::chrono::seconds> max_duration = std::nullopt,
-      std::function<std::vector<ProcessEntry>()> find = [] { return find_descendants(::getpid(), {}); }) {
+      std::function<std::vector<ProcessEntry>()> find = [] { return test::everything_below(); }) {
     adopt_orphans();
     thread_ = std::thread([this, script, &clock, max_duration, find] {
       test::RunningJob job(script);
@@ -85,7 +85,7 @@ class Supervised {
   std::thread thread_;
 };
 
-bool nothing_left() { return find_descendants(::getpid(), {}).empty(); }
+bool nothing_left() { return test::everything_below().empty(); }
 
 // Ignores an interrupt and a hang-up, and says when they come.
 constexpr const char* stubborn =
@@ -236,7 +236,7 @@ TEST_CASE("processes that are no part of the job live on") {
   test::RunningJob job("sleep 1000 & exit 0");
   Supervision supervision(job.process, job.terminal,
                           {.stop = stop.get(), .log_quota = quota.get(), .children_changed = children.get()},
-                          os::system_clock(), [server_pid] { return find_descendants(::getpid(), {server_pid}); });
+                          os::system_clock(), [server_pid] { return test::everything_below({server_pid}); });
   supervision.watch(std::nullopt);
   CHECK(::kill(server_pid, 0) == 0);
 }

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <format>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "common/error.h"
+#include "common/text/utf8.h"
 
 namespace dstack::shim::docker {
 
@@ -108,6 +110,26 @@ json parse_answer(const std::string& attempt, std::string_view body) {
   return answer;
 }
 
+std::string one_line(std::string_view text) {
+  std::string line;
+  bool gap = false;
+  while (!text.empty()) {
+    const text::Utf8Character next = text::first_character(text);
+    const std::string_view bytes = text.substr(0, next.size);
+    text.remove_prefix(next.size);
+    const bool valid = next.kind == text::Utf8Character::Kind::valid;
+    // Also those behind ASCII, which begin a terminal's sequences as ESC does.
+    if (valid && (next.character <= 0x20 || (next.character >= 0x7f && next.character < 0xa0))) {
+      gap = !line.empty();
+      continue;
+    }
+    if (line.size() + bytes.size() > kMessageLimit) return line + "…";
+    if (std::exchange(gap, false)) line += ' ';
+    line += bytes;
+  }
+  return line;
+}
+
 std::string engine_message(std::string_view body) {
   const json answer = json::parse(body, nullptr, false);
   std::string message = text(answer, "message");
@@ -115,11 +137,7 @@ std::string engine_message(std::string_view body) {
     while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
     return body.empty() ? "no reason given" : printable(body, kMessageLimit);
   }
-  // A message is to be one line of a log and of an answer.
-  std::ranges::replace_if(message, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-  if (message.size() > kMessageLimit) message.resize(kMessageLimit);
-  while (message.ends_with(' ')) message.pop_back();
-  return message;
+  return one_line(message);
 }
 
 EngineInfo parse_info(const json& answer) {
@@ -144,7 +162,7 @@ ContainerDetails parse_details(const json& answer) {
   out.status = parse_status(text(state, "Status"));
   if (const json& code = field(state, "ExitCode"); code.is_number_integer()) out.exit_code = code.get<int>();
   out.out_of_memory = boolean(state, "OOMKilled");
-  out.error = text(state, "Error");
+  out.error = one_line(text(state, "Error"));
   const json& config = field(answer, "Config");
   out.labels = parse_labels(field(config, "Labels"));
   out.tty = boolean(config, "Tty");

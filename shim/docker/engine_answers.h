@@ -16,7 +16,11 @@ namespace dstack::shim::docker {
 // Throws Error (unavailable) if `body` is no JSON; `attempt` begins the message.
 nlohmann::json parse_answer(const std::string& attempt, std::string_view body);
 
-// The engine's own message in the body of an error, or what there is of the body.
+// An engine's text on one line: a run of blanks, line breaks and control characters becomes one space. Cut at 2000
+// bytes.
+std::string one_line(std::string_view text);
+
+// The engine's own message in the body of an error, or what there is of the body; on one line.
 std::string engine_message(std::string_view body);
 
 EngineInfo parse_info(const nlohmann::json& answer);

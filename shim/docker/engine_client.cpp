@@ -34,7 +34,7 @@ struct Version {
 };
 
 constexpr Version kOldest{1, 41};  // Engine 20.10
-constexpr Version kNewest{1, 51};  // changes up to here were read and do not concern us
+constexpr Version kNewest{1, 56};  // seen to work up to here
 
 std::optional<Version> parse_version(std::string_view text) {
   Version version;
@@ -129,11 +129,27 @@ void EngineClient::connect(const Call& call) {
                   std::format("{} at {}: its API version is {}, at least {}.{} is needed (Docker Engine 20.10)",
                               attempt, address_.name, header->second, kOldest.major, kOldest.minor));
     }
+    if (*newest > kNewest) refuse_if_too_new(attempt, call);
     const Version agreed = std::min(*newest, kNewest);
     agreement.version = std::format("{}.{}", agreed.major, agreed.minor);
   }
   const std::scoped_lock lock(mutex_);
   agreement_ = std::move(agreement);
+}
+
+void EngineClient::refuse_if_too_new(const std::string& attempt, const Call& call) {
+  // Without a version in its path, an engine answers this to every client.
+  const http::ClientResponse response =
+      client_.send({.path = "/version", .total_limit = call.limit.value_or(kQuick)}, call.stop);
+  const json answer = json::parse(response.body, nullptr, false);
+  if (response.status != 200 || !answer.is_object() || !answer.contains("MinAPIVersion")) return;
+  const json& minimum = answer["MinAPIVersion"];
+  const std::optional<Version> oldest = minimum.is_string() ? parse_version(minimum.get<std::string>()) : std::nullopt;
+  if (!oldest || *oldest <= kNewest) return;
+  throw Error(ErrorKind::unavailable,
+              std::format("{} at {}: it speaks API version {}.{} and newer, this dstack-shim up to {}.{}: update "
+                          "dstack-shim",
+                          attempt, address_.name, oldest->major, oldest->minor, kNewest.major, kNewest.minor));
 }
 
 EngineClient::Agreement EngineClient::agreement(const Call& call) {
@@ -190,7 +206,10 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
   request.path = std::format("/images/create?fromImage={}&tag={}", http::encode_url_component(image.repository),
                              http::encode_url_component(image.digest.empty() ? image.tag : image.digest));
   if (!credentials.empty()) {
-    const json auth{{"username", credentials.username}, {"password", credentials.password.reveal()}};
+    // containerd's image store sends credentials to the registry that they name, and to no other.
+    const json auth{{"username", credentials.username},
+                    {"password", credentials.password.reveal()},
+                    {"serveraddress", image.server_address()}};
     request.headers.push_back("X-Registry-Auth: " +
                               base64_url(auth.dump(-1, ' ', false, json::error_handler_t::replace)));
   }

@@ -50,9 +50,9 @@ class EngineClient {
   EngineClient(const EngineClient&) = delete;
   EngineClient& operator=(const EngineClient&) = delete;
 
-  // Asks /_ping and agrees on a version: the engine's newest, at most 1.51, at least 1.41 (Error, unavailable). Every
-  // other call does this by itself the first time; call it again after the engine was away, since it may come back as
-  // another version.
+  // Asks /_ping and agrees on a version: the engine's newest, at most 1.56, at least 1.41 (Error,
+  // unavailable). Every other call does this by itself the first time; call it again after the engine was away, since it
+  // may come back as another version.
   void connect(const Call& call = {});
 
   EngineInfo info(const Call& call = {});
@@ -114,6 +114,8 @@ class EngineClient {
   };
   using Taker = std::function<bool(std::string_view)>;
 
+  // Throws Error (unavailable) if the oldest version that the engine speaks is newer than all that this knows.
+  void refuse_if_too_new(const std::string& attempt, const Call& call);
   Agreement agreement(const Call& call);
   // `request.path` without the version. Throws for every status that is neither 2xx nor in `accepted`.
   http::ClientResponse send(const std::string& attempt, http::ClientRequest request, const Call& call,

@@ -179,8 +179,8 @@ class ImagePuller::Pull {
     try {
       puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::internal) throw;
-      throw Error(pull_error_kind(error.what()), error.what());
+      if (error.kind() == ErrorKind::cancelled || error.kind() == ErrorKind::timed_out) throw;
+      throw as_pull_error(error.kind(), error.what());
     }
     std::string error;
     bool podman_done = false;
@@ -190,13 +190,17 @@ class ImagePuller::Pull {
       error = stream_.error();
       podman_done = stream_.may_be_completed_by_podman();
     }
-    if (!error.empty()) throw Error(pull_error_kind(error), std::format("pull {}: {}", image_.name(), error));
+    if (!error.empty()) throw as_pull_error(ErrorKind::internal, std::format("pull {}: {}", image_.name(), error));
     if (podman_done && puller_.engine_.is_podman({.stop = stop}) &&
         puller_.engine_.image_present(image_, {.stop = stop})) {
       return;
     }
     throw Error(ErrorKind::unavailable,
                 std::format("pull {}: Docker's stream ended before the pull was complete", image_.name()));
+  }
+
+  Error as_pull_error(ErrorKind answered, const std::string& message) const {
+    return {error_kind(pull_failure(image_, answered, message)), message};
   }
 
   // The engine may have gone on by itself after the connection broke. If it cannot be asked, the pull will say why.
@@ -272,7 +276,7 @@ class ImagePuller::Pull {
     // Cancelled by those who waited.
     if (failure && !stalled && stop.stop_requested()) return;
     PullOutcome outcome{.took = puller_.clock_.now() - began_};
-    if (failure) outcome.failure = stalled ? PullFailure::stalled : pull_failure(failure->kind, failure->message);
+    if (failure) outcome.failure = stalled ? PullFailure::stalled : pull_failure(image_, failure->kind, failure->message);
     puller_.on_end_(outcome);
   }
 

@@ -65,6 +65,15 @@ std::string ImageReference::name() const {
   return out;
 }
 
+std::string ImageReference::server_address() const {
+  const std::size_t slash = repository.find('/');
+  const std::string registry = slash == std::string::npos ? "" : repository.substr(0, slash);
+  // The engine gives credentials to no host but the one that is named, and Docker Hub is named so.
+  if (!is_registry(registry) || registry == "docker.io" || registry == "index.docker.io")
+    return "https://index.docker.io/v1/";
+  return registry;
+}
+
 ImageReference parse_image_reference(std::string_view name) {
   const auto refuse = [name] { return Error(ErrorKind::invalid, "invalid image name: " + printable(name)); };
   if (name.empty() || name.size() > kNameLimit) throw refuse();

@@ -14,6 +14,10 @@ struct ImageReference {
   // The whole name, always with a tag or a digest: what the engine is given and what messages show.
   std::string name() const;
 
+  // What engines and their clients know the registry by: "registry.example:5000", and for a name without a registry
+  // Docker Hub's "https://index.docker.io/v1/".
+  std::string server_address() const;
+
   // A tag that moves: such an image is pulled even if it is there.
   bool is_latest() const { return digest.empty() && tag == "latest"; }
 

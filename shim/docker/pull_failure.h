@@ -4,12 +4,13 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "shim/docker/image_reference.h"
 
 namespace dstack::shim::docker {
 
 // Why a pull failed for good, in classes that a person does different things about.
 enum class PullFailure {
-  not_found,    // the registry knows no such image
+  not_found,    // the registry has no such image
   refused,      // the registry refuses the credentials, or to say whether there is such an image
   no_space,     // the disk is full
   stalled,      // nothing moved for too long
@@ -20,12 +21,13 @@ inline constexpr std::array all_pull_failures{PullFailure::not_found, PullFailur
                                               PullFailure::stalled,   PullFailure::unavailable, PullFailure::other};
 std::string_view name_of(PullFailure failure);
 
-// What the engine's message about a pull amounts to: not_found or invalid for what no second attempt will change,
-// unavailable for anything else. The engine hands most of a registry's refusals on as a plain 500 or a line of its
-// stream, so that only the words tell.
-ErrorKind pull_error_kind(std::string_view message);
+// What the engine's message about a pull of `image` amounts to. `answered` is the kind of the engine's own answer, or
+// internal for a line of its stream. Engines of 20.10 to 29 and Podman hand a registry's answer on with statuses and
+// wordings of their own, so the registry's status counts wherever the message has it; without one, the words do; last
+// of all the engine's answer. Only `unavailable` may pass.
+PullFailure pull_failure(const ImageReference& image, ErrorKind answered, std::string_view message);
 
-// Of a pull that has failed for good, with this error.
-PullFailure pull_failure(ErrorKind kind, std::string_view message);
+// The error that a failed pull ends with.
+ErrorKind error_kind(PullFailure failure);
 
 }  // namespace dstack::shim::docker

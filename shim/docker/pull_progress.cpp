@@ -2,13 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "shim/docker/engine_answers.h"
+
 namespace dstack::shim::docker {
 
 namespace {
 
 using nlohmann::json;
 
-// A line that is longer is no progress line.
+// A longer line is not a progress line.
 constexpr std::size_t kProgressLineLimit = std::size_t{1} << 20;
 
 std::string member_text(const json& object, std::string_view name) {
@@ -44,15 +46,17 @@ bool PullStream::take_line(std::string_view line) {
   if (!message.is_object()) return false;
 
   if (const auto detail = message.find("errorDetail"); detail != message.end() && !member_text(*detail, "message").empty()) {
-    error_ = member_text(*detail, "message");
-  } else if (std::string error = member_text(message, "error"); !error.empty()) {
-    error_ = std::move(error);
+    error_ = one_line(member_text(*detail, "message"));
+  } else if (const std::string error = member_text(message, "error"); !error.empty()) {
+    error_ = one_line(error);
   }
 
   const std::string status = member_text(message, "status");
   const std::string id = member_text(message, "id");
   if (status.starts_with("Status:")) {
     completed_ = true;
+    // containerd's image store does not say of each layer that it was extracted.
+    for (auto& [name, layer] : layers_) layer.downloaded = layer.extracted = layer.total;
     return true;
   }
   if (id.empty()) return false;
@@ -103,7 +107,10 @@ std::optional<PullProgress> PullStream::progress() const {
   if (layers_.empty()) return std::nullopt;
   PullProgress sum{.is_total_bytes_final = true};
   for (const auto& [id, layer] : layers_) {
-    if (layer.total == 0 && layer.status != "Already exists" && layer.status != "Pull complete") {
+    // A layer that was there at once has no size in containerd's image store.
+    const bool done =
+        layer.status == "Already exists" || layer.status == "Download complete" || layer.status == "Pull complete";
+    if (layer.total == 0 && !done) {
       sum.is_total_bytes_final = false;
     }
     sum.downloaded_bytes += layer.downloaded;

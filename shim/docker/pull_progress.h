@@ -34,7 +34,7 @@ class PullStream {
   // Podman's last word is a plain "complete" with the image's id, which layers get as well: whoever sees it at the end
   // of the stream still has to look whether the image is there.
   bool may_be_completed_by_podman() const { return podman_done_ && error_.empty(); }
-  // The last error in the stream, in the engine's words; empty if none.
+  // The last error in the stream, in the engine's words, on one line; empty if there is none.
   const std::string& error() const { return error_; }
 
  private:

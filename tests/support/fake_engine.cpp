@@ -188,9 +188,10 @@ void FakeEngine::drop_event_streams() {
   changed_.notify_all();
 }
 
-void FakeEngine::set_api_version(std::string version) {
+void FakeEngine::set_api_version(std::string version, std::string oldest) {
   const std::scoped_lock lock(mutex_);
   api_version_ = std::move(version);
+  oldest_api_version_ = std::move(oldest);
 }
 
 void FakeEngine::add_image(const std::string& name) {
@@ -303,6 +304,10 @@ void FakeEngine::usual(const Request& request, Reply& reply) {
     const std::string header = std::format("Api-Version: {}\r\n", api_version_);
     lock.unlock();
     return reply.answer(200, "OK", header);
+  }
+  if (line == "GET /version") {
+    const std::scoped_lock lock(mutex_);
+    return reply.answer(200, json{{"ApiVersion", api_version_}, {"MinAPIVersion", oldest_api_version_}}.dump());
   }
   if (line == "GET /info") {
     return reply.answer(

@@ -91,7 +91,7 @@ class FakeEngine {
   void die();
   void revive();
   void drop_event_streams();
-  void set_api_version(std::string version);
+  void set_api_version(std::string version, std::string oldest = "1.24");
 
   void add_image(const std::string& name);  // with its tag
   // What happens to a container by itself, with its event.
@@ -149,6 +149,7 @@ class FakeEngine {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::string api_version_ = "1.44";
+  std::string oldest_api_version_ = "1.24";
   std::deque<Rule> rules_;
   std::function<std::optional<Outcome>(const std::string&)> decide_;
   std::vector<Request> requests_;

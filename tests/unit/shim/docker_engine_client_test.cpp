@@ -55,10 +55,19 @@ TEST_CASE_METHOD(Fixture, "the engine's newest version is spoken, up to what thi
   CHECK(client.info().api_version == "1.41");
   engine.set_api_version("1.99");
   client.connect();
-  CHECK(client.info().api_version == "1.51");
+  CHECK(client.info().api_version == "1.56");
   engine.set_api_version("2.0");
   client.connect();
-  CHECK(client.info().api_version == "1.51");
+  CHECK(client.info().api_version == "1.56");
+}
+
+TEST_CASE_METHOD(Fixture, "an engine whose oldest version is newer than all that are known says so") {
+  engine.set_api_version("1.70", "1.60");
+  CHECK_THROWS_WITH(client.connect(), ContainsSubstring("1.60") && ContainsSubstring("1.56") &&
+                                          ContainsSubstring("update dstack-shim") &&
+                                          ContainsSubstring(engine.socket_path()));
+  // As is known once a call is made.
+  CHECK(kind_of_failure([&] { client.info(); }) == ErrorKind::unavailable);
 }
 
 TEST_CASE_METHOD(Fixture, "an engine that is too old is refused with its version") {
@@ -238,7 +247,8 @@ TEST_CASE_METHOD(Fixture, "a pull sends repository, tag and credentials") {
   CHECK(request.query.at("fromImage") == "127.0.0.1:5000/app");
   CHECK(request.query.at("tag") == "2");
   // Python: base64.urlsafe_b64encode(…); the standard alphabet would have a "+" where this has a "-".
-  CHECK(request.headers.at("x-registry-auth") == "eyJwYXNzd29yZCI6InBcIn7Dvz8-IiwidXNlcm5hbWUiOiJ1In0=");
+  CHECK(request.headers.at("x-registry-auth") ==
+        "eyJwYXNzd29yZCI6InBcIn7Dvz8-Iiwic2VydmVyYWRkcmVzcyI6IjEyNy4wLjAuMTo1MDAwIiwidXNlcm5hbWUiOiJ1In0=");
 }
 
 TEST_CASE_METHOD(Fixture, "a pull by digest names it, a pull without credentials sends none") {

@@ -122,7 +122,7 @@ TEST_CASE_METHOD(Fixture, "a pull that the stream calls complete is done, its lo
   PullRequest wanted = request();
   wanted.on_progress = [&seen](const PullProgress& progress) { seen.push_back(progress); };
   CHECK(puller.ensure(wanted, {}));
-  CHECK(seen == std::vector<PullProgress>{{5, 0, 10, true}});
+  CHECK(seen == std::vector<PullProgress>{{10, 10, 10, true}});
   CHECK(os::read_file(folder / "pull.log") == kLayer + kDone);
   CHECK((std::filesystem::status(folder / "pull.log").permissions() & std::filesystem::perms::all) ==
         (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
@@ -148,6 +148,35 @@ TEST_CASE_METHOD(Fixture, "what the registry refuses for good is not tried again
       {500, "no matching manifest for linux/amd64 in the manifest list entries", invalid, Class::other},
       {500, "Get \"https://r/v2/\": x509: certificate signed by unknown authority", invalid, Class::other},
       {500, "write /var/lib/docker/tmp/x: no space left on device", invalid, Class::no_space},
+      // Engines of 20.10 and their image store: a page in place of an answer.
+      {500, "error parsing HTTP 403 response body: invalid character '<' looking for beginning of value: "
+            "\"<html><h1>503 Service Unavailable</h1></html>\"", invalid, Class::refused},
+      {500, "Get \"https://r/token\": error parsing HTTP 403 response body: invalid character 'F' looking for beginning "
+            "of value: \"Forbidden\"", invalid, Class::refused},
+      {500, "error unmarshalling content: invalid character '<' looking for beginning of value", invalid,
+       Class::refused},
+      {500, "unknown blob", not_found, Class::not_found},
+      {500, "Unauthorized: Access Denied", invalid, Class::refused},
+      // containerd's image store.
+      {500, "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
+            "http://r:5000/v2/app/manifests/1: 401 Unauthorized", invalid, Class::refused},
+      {500, "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
+            "http://r:5000/v2/app/manifests/1: 403 Forbidden", invalid, Class::refused},
+      {500, "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch anonymous "
+            "token: unexpected status from GET request to http://r:5001/token?scope=x&service=y: 403 Forbidden",
+       invalid, Class::refused},
+      {500, "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch oauth token: "
+            "unexpected status from POST request to http://r:5001/token: 401 Unauthorized", invalid, Class::refused},
+      {404, "failed to resolve reference \"r:5000/app:1\": r:5000/app:1: not found", not_found, Class::not_found},
+      {500, "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to "
+            "http://r:5000/v2/app/blobs/sha256:5f: 403 Forbidden", invalid, Class::refused},
+      {404, "no match for platform in manifest: not found", not_found, Class::not_found},
+      // Podman.
+      {500, "initializing source docker://r:5000/app:1: Requesting bearer token: invalid status code from registry 403 "
+            "(Forbidden)", invalid, Class::refused},
+      {500, "initializing source docker://r:5000/app:1: reading manifest 1 in r:5000/app: StatusCode: 404, \"<html>\"",
+       not_found, Class::not_found},
+      {500, "unable to retrieve auth token: invalid username/password: wrong", invalid, Class::refused},
   }));
   pulls_fail(status, message);
   const std::optional<Failure> error = failure(request());
@@ -177,6 +206,17 @@ TEST_CASE_METHOD(Fixture, "what may pass is tried three times more, after growin
       {503, "try later"},
       {500, "read tcp 10.0.0.1:1->10.0.0.2:2: read: connection reset by peer"},
       {500, "Get \"https://r/v2/\": dial tcp: lookup r: Temporary failure in name resolution"},
+      {500, "failed to fetch anonymous token: unexpected status from GET request to http://r/token: 503 Service "
+            "Unavailable"},
+      {500, "failed to fetch oauth token: unexpected status from POST request to http://r/token: 429 Too Many Requests"},
+      {500, "error parsing HTTP 502 response body: invalid character '<' looking for beginning of value: \"<html>403 "
+            "Forbidden</html>\""},
+      {500, "Get \"https://r/v2/\": unauthorized: unexpected status code 500"},
+      // Something was removed from the engine's store meanwhile.
+      {404, "lease does not exist: not found"},
+      {404, "content digest sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef: not found"},
+      {500, "failed to extract layer sha256:5f: failed to get reader from content store: content digest sha256:5f: not "
+            "found"},
   }));
   pulls_fail(status, message);
   const std::optional<Failure> error = failure(request(), {1s, 5s, 25s});
@@ -185,6 +225,15 @@ TEST_CASE_METHOD(Fixture, "what may pass is tried three times more, after growin
   CHECK(engine.count(kPull) == 4);
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].failure == PullFailure::unavailable);
+}
+
+TEST_CASE("an image's own name does not decide why its pull failed") {
+  const ImageReference image = parse_image_reference("r.example/team/denied-403:unsupported");
+  CHECK(pull_failure(image, ErrorKind::internal,
+                     "Get \"https://r.example/v2/team/denied-403/manifests/1\": read: connection reset by peer") ==
+        PullFailure::unavailable);
+  CHECK(pull_failure(parse_image_reference("r.example:443/team/app:500"), ErrorKind::internal,
+                     "manifest for r.example:443/team/app:500 not found: manifest unknown") == PullFailure::not_found);
 }
 
 TEST_CASE_METHOD(Fixture, "a second attempt that works is a success") {
@@ -348,7 +397,7 @@ TEST_CASE_METHOD(Fixture, "a stop may be requested under the lock that on_progre
 
 TEST_CASE_METHOD(Fixture, "tasks that wait for the same image share one pull") {
   std::latch release(1);
-  std::latch begun(1);
+  std::counting_semaphore<> begun(0);
   engine.on(kPull, [&](const FakeEngine::Request&, FakeEngine::Reply& reply) {
     reply.begin_stream();
     reply.send(kLayer);
@@ -356,22 +405,22 @@ TEST_CASE_METHOD(Fixture, "tasks that wait for the same image share one pull") {
     reply.send(kDone);
   });
   PullRequest first = request("app:1", "first.log");
-  first.on_progress = [&begun](const PullProgress&) { begun.count_down(); };
+  first.on_progress = [&begun](const PullProgress&) { begun.release(); };
   auto one = std::async(std::launch::async, [&] { return failure_of(first, {}); });
-  begun.wait();
-  std::latch joined(1);
-  PullProgress seen;
+  begun.acquire();
+  std::counting_semaphore<> joined(0);
+  std::vector<PullProgress> seen;
   PullRequest second = request("app:1", "second.log");
   second.on_progress = [&](const PullProgress& progress) {
-    seen = progress;
-    joined.count_down();
+    seen.push_back(progress);
+    joined.release();
   };
   auto two = std::async(std::launch::async, [&] { return failure_of(second, {}); });
-  joined.wait();  // it hears at once how far the pull is
+  joined.acquire();  // it hears at once how far the pull is
   release.count_down();
   CHECK_FALSE(one.get());
   CHECK_FALSE(two.get());
-  CHECK(seen == PullProgress{5, 0, 10, true});
+  CHECK(seen.front() == PullProgress{5, 0, 10, true});
   CHECK(engine.count(kPull) == 1);
   CHECK(ends.size() == 1);
   CHECK(os::read_file(folder / "first.log") == kLayer + kDone);

@@ -67,3 +67,11 @@ TEST_CASE("what cannot be an image's name is refused") {
       std::string("a:-x"), std::string("ä"), "a:" + std::string(129, 'x'), std::string(10240, 'a'));
   CHECK_THROWS_AS(parse_image_reference(name), Error);
 }
+
+TEST_CASE("a reference knows the registry that its credentials are for") {
+  CHECK(parse_image_reference("registry.example:5000/team/app:1").server_address() == "registry.example:5000");
+  CHECK(parse_image_reference("ghcr.io/team/app").server_address() == "ghcr.io");
+  CHECK(parse_image_reference("localhost/app").server_address() == "localhost");
+  for (const char* hub : {"app", "team/app:1", "docker.io/team/app", "index.docker.io/app"})
+    CHECK(parse_image_reference(hub).server_address() == "https://index.docker.io/v1/");
+}

@@ -113,6 +113,33 @@ TEST_CASE("the engine's error is kept in its own words") {
   CHECK(stream.error() == "only this");
 }
 
+TEST_CASE("the numbers of containerd's image store are final once every layer is there") {
+  PullStream stream;
+  const auto there = [](const std::string& id, const std::string& status) {
+    return json{{"id", id}, {"status", status}, {"progressDetail", {{"hidecounts", true}}}}.dump() + "\r\n";
+  };
+  stream.take(line("aaa", "Pulling fs layer") + line("bbb", "Pulling fs layer") + line("ccc", "Pulling fs layer"));
+  CHECK(stream.progress() == PullProgress{0, 0, 0, false});
+  stream.take(there("aaa", "Download complete") + there("ccc", "Already exists"));
+  CHECK(stream.progress() == PullProgress{0, 0, 0, false});
+  stream.take(line("bbb", "Downloading", 100, 200));
+  CHECK(stream.progress() == PullProgress{100, 0, 200, true});
+  stream.take(there("bbb", "Download complete") +
+              R"({"status":"Extracting","progressDetail":{"current":1,"units":"s"},"id":"bbb"})"
+              "\r\n");
+  CHECK(stream.progress() == PullProgress{200, 0, 200, true});
+  stream.take(R"({"status":"Status: Downloaded newer image for app:1"})"
+              "\n");
+  CHECK(stream.progress() == PullProgress{200, 200, 200, true});
+}
+
+TEST_CASE("an engine's error of several lines is one line") {
+  PullStream stream;
+  stream.take(R"({"errorDetail":{"message":"failed:\n\ttoo many\r\n\u001b[31mred\u009b0m\n"},"error":"e"})"
+              "\n");
+  CHECK(stream.error() == "failed: too many [31mred 0m");
+}
+
 TEST_CASE("the last word of Podman is seen") {
   PullStream stream;
   stream.take(line("abc", "Pulling fs layer") + line("abc", "Download complete"));

@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/os/signals.h"
+#include "runner/job/ending.h"
 #include "runner/job/reaper.h"
 
 namespace dstack::runner {
@@ -30,7 +31,7 @@ Lifetime::Lifetime(const os::UniqueFd& signals, job::Executor& executor, Logs& l
 
 void Lifetime::request_seen() { last_request_ = clock_.now(); }
 
-void Lifetime::wait() {
+int Lifetime::wait() {
   while (!may_leave()) {
     if (const auto next = deadline()) {
       timer_->arm(*next);
@@ -45,6 +46,7 @@ void Lifetime::wait() {
     if (waiting[0].revents != 0) take_signal();
     if (waiting[2].revents != 0) over_since_ = clock_.now();
   }
+  return exit_status();
 }
 
 void Lifetime::take_signal() {
@@ -53,9 +55,19 @@ void Lifetime::take_signal() {
     if (job::reap_orphans()) executor_.children_changed();
     return;
   }
-  spdlog::info("Signal {}: stopping the job and leaving", signal);
-  asked_to_leave_ = true;
+  spdlog::info("{}: stopping the job and leaving", job::signal_name(signal));
+  if (!signal_) {
+    signal_ = signal;
+    over_before_signal_ = executor_.over();
+  }
   executor_.stop();
+}
+
+// An engine that restarts or a host that reboots must not look like a job that is done. A job that exited while the
+// signal was on its way is.
+int Lifetime::exit_status() const {
+  if (!signal_ || over_before_signal_ || executor_.exited()) return 0;
+  return 128 + *signal_;
 }
 
 std::optional<os::SteadyTime> Lifetime::deadline() const {
@@ -65,7 +77,7 @@ std::optional<os::SteadyTime> Lifetime::deadline() const {
 }
 
 bool Lifetime::may_leave() {
-  if (over_since_ && (asked_to_leave_ || executor_.unattended())) return true;
+  if (over_since_ && (signal_ || executor_.unattended())) return true;
   if (logs_.drained()) {
     spdlog::info("The job is over and its logs were read");
     return true;

@@ -17,18 +17,20 @@ class Lifetime {
   // `signals` tells SIGCHLD and those that mean "leave". All outlive this object.
   Lifetime(const os::UniqueFd& signals, job::Executor& executor, Logs& logs, os::Clock& clock = os::system_clock());
 
-  // Somebody has talked to the API. From any thread.
+  // A request has come. From any thread.
   void request_seen();
 
-  // Waits on the main thread (see job/reaper.h) until it is time to go: the job is over and its logs were read, will
-  // not be, or have not been asked for in 5 minutes, or a signal came and the job is stopped. Throws Error when 5
-  // minutes brought neither a job nor a request.
-  void wait();
+  // Waits on the main thread (see job/reaper.h) until it is time to leave: the job is over and its logs were read, will
+  // not be, or have not been asked for in 5 minutes, or a signal came and the job is stopped. Returns the exit status:
+  // 0, or 128 and the signal's number if that cut off a job, or came before there was one. Throws Error when 5 minutes
+  // brought neither a job nor a request.
+  int wait();
 
  private:
   std::optional<os::SteadyTime> deadline() const;
   void take_signal();
   bool may_leave();
+  int exit_status() const;
 
   const os::UniqueFd& signals_;
   job::Executor& executor_;
@@ -37,7 +39,8 @@ class Lifetime {
   const std::unique_ptr<os::Timer> timer_;
   std::atomic<os::SteadyTime> last_request_;
   std::optional<os::SteadyTime> over_since_;
-  bool asked_to_leave_ = false;
+  std::optional<int> signal_;        // that asked the runner to leave, the first one
+  bool over_before_signal_ = false;  // the job was
 };
 
 }  // namespace dstack::runner

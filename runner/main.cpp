@@ -4,6 +4,7 @@
 #include <exception>
 #include <print>
 
+#include "common/error.h"
 #include "common/log/log.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
@@ -18,19 +19,21 @@
 #include "runner/options.h"
 #include "runner/ssh/connections.h"
 #include "runner/ssh/server.h"
+#include "runner/startup_log.h"
 
 namespace dstack::runner {
 
 namespace {
 
-void start(const Options& options) {
+// Returns the exit status.
+int start(const Options& options) {
   os::ignore_broken_pipes();
   const os::UniqueFd signals = os::block_and_watch({SIGCHLD, SIGTERM, SIGINT, SIGQUIT});
   os::make_directories(options.temp_dir, 0755);
   log::set_up(options.log_level, log::Stream::standard_output, options.temp_dir / "default.log");
 
   http::Server server;
-  api::bind(server, options.http_address, options.http_port);
+  const int port = api::bind(server, options.http_address, options.http_port);
   check_port_is_free(options.ssh_port);
   prepare_container(options);
   job::adopt_orphans();
@@ -51,10 +54,15 @@ void start(const Options& options) {
     lifetime.request_seen();
     return std::nullopt;
   });
+  server.observe([](const http::Request& request, int status) {
+    spdlog::debug("{} {} from {}: {}", request.method, printable(request.path), request.peer_address, status);
+  });
   // Logging in works before the API answers. If not: whoever took the port since it was looked at, no job hangs on it.
-  if (!ssh_server.wait_ready()) check_port_is_free(options.ssh_port);
+  const bool ssh_answers = ssh_server.wait_ready();
+  if (!ssh_answers) check_port_is_free(options.ssh_port);
+  log_startup(options, port, ssh_answers);
   const api::Serving serving(server);
-  lifetime.wait();
+  return lifetime.wait();
 }
 
 }  // namespace
@@ -65,8 +73,7 @@ int main(int argc, char** argv) {
   const auto options = dstack::runner::parse_command_line(argc, argv);
   if (const int* code = std::get_if<int>(&options)) return *code;
   try {
-    dstack::runner::start(std::get<dstack::runner::Options>(options));
-    return 0;
+    return dstack::runner::start(std::get<dstack::runner::Options>(options));
   } catch (const std::exception& error) {
     spdlog::critical("{}", error.what());
     std::println(stderr, "dstack-runner: {}", error.what());

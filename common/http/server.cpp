@@ -23,11 +23,11 @@ namespace {
 
 using std::chrono::seconds;
 
-// Longer than any client of ours keeps an idle connection, so that it is never closed under a request.
-constexpr seconds keep_alive_limit{180};
 // From a request's first byte to the end of its body, uploads excepted.
 constexpr seconds request_limit{30};
-constexpr seconds upload_silence_limit{60};
+// For a client that goes on sending a body that was refused, until it has noticed.
+constexpr seconds farewell_limit{10};
+constexpr seconds farewell_silence{2};
 constexpr std::size_t spare_threads = 4;
 
 int status_of(ErrorKind kind) {
@@ -142,6 +142,7 @@ class Server::Implementation : public httplib::Server {
     std::string pattern;
     std::variant<http::Handler, UploadHandler, http::WebSocketHandler> handler;
     bool json = false;
+    std::function<void(const http::Request&)> admit;  // may be absent
   };
 
   explicit Implementation(ServerLimits limits) : limits_(limits), threads_(spare_threads, limits.connections) {
@@ -149,7 +150,7 @@ class Server::Implementation : public httplib::Server {
     svr_sock_ = listener.stopped_fd();
     set_payload_max_length(SIZE_MAX);
     set_keep_alive_max_count(SIZE_MAX);
-    set_keep_alive_timeout(keep_alive_limit.count());
+    set_keep_alive_timeout(limits.keep_alive.count());
     set_websocket_ping_interval(0);
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       return without_body(request, response);
@@ -230,7 +231,7 @@ class Server::Implementation : public httplib::Server {
     current_ = &stream;
     peer_may_call_ = false;
     bool closed = false;
-    while (!closed && stream.wait_for_request(keep_alive_limit)) {
+    while (!closed && !stream.ending() && stream.wait_for_request(limits_.keep_alive)) {
       stream.expect_request_within(request_limit);
       try {
         if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr))
@@ -248,6 +249,7 @@ class Server::Implementation : public httplib::Server {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
       const auto refusal = refuse(convert(request));
       if (!refusal) return HandlerResponse::Unhandled;
+      current_->end_after_answer(farewell_silence, farewell_limit);
       convert(*refusal, response);
       return HandlerResponse::Handled;
     }
@@ -287,6 +289,8 @@ class Server::Implementation : public httplib::Server {
       response = error_response(500, error.what());
     }
     if (observer) observer(request, response.status);
+    // httplib has told the peer that the connection ends, and reads what is left of the body.
+    if (response.status >= 400) current_->end_after_answer(farewell_silence, farewell_limit);
     convert(std::move(response), target);
   }
 
@@ -309,10 +313,11 @@ class Server::Implementation : public httplib::Server {
       return error_response(400, "Bad Request: this is a WebSocket, a request for it asks for an upgrade");
     }
     if (const auto* upload = std::get_if<UploadHandler>(&route.handler)) {
-      current_->expect_steady_data(upload_silence_limit);
+      current_->expect_steady_data(limits_.upload_silence);
       UploadBody body(source, *reader);
       return (*upload)(request, body);
     }
+    if (route.admit) route.admit(request);
     if (route.json && !is_json(request)) {
       throw Error(ErrorKind::unsupported_media, "Content-Type header is not application/json");
     }
@@ -369,6 +374,13 @@ void Server::post(std::string pattern, Handler handler) {
 
 void Server::post_json(std::string pattern, Handler handler) {
   implementation_->add("POST", {.pattern = std::move(pattern), .handler = std::move(handler), .json = true});
+}
+
+void Server::post_json(std::string pattern, std::function<void(const Request&)> admit, Handler handler) {
+  implementation_->add("POST", {.pattern = std::move(pattern),
+                                .handler = std::move(handler),
+                                .json = true,
+                                .admit = std::move(admit)});
 }
 
 void Server::upload(std::string pattern, UploadHandler handler) {

@@ -37,11 +37,15 @@ struct ServerLimits {
   std::size_t body = std::size_t{1} << 20;  // bytes; 413 beyond it. Upload routes have none.
   std::size_t connections = 1024;           // each holds a thread while it is open
   std::chrono::seconds write_timeout{30};   // a client that does not read for this long is dropped
+  // Longer than any client of ours keeps an idle connection, so that it is never closed under a request.
+  std::chrono::seconds keep_alive{180};
+  std::chrono::seconds upload_silence{60};  // at most between two pieces of an upload
 };
 
 // An HTTP/1.1 server: routing, errors to statuses, limits. Handlers run on the connection's thread, many at a time.
 // An Error that leaves a handler becomes its status and "message\n"; any other exception is a 500.
-// An unknown path is 404, a known one with the wrong method 405.
+// An unknown path is 404, a known one with the wrong method 405. After an answer of 400 and above the connection ends:
+// what its client still sends is dropped, for 10 s at most.
 class Server {
  public:
   explicit Server(ServerLimits limits = {});
@@ -54,6 +58,8 @@ class Server {
   void post(std::string pattern, Handler handler);
   // The same for endpoints whose body is JSON: a Content-Type that is present and not application/json is 415.
   void post_json(std::string pattern, Handler handler);
+  // The same, with a look before the body is read: what `admit` throws refuses the request, whatever its body is.
+  void post_json(std::string pattern, std::function<void(const Request&)> admit, Handler handler);
   void upload(std::string pattern, UploadHandler handler);
   // A GET with an upgrade; without one it is 400. The handler takes the connection over, so that an open WebSocket
   // holds no thread of this server; neither stop() nor close_connections() touches it any more.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace dstack::http {
 
@@ -69,6 +70,7 @@ bool SocketStream::wait_for_request(std::chrono::milliseconds limit) {
 
 void SocketStream::expect_request_within(std::chrono::milliseconds limit) {
   request_deadline_ = std::chrono::steady_clock::now() + limit;
+  silence_ = std::chrono::milliseconds(-1);
 }
 
 void SocketStream::expect_steady_data(std::chrono::milliseconds silence) {
@@ -76,10 +78,18 @@ void SocketStream::expect_steady_data(std::chrono::milliseconds silence) {
   silence_ = silence;
 }
 
+void SocketStream::end_after_answer(std::chrono::milliseconds silence, std::chrono::milliseconds limit) {
+  ending_ = true;
+  silence_ = silence;
+  request_deadline_ = std::chrono::steady_clock::now() + limit;
+}
+
 std::chrono::milliseconds SocketStream::read_limit() const {
   if (request_deadline_ == Time::max()) return silence_;
-  const auto left = request_deadline_ - std::chrono::steady_clock::now();
-  return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+  const auto left = std::max(
+      std::chrono::ceil<std::chrono::milliseconds>(request_deadline_ - std::chrono::steady_clock::now()),
+      std::chrono::milliseconds(0));
+  return silence_.count() < 0 ? left : std::min(left, silence_);
 }
 
 bool SocketStream::was_reset() const {
@@ -108,7 +118,10 @@ bool SocketStream::is_peer_alive() const {
 
 ssize_t SocketStream::read(char* data, size_t size) {
   if (!socket_) return 0;
+  if (std::exchange(answered_, false)) ::shutdown(socket_.get(), SHUT_WR);
   while (start_ == end_) {
+    // A peer that never pauses has no more time than one that does.
+    if (ending_ && read_limit().count() == 0) return -1;
     buffer_.resize(buffer_size);
     const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (count == 0) return 0;
@@ -134,6 +147,7 @@ ssize_t SocketStream::write(const char* data, size_t size) {
     const ssize_t count = ::send(socket_.get(), data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count >= 0) {
       sent += static_cast<std::size_t>(count);
+      answered_ = ending_;
     } else if (errno == EAGAIN) {
       if (!wait(socket_.get(), POLLOUT, write_timeout_)) return -1;
     } else if (errno != EINTR) {

@@ -26,6 +26,11 @@ class SocketStream final : public httplib::Stream {
   // From here on only silence counts: at most `silence` between two pieces.
   void expect_steady_data(std::chrono::milliseconds silence);
 
+  // The next answer is the last: when more is read afterwards, the peer is told the end first. All that takes `limit` at
+  // most, and `silence` between two pieces.
+  void end_after_answer(std::chrono::milliseconds silence, std::chrono::milliseconds limit);
+  bool ending() const { return ending_; }
+
   // Whether the connection was broken off, by the peer or by the network; not by an ordinary end.
   bool was_reset() const;
 
@@ -56,6 +61,8 @@ class SocketStream final : public httplib::Stream {
   std::chrono::milliseconds write_timeout_;
   Time request_deadline_ = Time::max();
   std::chrono::milliseconds silence_{-1};
+  bool ending_ = false;
+  bool answered_ = false;  // since it is ending
   std::vector<char> buffer_;
   std::size_t start_ = 0;
   std::size_t end_ = 0;

@@ -131,14 +131,14 @@ Search search_path(const std::string& name) {
   return search;
 }
 
-Error cannot_run(const std::string& program, int code) {
+ExecError cannot_run(const std::string& program, int code) {
   // ENOENT has two meanings here, and the second one puzzles people.
   if (code == ENOENT && ::access(program.c_str(), F_OK) == 0) {
-    return {ErrorKind::unavailable, std::format("run {}: its interpreter or loader does not exist", shown(program))};
+    return {ErrorKind::unavailable, std::format("run {}: its interpreter or loader does not exist", shown(program)), code};
   }
   const bool absent = code == ENOENT || code == ENOTDIR;
   return {absent ? ErrorKind::not_found : ErrorKind::unavailable,
-          std::format("run {}: {}", shown(program), describe_errno(code))};
+          std::format("run {}: {}", shown(program), describe_errno(code)), code};
 }
 
 Error explain(const ExecFailure& failure, const ChildSpec& spec, const std::string& name) {
@@ -155,7 +155,7 @@ Error explain(const ExecFailure& failure, const ChildSpec& spec, const std::stri
     case ExecStep::parent: return failed("tie to this process", program);
     case ExecStep::program: break;
   }
-  return cannot_run(name, failure.code);
+  return failed("run", program);
 }
 
 }  // namespace
@@ -218,7 +218,9 @@ Child::Child(const ChildSpec& spec, Clock& clock, const std::stop_token& stop)
     // becomes a program of its own.
     status_.reset();
     const bool busy = failure.step == ExecStep::program && failure.code == ETXTBSY && attempt < kBusyAttempts;
-    if (!busy || !pause(clock, kBusyPause, stop)) throw explain(failure, spec, name);
+    if (busy && pause(clock, kBusyPause, stop)) continue;
+    if (failure.step == ExecStep::program) throw cannot_run(name, failure.code);
+    throw explain(failure, spec, name);
   }
   input_ = std::move(input.ours);
   output_ = std::move(output.ours);

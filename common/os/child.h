@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/error.h"
 #include "common/os/clock.h"
 #include "common/os/process_watch.h"
 #include "common/os/unique_fd.h"
@@ -19,6 +20,16 @@
 namespace dstack::os {
 
 struct ExecFailure;
+
+// A program that is absent or that the kernel does not execute; `code` is execve(2)'s errno.
+class ExecError : public Error {
+ public:
+  ExecError(ErrorKind kind, const std::string& message, int code) : Error(kind, message), code_(code) {}
+  int code() const { return code_; }
+
+ private:
+  int code_;
+};
 
 // How a child ended.
 struct ExitStatus {
@@ -80,7 +91,7 @@ struct ChildSpec {
 // One thread at a time uses a Child, any thread: it does not belong to the one that started it.
 class Child {
  public:
-  // Returns when the program runs. Throws Error: what was tried, on what, and why; not_found if the program is absent,
+  // Returns when the program runs. Throws Error: what was tried, on what, and why; ExecError, not_found if the program is absent,
   // invalid for a NUL byte in an argument, timed_out or cancelled if it was not loaded until then, unavailable for
   // anything else, a predecessor that cannot be killed included.
   explicit Child(const ChildSpec& spec, Clock& clock = system_clock(), const std::stop_token& stop = {});

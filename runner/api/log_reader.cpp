@@ -1,6 +1,8 @@
 #include "runner/api/log_reader.h"
 
 #include <sys/sendfile.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,11 +25,20 @@ bool would_block(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
 LogReader::LogReader(const JobLog& log, http::WebSocketConnection connection, std::optional<std::uint64_t> position)
     : log_(log), socket_(std::move(connection.socket)), position_(position.value_or(0)) {
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer, sizeof socket_buffer);
+  // The server's connections wait in close() until the peer has everything, which would hold up all other readers here.
+  // What is still on its way has its time by unreceived().
+  const linger none{};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   if (!position) {
     close_ = http::CloseCode::unsupported_data;
     close_reason_ = "failed to parse start_time value";
   }
   hear(connection.received);
+}
+
+bool LogReader::unreceived() const {
+  int bytes = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 bool LogReader::advance(std::uint64_t size, bool ended) {

@@ -33,11 +33,14 @@ class LogReader {
 
   // All has been sent, a close frame too; only the peer's answer to that is awaited.
   bool closing() const { return close_sent_; }
+  // The peer's kernel has yet to take some of what was sent.
+  bool unreceived() const;
   // Nothing will come of it any more.
   bool finished() const { return finished_ || (close_sent_ && close_received_); }
 
-  // Until when the peer's answer is awaited, for the owner to keep.
+  // Until when the peer's answer is awaited, and what was sent is on its way at most; for the owner to keep.
   std::optional<os::SteadyTime> patience;
+  std::optional<os::SteadyTime> last_patience;
 
  private:
   void receive();

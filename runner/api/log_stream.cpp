@@ -22,6 +22,10 @@ namespace {
 
 // How long the peer's answer to our close frame is waited for.
 constexpr std::chrono::seconds close_patience{3};
+// And for how long more if the peer has not even taken all that was sent: with a container its network goes, and what
+// was still on its way.
+constexpr std::chrono::seconds delivery_patience{10};
+constexpr std::chrono::milliseconds look_again{500};
 // After something was sent, what comes gathers for this long or until there is so much of it: a job that writes without
 // a pause would otherwise be interrupted for every 4 KiB, and itself be the slower for it. What comes after a pause is
 // sent at once.
@@ -123,7 +127,12 @@ class LogStream::Implementation {
     nearest_patience_.reset();
     for (auto reader = readers_.begin(); reader != readers_.end();) {
       more = reader->advance(size_, ended) || more;
-      if (reader->closing() && !reader->patience) reader->patience = now + close_patience;
+      if (reader->closing() && !reader->patience) {
+        reader->patience = now + close_patience;
+        reader->last_patience = now + close_patience + delivery_patience;
+      } else if (reader->patience && *reader->patience <= now && reader->unreceived()) {
+        reader->patience = std::min(now + look_again, *reader->last_patience);
+      }
       if (reader->finished() || (reader->patience && *reader->patience <= now)) {
         reader = readers_.erase(reader);
         logs_.reader_left();

@@ -39,10 +39,12 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
     if (!metrics) throw Error(ErrorKind::not_found, "metrics: no control group of this container can be read");
     return Response::json(to_json(*metrics));
   });
-  server.post_json("/api/submit", [&executor](const Request& request) {
-    executor.submit(parse_submission(request.body));
-    return Response::empty();
-  });
+  server.post_json(
+      "/api/submit", [&executor](const Request&) { executor.check_submit_allowed(); },
+      [&executor](const Request& request) {
+        executor.submit(parse_submission(request.body));
+        return Response::empty();
+      });
   server.upload("/api/upload_archive", [&executor](const Request& request, http::BodyReader& body) {
     return upload_archive(executor, request, body);
   });
@@ -62,13 +64,13 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
   });
 }
 
-void bind(http::Server& server, const std::string& address, int port) {
+int bind(http::Server& server, const std::string& address, int port) {
   if (address != "localhost") {
-    server.bind(address, port);
-    return;
+    return server.bind(address, port);
   }
   const int actual = server.bind("127.0.0.1", port);
   if (has_ipv6_loopback()) server.bind("::1", actual);
+  return actual;
 }
 
 }  // namespace dstack::runner::api

@@ -13,6 +13,6 @@ namespace dstack::runner::api {
 void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::ConnectionWatch& connections);
 
 // Binds what --http-address means: "localhost" is 127.0.0.1, and ::1 where there is one. Throws Error naming the port.
-void bind(http::Server& server, const std::string& address, int port);
+int bind(http::Server& server, const std::string& address, int port);
 
 }  // namespace dstack::runner::api

@@ -47,6 +47,12 @@ JobState stopped_state() {
 
 JobState executor_error(std::string message) { return failed("executor_error", std::move(message)); }
 
+JobState executor_error(const CannotExecute& error) {
+  JobState state = executor_error(std::string(error.what()));
+  state.start_failure = error.reason() == CannotExecute::Reason::not_found ? "not_found" : "not_executable";
+  return state;
+}
+
 JobState setup_error(std::string message) { return failed("container_exited_with_error", std::move(message)); }
 
 JobState log_quota_state(std::int64_t log_quota_hour) {

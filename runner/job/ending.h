@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "runner/job/program.h"
 #include "runner/job/supervision.h"
 #include "runner/logs/logs.h"
 
@@ -17,6 +18,7 @@ JobState state_of(const Ended& ended, bool out_of_memory, std::int64_t log_quota
 JobState stopped_state();
 // Anything that kept the job from running.
 JobState executor_error(std::string message);
+JobState executor_error(const CannotExecute& error);
 JobState setup_error(std::string message);  // of the repo
 JobState log_quota_state(std::int64_t log_quota_hour);
 

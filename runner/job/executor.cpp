@@ -64,9 +64,18 @@ void Executor::expect_submitted(std::string_view request) const {
   }
 }
 
+void Executor::expect_submittable() const {
+  if (phase_ != Phase::waiting_for_job) expect_submitted("submit");
+}
+
+void Executor::check_submit_allowed() const {
+  const std::scoped_lock lock(mutex_);
+  expect_submittable();
+}
+
 void Executor::submit(Submission submission) {
   const std::scoped_lock lock(mutex_);
-  if (phase_ != Phase::waiting_for_job) expect_submitted("submit");
+  expect_submittable();
   if (!runner_log_) runner_log_ = std::make_unique<RunnerLog>(temp_dir_, logs_);
   logs_.set_quota(static_cast<std::uint64_t>(std::max<std::int64_t>(submission.log_quota_hour, 0)));
   spdlog::info("Job {} of run {} is submitted", printable(submission.job_id), printable(submission.run_name));
@@ -111,6 +120,8 @@ std::optional<JobInfo> Executor::run() {
       finish(end);
       const std::scoped_lock thread_lock(mutex_);
       phase_ = Phase::over;
+      // A signal's end is -1; one that was stopped has none.
+      exited_ = end.exit_status.value_or(-1) >= 0;
       over_.set();
     });
     return info;
@@ -152,6 +163,11 @@ bool Executor::has_job() const {
 bool Executor::unattended() const {
   const std::scoped_lock lock(mutex_);
   return submission_.unattended;
+}
+
+bool Executor::exited() const {
+  const std::scoped_lock lock(mutex_);
+  return exited_;
 }
 
 bool Executor::over() const {

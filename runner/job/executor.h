@@ -38,6 +38,7 @@ class Executor {
 
   // Allowed again until the job runs; the last one counts.
   void submit(Submission submission);
+  void check_submit_allowed() const;
   // Throws unless a job is there and does not run yet.
   void check_upload_allowed() const;
   // Files for the job, on their way. Throw the same, and for an id that is no name.
@@ -53,9 +54,10 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;                       // one has been submitted
-  bool over() const;                          // no job runs or will run any more
-  bool unattended() const;                    // nobody will ask for the job's logs
+  bool has_job() const;                        // one has been submitted
+  bool over() const;                           // no job runs or will run any more
+  bool exited() const;                         // its process ran and exited of its own accord, with any status
+  bool unattended() const;                     // nobody will ask for the job's logs
   int over_fd() const { return over_.fd(); }  // becomes and stays readable when it is over
 
  private:
@@ -63,6 +65,7 @@ class Executor {
   class RunnerLog;
 
   void expect_submitted(std::string_view request) const;
+  void expect_submittable() const;
   void finish(const JobState& end);
 
   const std::filesystem::path temp_dir_;
@@ -78,6 +81,7 @@ class Executor {
   mutable std::mutex mutex_;
   Phase phase_ = Phase::waiting_for_job;
   Submission submission_;  // not changed any more once the job runs
+  bool exited_ = false;
   std::unique_ptr<RunnerLog> runner_log_;
   std::thread thread_;
 };

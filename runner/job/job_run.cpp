@@ -159,6 +159,8 @@ JobState run_job(const Submission& submission, const Prepared& prepared, const R
                  const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) noexcept {
   try {
     return run_steps(submission, prepared, places, events, uploads, logs, clock);
+  } catch (const CannotExecute& error) {
+    return executor_error(error);
   } catch (const std::exception& error) {
     return executor_error(error.what());
   }

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "runner/job/capabilities.h"
+#include "runner/job/exec_failure.h"
 
 namespace dstack::runner::job {
 
@@ -42,7 +43,10 @@ os::ChildSpec child_spec(const ProcessSpec& spec, Terminal& terminal) {
 
 }  // namespace
 
-Process::Process(const ProcessSpec& spec, Terminal& terminal, os::Clock& clock)
-    : child_(child_spec(spec, terminal), clock) {}
+Process::Process(const ProcessSpec& spec, Terminal& terminal, os::Clock& clock) try
+    : child_(child_spec(spec, terminal), clock) {
+} catch (const os::ExecError& error) {
+  throw_exec_failure(error.code(), spec);
+}
 
 }  // namespace dstack::runner::job

@@ -46,10 +46,11 @@ std::filesystem::path find_program(const std::string& name, const Environment& c
     }
   }
   if (!refused.empty()) {
-    throw Error(ErrorKind::invalid, std::format("cannot execute the command {}: {}", printable(name), refused));
+    throw CannotExecute(CannotExecute::Reason::not_executable,
+                        std::format("cannot execute the command {}: {}", printable(name), refused));
   }
-  throw Error(ErrorKind::invalid,
-              std::format("the command {} was not found in PATH ({})", printable(name), printable(path)));
+  throw CannotExecute(CannotExecute::Reason::not_found,
+                      std::format("the command {} was not found in PATH ({})", printable(name), printable(path)));
 }
 
 }  // namespace dstack::runner::job

@@ -48,7 +48,11 @@ os::UniqueFd open_jobs(int ours) {
 
 }  // namespace
 
-Terminal::Terminal() : ours_(open_ours()), jobs_(open_jobs(ours_.get())) {}
+Terminal::Terminal() : ours_(open_ours()), jobs_(open_jobs(ours_.get())) {
+  // At 0×0, as the kernel makes it, progress bars draw nothing.
+  const winsize size{.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (control(ours_.get(), TIOCSWINSZ, &size) != 0) throw os_error("set the size of", "a pseudo-terminal");
+}
 
 void Terminal::give_to(os::UserId user) {
   if (::fchown(jobs_.get(), user, static_cast<gid_t>(-1)) != 0)

@@ -39,7 +39,8 @@ void TerminalReader::read() {
       read_available(last_words_limit);
       return;
     }
-    if (!read_available(SIZE_MAX)) return;
+    // With a look at finish_ now and then: a process may write without a pause.
+    if (!read_available(last_words_limit)) return;
   }
 }
 

@@ -22,6 +22,8 @@ struct JobState {
   std::string termination_reason;
   std::string termination_message;
   std::optional<int> exit_status;
+  // "not_found" or "not_executable" where that is what kept the command from running; else empty. Servers ignore it.
+  std::string start_failure = {};
 };
 
 // Everything a job and the runner say, kept on disk in the runner's temporary folder: the job's raw output, its plain

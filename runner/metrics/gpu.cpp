@@ -39,11 +39,20 @@ std::optional<std::uint64_t> parse_figure(std::string_view text) {
   return number;
 }
 
+// What the tools print for a value that a GPU does not have: "[N/A]", "[Not Supported]", "[Unknown Error]", "N/A".
+bool stands_for_no_value(std::string_view field) {
+  return field == "N/A" || (field.starts_with('[') && field.ends_with(']'));
+}
+
+// Nothing for a line that is not a GPU's, such as a warning; a value that cannot be read is 0.
 std::optional<GpuMetrics> make(std::string_view memory_mib, std::string_view percent) {
   const auto memory = parse_figure(memory_mib);
   const auto utilization = parse_figure(percent);
-  if (!memory || !utilization) return std::nullopt;
-  return GpuMetrics{.memory_usage_bytes = *memory << 20, .utilization_percent = *utilization};
+  const bool nothing_known = stands_for_no_value(memory_mib) && stands_for_no_value(percent);
+  if (!memory && !utilization && !nothing_known) return std::nullopt;
+  constexpr std::uint64_t most_mib = UINT64_MAX >> 20;
+  return GpuMetrics{.memory_usage_bytes = std::min(memory.value_or(0), most_mib) << 20,
+                    .utilization_percent = utilization.value_or(0)};
 }
 
 std::vector<std::string> tool_for(gpu::Vendor vendor) {
@@ -59,32 +68,52 @@ std::vector<std::string> tool_for(gpu::Vendor vendor) {
   return {};
 }
 
+// nvidia-smi ends with 14 where a GPU's infoROM is damaged and with 15 where one has fallen off the bus; what it prints
+// of the others is as good as ever.
+bool only_warns(gpu::Vendor vendor, const os::CommandResult& result) {
+  return vendor == gpu::Vendor::nvidia && result.end == os::CommandResult::End::exited &&
+         (result.exit_status == 14 || result.exit_status == 15);
+}
+
 }  // namespace
 
-std::optional<std::vector<GpuMetrics>> parse_smi_csv(std::string_view output) {
+std::vector<GpuMetrics> parse_smi_csv(std::string_view output) {
   std::vector<GpuMetrics> gpus;
   for (const std::string_view line : split(output, '\n')) {
-    if (line.empty()) continue;
     const auto fields = split(line, ',');
     const auto gpu = fields.size() == 2 ? make(fields[0], fields[1]) : std::nullopt;
-    if (!gpu) return std::nullopt;
-    gpus.push_back(*gpu);
+    if (gpu) {
+      gpus.push_back(*gpu);
+    } else if (!line.empty()) {
+      spdlog::debug("GPU metrics: passed over {}", printable(line));
+    }
   }
   return gpus;
 }
 
-std::optional<std::vector<GpuMetrics>> parse_amd_smi_csv(std::string_view output) {
-  const auto lines = split(trimmed(output), '\n');
-  const auto header = split(lines[0], ',');
-  const auto percent = static_cast<std::size_t>(std::ranges::find(header, "gfx") - header.begin());
-  const auto memory = static_cast<std::size_t>(std::ranges::find(header, "vram_used") - header.begin());
-  if (percent == header.size() || memory == header.size()) return std::nullopt;
+std::vector<GpuMetrics> parse_amd_smi_csv(std::string_view output) {
+  constexpr std::size_t unknown = SIZE_MAX;
+  std::size_t memory = unknown;
+  std::size_t percent = unknown;
   std::vector<GpuMetrics> gpus;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    const auto fields = split(lines[i], ',');
+  for (const std::string_view line : split(output, '\n')) {
+    const auto fields = split(line, ',');
+    if (memory == unknown) {
+      // Warnings may come before the header.
+      const auto find = [&fields](std::string_view name) {
+        return static_cast<std::size_t>(std::ranges::find(fields, name) - fields.begin());
+      };
+      if (find("gfx") == fields.size() || find("vram_used") == fields.size()) continue;
+      percent = find("gfx");
+      memory = find("vram_used");
+      continue;
+    }
     const auto gpu = fields.size() > std::max(percent, memory) ? make(fields[memory], fields[percent]) : std::nullopt;
-    if (!gpu) return std::nullopt;
-    gpus.push_back(*gpu);
+    if (gpu) {
+      gpus.push_back(*gpu);
+    } else if (!line.empty()) {
+      spdlog::debug("GPU metrics: passed over {}", printable(line));
+    }
   }
   return gpus;
 }
@@ -95,13 +124,11 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
   try {
     const os::CommandResult result =
         os::run_command({.arguments = tool, .environment = {}, .input = {}, .limit = tool_limit}, {}, clock);
-    if (!result.succeeded()) {
+    if (!result.succeeded() && !only_warns(vendor, result)) {
       spdlog::debug("{} {}", tool[0], result.describe());
       return {};
     }
-    auto gpus = vendor == gpu::Vendor::amd ? parse_amd_smi_csv(result.output) : parse_smi_csv(result.output);
-    if (!gpus) spdlog::debug("{} printed something unknown: {}", tool[0], printable(result.output));
-    return std::move(gpus).value_or(std::vector<GpuMetrics>{});
+    return vendor == gpu::Vendor::amd ? parse_amd_smi_csv(result.output) : parse_smi_csv(result.output);
   } catch (const Error& error) {
     spdlog::debug("GPU metrics: {}", error.what());
     return {};

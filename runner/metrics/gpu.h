@@ -45,9 +45,10 @@ class GpuReader {
   std::vector<GpuMetrics> last_;
 };
 
-// "MiB, percent" a line, as nvidia-smi and hl-smi print it. Nothing if a line has something else.
-std::optional<std::vector<GpuMetrics>> parse_smi_csv(std::string_view output);
-// amd-smi's table with a header; the columns gfx (percent) and vram_used (MiB) count.
-std::optional<std::vector<GpuMetrics>> parse_amd_smi_csv(std::string_view output);
+// "MiB, percent" a line, as nvidia-smi and hl-smi print it. A value that is not a number is 0, a line without any is
+// not a GPU's.
+std::vector<GpuMetrics> parse_smi_csv(std::string_view output);
+// amd-smi's table with a header; the columns gfx (percent) and vram_used (MiB) count. The same.
+std::vector<GpuMetrics> parse_amd_smi_csv(std::string_view output);
 
 }  // namespace dstack::runner::metrics

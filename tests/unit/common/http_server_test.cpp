@@ -277,9 +277,10 @@ TEST_CASE("a connection's other end is looked at until it is let in, then no mor
   };
   CHECK(ask("/open") == 200);
   CHECK(looks == 0);
-  CHECK(ask("/shut") == 403);
-  CHECK(ask("/nothing") == 403);
-  CHECK(ask("/broken") == 500);
+  // A refusal ends its connection.
+  CHECK(status_of(running.ask(get("/shut"))) == 403);
+  CHECK(status_of(running.ask(get("/nothing"))) == 403);
+  CHECK(status_of(running.ask(get("/broken"))) == 500);
   CHECK(looks == 3);
   CHECK(seen.peer_address == "127.0.0.1");
   CHECK(seen.peer_port != 0);
@@ -415,4 +416,48 @@ TEST_CASE("a refusal of the guard is heard of by its route, too") {
     running.ask(get("/nothing"));
   }
   CHECK(heard == std::vector<std::pair<std::string, int>>{{"/echo/{id}", 403}, {"", 403}});
+}
+
+TEST_CASE("a connection ends with an answer that says so, whatever its client still has to send") {
+  // In place of the limits that would end it too.
+  http::Server server({.keep_alive = std::chrono::hours(24), .upload_silence = std::chrono::hours(24)});
+  server.upload("/refused", [](const http::Request&, http::BodyReader&) -> http::Response {
+    throw Error(ErrorKind::conflict, "not now");
+  });
+  const Running running(server);
+  SECTION("an upload whose body has only begun") {
+    RawConnection connection(running.port());
+    connection.send("POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin");
+    const std::string answer = connection.read_all();
+    CHECK(status_of(answer) == 409);
+    CHECK(answer.contains("Connection: close"));
+  }
+  SECTION("a request without a body") {
+    RawConnection connection(running.port());
+    connection.send(get("/nothing"));
+    CHECK(status_of(connection.read_all()) == 404);
+  }
+}
+
+TEST_CASE("a client that sends all of a refused body before it reads gets the answer") {
+  http::Server server;
+  server.upload("/refused", [](const http::Request&, http::BodyReader&) -> http::Response {
+    throw Error(ErrorKind::conflict, "not now");
+  });
+  const Running running(server);
+  RawConnection connection(running.port());
+  const std::string body(std::size_t{8} << 20, 'x');
+  connection.send("POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+  connection.send(body);
+  CHECK(status_of(connection.read_all()) == 409);
+}
+
+TEST_CASE("a request that is not admitted is refused before its body and its type are looked at") {
+  http::Server server;
+  server.post_json(
+      "/submit", [](const http::Request&) { throw Error(ErrorKind::conflict, "it runs already"); },
+      [](const http::Request&) { return http::Response::empty(); });
+  const Running running(server);
+  CHECK(status_of(running.ask(post("/submit", "{", "text/plain"))) == 409);
+  CHECK(status_of(running.ask("POST /submit HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")) == 409);
 }

@@ -1,14 +1,17 @@
 #include "runner/lifetime.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <csignal>
 #include <future>
+#include <thread>
 
 #include "common/error.h"
 #include "common/os/signals.h"
+#include "runner/logs/job_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 
@@ -17,6 +20,15 @@ namespace dstack::runner {
 namespace {
 
 using namespace std::chrono_literals;
+
+job::Submission job_of(const std::string& script) {
+  job::Submission submission;
+  submission.commands = {"/bin/sh", "-c", script};
+  submission.repo_dir = "/";
+  submission.repo_data.type = "virtual";
+  submission.working_dir = "/";
+  return submission;
+}
 
 // A runner without its API.
 class Living {
@@ -33,11 +45,11 @@ class Living {
 
   // Lets wait() run on another thread, as the test turns the clock.
   Living& live() {
-    done_ = std::async(std::launch::async, [this] { lifetime.wait(); });
+    done_ = std::async(std::launch::async, [this] { return lifetime.wait(); });
     return *this;
   }
-  // Returns when wait() has returned; throws what it threw.
-  void end() { done_.get(); }
+  // What wait() returns, once it has; throws what it threw.
+  int end() { return done_.get(); }
   // Some deadline is armed and lies at most that far ahead.
   void pass(std::chrono::seconds time) {
     clock.await_deadline_within(time);
@@ -52,11 +64,21 @@ class Living {
   test::TemporaryDirectory folder;
   test::FakeClock clock;
   Logs logs{folder.path(), clock};
-  job::Executor executor{folder.path(), {}, logs, clock};
+  job::RunPlaces places() const {
+    job::RunPlaces result;
+    result.mpi_hostfile = folder / "mpi/hostfile";
+    result.authorized_keys = folder / "keys";
+    result.profile = {.profile = folder / "profile",
+                      .hook = folder / "hook",
+                      .variables = folder / "variables",
+                      .user = folder / "job_user"};
+    return result;
+  }
+  job::Executor executor{folder.path(), places(), logs};
   Lifetime lifetime{signals, executor, logs, clock};
 
  private:
-  std::future<void> done_;
+  std::future<int> done_;
 };
 
 }  // namespace
@@ -84,14 +106,14 @@ TEST_CASE("a job that is over and never asked for is forgotten after 5 minutes")
   Living runner;
   runner.executor.stop();
   runner.live().pass(5min);
-  runner.end();
+  CHECK(runner.end() == 0);
 }
 
 TEST_CASE("a runner leaves as soon as its logs were read") {
   Living runner;
   runner.executor.stop();
   runner.live().pull();
-  runner.end();
+  CHECK(runner.end() == 0);
 }
 
 TEST_CASE("a runner whose logs nobody will read leaves when its job is over") {
@@ -101,11 +123,41 @@ TEST_CASE("a runner whose logs nobody will read leaves when its job is over") {
   runner.live().end();
 }
 
-TEST_CASE("a runner without a job leaves at a signal") {
+TEST_CASE("a runner without a job leaves at a signal, with its number") {
   Living runner;
   runner.live();
   ::kill(::getpid(), SIGTERM);
-  runner.end();
+  CHECK(runner.end() == 128 + SIGTERM);
+}
+
+TEST_CASE("a runner whose job a signal cut off leaves with the signal's number") {
+  Living runner;
+  runner.executor.submit(job_of("trap 'exit 0' INT; echo ready; while :; do sleep 0.01; done"));
+  runner.executor.run();
+  while (runner.logs.job_log().size() == 0) std::this_thread::yield();
+  runner.live();
+  ::kill(::getpid(), SIGTERM);
+  CHECK(runner.end() == 128 + SIGTERM);
+}
+
+TEST_CASE("a signal after the job's end changes nothing about the exit status") {
+  Living runner;
+  runner.executor.submit(job_of("exit 3"));
+  runner.executor.run();
+  pollfd over{.fd = runner.executor.over_fd(), .events = POLLIN, .revents = 0};
+  ::poll(&over, 1, -1);
+  runner.live();
+  ::kill(::getpid(), SIGTERM);
+  CHECK(runner.end() == 0);
+}
+
+TEST_CASE("a signal after a stop through the API changes nothing about the exit status") {
+  Living runner;
+  runner.executor.submit(job_of("exit 0"));
+  runner.executor.stop();
+  runner.live();
+  ::kill(::getpid(), SIGTERM);
+  CHECK(runner.end() == 0);
 }
 
 }  // namespace dstack::runner

@@ -1,12 +1,15 @@
 #include "runner/api/log_stream.h"
 
+#include <sys/socket.h>
 #include <catch2/catch_test_macros.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
+#include "runner/api/log_reader.h"
 #include "runner/logs/job_log.h"
+#include "runner/logs/stamps.h"
 #include "tests/support/raw_http.h"
 #include "tests/support/running_server.h"
 #include "tests/support/temporary_directory.h"
@@ -167,4 +170,21 @@ TEST_CASE("the logs are drained once a reader has answered the close frame") {
   served.logs().pull(0, std::nullopt).stream([](std::string_view) { return true; });
   CHECK(read_frames(*reader).output == "output");
   while (!served.logs().drained()) std::this_thread::yield();
+}
+
+TEST_CASE("a reader that does not read holds nobody up when it is given up") {
+  const test::TemporaryDirectory folder;
+  runner::Stamps stamps(os::system_clock());
+  const runner::JobLog log(folder.path(), stamps);
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const os::UniqueFd other(ends[1]);
+  // As the server has its connections: their close() waits.
+  const linger farewell{.l_onoff = 1, .l_linger = 10};
+  ::setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &farewell, sizeof farewell);
+  const runner::LogReader reader(log, {.socket = os::UniqueFd(ends[0]), .received = ""}, 0);
+  linger left{};
+  socklen_t size = sizeof left;
+  REQUIRE(::getsockopt(reader.socket(), SOL_SOCKET, SO_LINGER, &left, &size) == 0);
+  CHECK(left.l_onoff == 0);
 }

@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "runner/job/capabilities.h"
+#include "runner/job/program.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/runner/running_job.h"
 
@@ -127,6 +128,34 @@ TEST_CASE("what keeps a program from starting is said with its name") {
     REQUIRE(::chmod((folder / "file").c_str(), 0755) == 0);
     spec.program = folder / "file";
     CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("Exec format error")));
+  }
+  SECTION("it is for another architecture") {
+    std::string header("\x7f" "ELF\x02\x01\x01", 7);
+    header.resize(64);
+    header[16] = 2;
+    header[18] = 22;  // IBM Z
+    std::ofstream(folder / "file") << header;
+    REQUIRE(::chmod((folder / "file").c_str(), 0755) == 0);
+    spec.program = folder / "file";
+    CHECK_THROWS_MATCHES(RunningJob(spec), CannotExecute,
+                         MessageMatches(ContainsSubstring("it is for IBM Z") &&
+                                        ContainsSubstring("the image is of another architecture")));
+  }
+  SECTION("a variable is too long") {
+    spec.environment.push_back("LONG=" + std::string(200'000, 'x'));
+    CHECK_THROWS_MATCHES(
+        RunningJob(spec), Error,
+        MessageMatches(ContainsSubstring("the variable \"LONG\" has 200005 bytes, and one may have 131071 at most")));
+  }
+  SECTION("an argument is too long") {
+    spec.arguments.emplace_back(200'000, 'x');
+    CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("commands[3] has 200000 bytes")));
+  }
+  SECTION("all variables together are too long") {
+    for (int i = 0; i < 100; ++i) {
+      spec.environment.push_back(std::to_string(i) + "=" + std::string(100'000 + static_cast<std::size_t>(i), 'x'));
+    }
+    CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("of which the variable \"99\" has")));
   }
   SECTION("its interpreter is not there") {
     std::ofstream(folder / "file") << "#!/no/such/sh\n";

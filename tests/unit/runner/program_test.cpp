@@ -53,6 +53,21 @@ TEST_CASE("a command that is not there is named with the PATH") {
   CHECK_THROWS_AS(find_program("", {}), Error);
 }
 
+TEST_CASE("a command that is not there is told from one that cannot be executed") {
+  const test::TemporaryDirectory folder;
+  make_file(folder / "tool", 0644);
+  const auto reason = [&folder](const std::string& name) {
+    try {
+      find_program(name, {{"PATH", folder.path().string()}});
+    } catch (const CannotExecute& error) {
+      return error.reason();
+    }
+    throw std::logic_error("it was found");
+  };
+  CHECK(reason("tool") == CannotExecute::Reason::not_executable);
+  CHECK(reason("no-such") == CannotExecute::Reason::not_found);
+}
+
 TEST_CASE("a file that may not be executed is named with the reason") {
   const test::TemporaryDirectory folder;
   make_file(folder / "tool", 0644);

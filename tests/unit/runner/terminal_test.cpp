@@ -59,4 +59,18 @@ TEST_CASE("a terminal nobody has open for a while is not at its end") {
   CHECK(job.rest() == "again\r\n");
 }
 
+TEST_CASE("a terminal has 24 lines and 80 columns") {
+  RunningJob job("stty size");
+  job.process.wait();
+  CHECK(job.rest() == "24 80\r\n");
+}
+
+TEST_CASE("a process that writes without a pause does not keep the reader from its end") {
+  RunningJob job("exec yes");
+  job.output.await("y");
+  job.reader.finish();
+  ::kill(job.process.pid(), SIGKILL);
+  job.process.wait();
+}
+
 }  // namespace dstack::runner::job

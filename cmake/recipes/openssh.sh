@@ -17,7 +17,7 @@ options=(
     --with-default-path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     --with-ssl-dir="$ROOT_openssl" --without-openssl-header-check --with-zlib="$ROOT_zlib"
     --with-sandbox=seccomp_filter --without-stackprotect
-    --without-pam --without-shadow --without-selinux --without-kerberos5 --disable-pkcs11 --disable-security-key
+    --without-pam --without-shadow --without-selinux --without-kerberos5 --disable-pkcs11
     # The log-ins of a container are nobody's to count.
     --disable-lastlog --disable-utmp --disable-utmpx --disable-wtmp --disable-wtmpx
     --disable-libutil --disable-pututline --disable-pututxline
@@ -39,6 +39,14 @@ for call in getpwnam getpwuid chroot chdir setgroups initgroups execve stat mall
     replaced+=(--redefine-sym "$call=image_$call")
 done
 
+# The same for functions of sshd's own, which give way to the ones of openssh/.
+weak=()
+own=()
+for function in poly1305_auth safe_path_fd; do
+    weak+=(--weaken-symbol="$function")
+    own+=(--keep-global-symbol="$function")
+done
+
 # Each program becomes one object that shows nothing but its main, so that the four can be linked together.
 programs=()
 combine() {
@@ -47,8 +55,8 @@ combine() {
     read -ra list <<<"$(objects "$variable")"
     make -j"$(nproc)" "${list[@]}" libssh.a openbsd-compat/libopenbsd-compat.a
     "$LD" -r -o "$program.all.o" "${list[@]}" --start-group libssh.a openbsd-compat/libopenbsd-compat.a --end-group
-    llvm-objcopy-19 --redefine-sym main="$main" "${replaced[@]}" --weaken-symbol=poly1305_auth "$program.all.o"
-    llvm-objcopy-19 --keep-global-symbol="$main" --keep-global-symbol=poly1305_auth "$program.all.o"
+    llvm-objcopy-19 --redefine-sym main="$main" "${replaced[@]}" "${weak[@]}" "$program.all.o"
+    llvm-objcopy-19 --keep-global-symbol="$main" "${own[@]}" "$program.all.o"
     programs+=("$program.all.o")
 }
 combine sshd SSHDOBJS

@@ -36,10 +36,10 @@ std::string server_config(const ServerPlaces& places, int port, const std::strin
       "SshdSessionPath {}/sshd-session\n"
       "SshdAuthPath {}/sshd-auth\n"
       "Subsystem sftp internal-sftp\n"
-      // Who may log in: whoever has a key. An image's or a volume's folders may have any mode, and a container's users
-      // are one person's.
+      // Who may log in: whoever has a key. The first file is believed whatever mode the folders above it have
+      // (cmake/recipes/openssh/trust.c), the user's own one only where no other user may write it.
       "AuthorizedKeysFile {} .ssh/authorized_keys\n"
-      "StrictModes no\n"
+      "StrictModes yes\n"
       "PermitRootLogin prohibit-password\n"
       "PasswordAuthentication no\n"
       "KbdInteractiveAuthentication no\n"

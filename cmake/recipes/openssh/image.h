@@ -15,6 +15,8 @@
 void find_home(const char *program);
 /* Whether the server lies anywhere else: then it serves a host, whose users and files are taken as they are. */
 bool on_host(void);
+/* Whether that is the file with the keys that the runner put there. */
+bool is_runners_keys(const char *path);
 
 struct passwd *image_getpwnam(const char *name);
 struct passwd *image_getpwuid(uid_t uid);

@@ -44,6 +44,13 @@ bool is_within(const std::filesystem::path& inner, const std::filesystem::path& 
 
 bool must_stay(const std::filesystem::path& path, const std::vector<std::filesystem::path>& kept) {
   const std::filesystem::path real = real_path(path);
+  std::error_code error;
+  if (std::filesystem::is_symlink(path, error)) {
+    // Replacing a link takes nothing away that lies elsewhere. What is named by way of it would be gone.
+    const auto is_place = [&](const std::filesystem::path& other) { return real_path(other) == real; };
+    return real == "/" || std::ranges::any_of(mount_points(), is_place) ||
+           std::ranges::any_of(kept, [&](const auto& other) { return is_within(other, path) || is_place(other); });
+  }
   const auto is_above = [&](const std::filesystem::path& other) {
     return is_within(other, path) || is_within(real_path(other), real);
   };

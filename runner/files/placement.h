@@ -21,14 +21,15 @@ struct Destination {
   std::filesystem::path path() const { return below.empty() ? folder : folder / below; }
 };
 
-// Puts the archive's one root at exactly the destination. What was there is replaced, but a folder that has one of
-// `kept` or a mount point in it, or is one, is merged with: what it holds and the archive does not name stays. A
+// Puts the archive's one root at exactly the destination. What was there is replaced, a link too, but a folder that has
+// one of `kept` or a mount point in it, or is one, is merged with: what it holds and the archive does not name stays. A
 // failure leaves nothing of what was to replace something. Throws Error.
 void place_archive(const std::filesystem::path& archive, const Destination& destination,
                    const std::vector<std::filesystem::path>& kept, const std::optional<Owner>& owner,
                    const std::function<bool()>& stopped);
 
-// Whether `path` has to stay: it is one of `kept` or of the mount points, or a folder above one.
+// Whether `path` has to stay: it is one of `kept` or of the mount points, or a folder above one; or it is a link to
+// exactly one of these or to /, or one by which one of `kept` is named.
 bool must_stay(const std::filesystem::path& path, const std::vector<std::filesystem::path>& kept);
 
 // Whether `inner` is `outer` or below it, by their names.

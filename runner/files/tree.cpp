@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <format>
@@ -14,6 +15,7 @@
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "runner/files/entry_path.h"
+#include "runner/files/file_identity.h"
 
 namespace dstack::runner::files {
 
@@ -34,13 +36,28 @@ std::string find_link(int root, const std::string& path) {
   }
 }
 
+// Folders above it may be closed to all but the owner.
+os::UniqueFd open_root(const std::filesystem::path& root, const std::optional<Owner>& owner) {
+  if (owner && ::access(root.c_str(), F_OK) != 0 && errno == EACCES) {
+    const FileIdentity identity(owner);
+    return os::open_file(root, O_PATH | O_DIRECTORY);
+  }
+  return os::open_file(root, O_PATH | O_DIRECTORY);
+}
+
+// Beyond this many, a folder's mode is not worth the memory.
+constexpr std::size_t kRememberedFolders = 100'000;
+
 }  // namespace
 
 Tree::Tree(const std::filesystem::path& root, std::optional<Owner> owner, Walk walk)
     : owner_(owner),
       walk_(walk),
-      settle_late_(!os::has_capability(os::Capability::dac_override)),
-      root_(os::open_file(root, O_PATH | O_DIRECTORY)) {}
+      may_override_(os::has_capability(os::Capability::dac_override)),
+      root_(open_root(root, may_override_ ? std::nullopt : owner)),
+      write_as_owner_(!may_override_ && owner && ::faccessat(root_.get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {}
+
+FileIdentity Tree::act() const { return FileIdentity(write_as_owner_ ? owner_ : std::nullopt); }
 
 Error Tree::failure(std::string_view action, const std::string& path, int code) {
   if (code == ELOOP || code == ENOTDIR) {
@@ -75,6 +92,7 @@ os::UniqueFd Tree::make_folders(const std::string& path) {
     if (!folder && errno == ENOENT) {
       if (::mkdirat(parent.get(), name.c_str(), 0700) == 0) {
         settle_folder(parent.get(), name, path.substr(0, end), made_folder_mode);
+        if (needed_.size() < kRememberedFolders) needed_.insert(path.substr(0, end));
       } else if (errno != EEXIST) {
         return {};
       }
@@ -87,30 +105,29 @@ os::UniqueFd Tree::make_folders(const std::string& path) {
 }
 
 void Tree::settle_folder(int parent, const std::string& name, const std::string& path, mode_t mode) {
-  if (settle_late_) {
-    unsettled_.push_back({.path = path, .mode = mode});
+  // Another file system's server may not let root write into what has no such bit either.
+  const bool closed = (mode & (S_IWUSR | S_IXUSR)) != (S_IWUSR | S_IXUSR);
+  if (!may_override_ || closed) {
+    unsettled_.insert_or_assign(path, mode);
     return;
   }
   // By a descriptor: the name may be another thing's by now.
   const os::UniqueFd folder(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder) throw failure("open folder", path, errno);
-  if (::fchmod(folder.get(), mode & permissions) != 0) throw failure("set the mode of", path, errno);
-  if (owner_ && ::fchown(folder.get(), owner_->uid, owner_->gid) != 0) {
-    throw failure("change the owner of", path, errno);
-  }
+  attributes_.set_mode(folder.get(), mode & permissions, path);
+  if (owner_) attributes_.set_owner(folder.get(), *owner_, path);
 }
 
 void Tree::finish() {
+  const FileIdentity identity = act();
   // The inner ones first: the outer ones may be closed to this process afterwards.
-  for (const Unsettled& folder : std::views::reverse(unsettled_)) {
-    const os::UniqueFd place = open_folder_below(root_.get(), folder.path, walk_);
+  for (const auto& [path, mode] : std::views::reverse(unsettled_)) {
+    const os::UniqueFd place = open_folder_below(root_.get(), path, walk_);
     const os::UniqueFd fd(place ? ::openat(place.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
     if (!fd && errno == ENOENT) continue;  // replaced by a later entry
-    if (!fd) throw failure("open folder", folder.path, errno);
-    if (::fchmod(fd.get(), folder.mode & permissions) != 0) throw failure("set the mode of", folder.path, errno);
-    if (owner_ && ::fchown(fd.get(), owner_->uid, owner_->gid) != 0) {
-      throw failure("change the owner of", folder.path, errno);
-    }
+    if (!fd) throw failure("open folder", path, errno);
+    attributes_.set_mode(fd.get(), mode & permissions, path);
+    if (owner_) attributes_.set_owner(fd.get(), *owner_, path);
   }
   unsettled_.clear();
 }
@@ -128,6 +145,7 @@ void Tree::clear_place(int folder, const std::string& name, const std::string& p
 }
 
 Tree::NewFile Tree::make_file(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, true);
   if (folder < 0) throw failure("make the folder of", path, errno);
   const std::string name(name_of(path));
@@ -140,7 +158,7 @@ Tree::NewFile Tree::make_file(const std::string& path) {
     file = create();
   }
   if (!file) throw failure("create file", path, errno);
-  return {std::move(file), path, owner_};
+  return {std::move(file), path, *this};
 }
 
 void Tree::NewFile::finish(mode_t mode, const timespec* modified) {
@@ -149,21 +167,23 @@ void Tree::NewFile::finish(mode_t mode, const timespec* modified) {
     const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, *modified};
     ::futimens(fd_.get(), times);  // a time that the file system cannot hold is none that matters
   }
-  if (::fchmod(fd_.get(), mode & permissions) != 0) throw os_error("set the mode of", printable(path_));
-  if (owner_ && ::fchown(fd_.get(), owner_->uid, owner_->gid) != 0) {
-    throw os_error("change the owner of", printable(path_));
-  }
+  tree_->attributes_.set_mode(fd_.get(), mode & permissions, path_);
+  if (tree_->owner_) tree_->attributes_.set_owner(fd_.get(), *tree_->owner_, path_);
   fd_.reset();
 }
 
 void Tree::make_folder(const std::string& path, mode_t mode) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, true);
   if (folder < 0) throw failure("make the folder of", path, errno);
   const std::string name(name_of(path));
   if (::mkdirat(folder, name.c_str(), 0700) != 0) {
     if (errno != EEXIST) throw failure("create folder", path, errno);
     struct stat status{};
-    if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode)) return;
+    if (::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode)) {
+      if (needed_.erase(path) > 0) settle_folder(folder, name, path, mode);
+      return;
+    }
     clear_place(folder, name, path);
     if (::mkdirat(folder, name.c_str(), 0700) != 0) throw failure("create folder", path, errno);
   }
@@ -171,20 +191,24 @@ void Tree::make_folder(const std::string& path, mode_t mode) {
 }
 
 void Tree::make_link(const std::string& path, const std::string& target) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, true);
   if (folder < 0) throw failure("make the folder of", path, errno);
   const std::string name(name_of(path));
-  if (::symlinkat(target.c_str(), folder, name.c_str()) != 0) {
-    if (errno != EEXIST) throw failure("create symbolic link", path, errno);
+  int result = ::symlinkat(target.c_str(), folder, name.c_str());
+  if (result != 0 && errno == EEXIST) {
     clear_place(folder, name, path);
-    if (::symlinkat(target.c_str(), folder, name.c_str()) != 0) throw failure("create symbolic link", path, errno);
+    result = ::symlinkat(target.c_str(), folder, name.c_str());
   }
-  if (owner_ && ::fchownat(folder, name.c_str(), owner_->uid, owner_->gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    throw failure("change the owner of", path, errno);
+  if (result != 0) {
+    if (Attributes::has_no_links(errno)) return attributes_.note_missing_link(path, errno);
+    throw failure("create symbolic link", path, errno);
   }
+  if (owner_) attributes_.set_owner_at(folder, name.c_str(), *owner_, path);
 }
 
 void Tree::make_hard_link(const std::string& path, const std::string& existing) {
+  const FileIdentity identity = act();
   if (path == existing) return;
   const os::UniqueFd source = open_folder_below(root_.get(), std::string(folder_of(existing)), walk_);
   if (!source) throw failure("find the target of hard link " + printable(path) + ",", existing, errno);
@@ -197,10 +221,28 @@ void Tree::make_hard_link(const std::string& path, const std::string& existing) 
     clear_place(folder, name, path);
     if (::linkat(source.get(), source_name.c_str(), folder, name.c_str(), 0) == 0) return;
   }
+  if (Attributes::has_no_links(errno) || errno == EMLINK) return copy(path, existing);
   throw failure("create hard link " + printable(path) + " to", existing, errno);
 }
 
+void Tree::copy(const std::string& path, const std::string& existing) {
+  const auto status = look(existing);
+  if (status && S_ISLNK(status->st_mode)) return make_link(path, read_link(existing));
+  const os::UniqueFd source = open_file(existing);
+  NewFile file = make_file(path);
+  std::array<char, 65536> buffer;
+  while (true) {
+    const ssize_t count = ::read(source.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw failure("read", existing, errno);
+    if (count == 0) break;
+    os::write_all(file.fd(), {buffer.data(), static_cast<std::size_t>(count)}, printable(path));
+  }
+  file.finish(status->st_mode, &status->st_mtim);
+}
+
 std::optional<struct stat> Tree::look(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, false);
   struct stat status{};
   if (folder >= 0 && ::fstatat(folder, std::string(name_of(path)).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -214,6 +256,7 @@ std::optional<struct stat> Tree::look(const std::string& path) {
 }
 
 os::UniqueFd Tree::open_file(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, false);
   if (folder < 0) throw failure("open", path, errno);
   // Not waiting: it may be a pipe that nobody writes to.
@@ -227,6 +270,7 @@ os::UniqueFd Tree::open_file(const std::string& path) {
 }
 
 std::string Tree::read_link(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, false);
   if (folder < 0) throw failure("read symbolic link", path, errno);
   std::string target(PATH_MAX, '\0');
@@ -237,6 +281,7 @@ std::string Tree::read_link(const std::string& path) {
 }
 
 void Tree::remove_file(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, false);
   if (folder < 0) throw failure("remove", path, errno);
   if (::unlinkat(folder, std::string(name_of(path)).c_str(), 0) != 0) throw failure("remove", path, errno);
@@ -245,6 +290,7 @@ void Tree::remove_file(const std::string& path) {
 }
 
 void Tree::remove_tree(const std::string& path) {
+  const FileIdentity identity = act();
   const int folder = folder_for(path, false);
   if (folder < 0 && errno == ENOENT) return;
   if (folder < 0) throw failure("remove", path, errno);
@@ -253,6 +299,7 @@ void Tree::remove_tree(const std::string& path) {
 }
 
 bool Tree::remove_empty_folder(const std::string& path) {
+  const FileIdentity identity = act();
   folder_path_.reset();
   const int folder = folder_for(path, false);
   return folder >= 0 && ::unlinkat(folder, std::string(name_of(path)).c_str(), AT_REMOVEDIR) == 0;

@@ -5,35 +5,35 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <unordered_set>
 
 #include "common/error.h"
 #include "common/os/unique_fd.h"
+#include "runner/files/attributes.h"
 #include "runner/files/folder_walk.h"
+#include "runner/files/owner.h"
 
 namespace dstack::runner::files {
 
-// Whom files are given to.
-struct Owner {
-  uid_t uid = 0;
-  gid_t gid = 0;
-};
+class FileIdentity;
 
 // A folder that foreign content is written into: an archive's entries, a diff's files. Paths are relative, as
 // entry_path() gives them. Nothing outside of the folder is read, written, made or given away, whatever the paths are,
 // whatever links lie in the folder and whatever somebody swaps in meanwhile: a path that leads through a link is an
 // Error that names both. The last component is never followed; what is made takes the place of what was there, but
-// never of a folder with content. Folders that a path needs are made. For one thread.
+// never of a folder with content. Folders that a path needs are made. Owners, modes and links that the file system does
+// not have are done without (see Attributes). For one thread.
 class Tree {
  public:
   // `root` is trusted, links in it are followed. Without an owner what is made stays this process's own. Throws Error.
   Tree(const std::filesystem::path& root, std::optional<Owner> owner, Walk walk = best_walk());
 
-  // A regular file that is being written; given its time, mode and owner by finish(). What is not finished stays the
-  // runner's and closed to others.
+  // A regular file of this tree that is being written; given its time, mode and owner by finish(). What is not finished
+  // stays the runner's and closed to others.
   class NewFile {
    public:
     int fd() const { return fd_.get(); }
@@ -42,18 +42,17 @@ class Tree {
 
    private:
     friend class Tree;
-    NewFile(os::UniqueFd fd, std::string path, const std::optional<Owner>& owner)
-        : fd_(std::move(fd)), path_(std::move(path)), owner_(owner) {}
+    NewFile(os::UniqueFd fd, std::string path, Tree& tree) : fd_(std::move(fd)), path_(std::move(path)), tree_(&tree) {}
     os::UniqueFd fd_;
     std::string path_;
-    std::optional<Owner> owner_;
+    Tree* tree_;
   };
 
   NewFile make_file(const std::string& path);
-  // A folder that is there stays as it is.
+  // A folder that is there stays as it is, but for one that was made here since a path needed it.
   void make_folder(const std::string& path, mode_t mode);
   void make_link(const std::string& path, const std::string& target);
-  // `existing` is a file of this tree; a link is linked, not followed.
+  // `existing` is a file of this tree; a link is linked, not followed. Where there are no hard links it is a copy.
   void make_hard_link(const std::string& path, const std::string& existing);
 
   // lstat(2); nothing where there is nothing, or where a component of its folder is missing.
@@ -77,19 +76,22 @@ class Tree {
   os::UniqueFd make_folders(const std::string& path);
   void settle_folder(int parent, const std::string& name, const std::string& path, mode_t mode);
   void clear_place(int folder, const std::string& name, const std::string& path);
+  void copy(const std::string& path, const std::string& existing);
   Error failure(std::string_view action, const std::string& path, int code);
-
-  struct Unsettled {
-    std::string path;
-    mode_t mode;
-  };
+  // While it lives this thread writes as whoever may write here.
+  FileIdentity act() const;
 
   const std::optional<Owner> owner_;
   const Walk walk_;
-  // Without DAC_OVERRIDE nothing can be put into a folder that is somebody else's or closed: these wait for finish().
-  const bool settle_late_;
-  std::vector<Unsettled> unsettled_;
+  // Without DAC_OVERRIDE nothing can be put into a folder that is another user's or closed. New folders are given their
+  // owner and mode by finish() then. What is the owner's already is written in the owner's name.
+  const bool may_override_;
   os::UniqueFd root_;
+  const bool write_as_owner_;
+  Attributes attributes_;
+  std::map<std::string, mode_t> unsettled_;  // by path
+  // Folders that were made as a path needed them, for the case that an archive lists them later.
+  std::unordered_set<std::string> needed_;
   os::UniqueFd folder_;
   std::optional<std::string> folder_path_;
 };

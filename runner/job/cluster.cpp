@@ -1,4 +1,5 @@
 #include "runner/job/cluster.h"
+#include "runner/files/attributes.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -36,10 +37,9 @@ std::string host_blocks(const ClusterInfo& cluster, int ssh_port, const std::fil
 
 // Appends to a file that is the user's; made if it is not there.
 void append_for(const std::filesystem::path& path, std::string_view text, const JobUser& user) {
+  const WriteAccess access(path.parent_path(), user);
   const os::UniqueFd file = os::open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0600);
-  if (can_give_away_files() && ::fchown(file.get(), user.uid, user.gid) != 0) {
-    throw os_error("change the owner of", path.string());
-  }
+  if (const auto owner = owner_for(user)) files::Attributes().set_owner(file.get(), *owner, path.native());
   os::write_all(file.get(), text, path.string());
 }
 
@@ -80,6 +80,7 @@ void set_up_cluster_ssh(const Submission& submission, const JobUser& user, int s
 
   const std::filesystem::path config = folder / "config";
   const std::string blocks = host_blocks(submission.cluster, ssh_port, key);
+  const WriteAccess access(folder, user);
   const std::string present = os::try_read_file(config).value_or("");
   if (!present.contains(blocks)) {
     append_for(config, (present.empty() || present.ends_with('\n') ? "\n" : "\n\n") + blocks, user);

@@ -39,8 +39,9 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
-GitCredentials::GitCredentials(const Submission& submission, const JobUser& user) {
+GitCredentials::GitCredentials(const Submission& submission, const JobUser& user) : user_(user) {
   if (!submission.repo_credentials) return;
+  const WriteAccess access(user.home, user);
   const RepoCredentials& credentials = *submission.repo_credentials;
   const auto url = repo::parse_url(credentials.clone_url);
   std::filesystem::path path;
@@ -70,7 +71,14 @@ GitCredentials::GitCredentials(const Submission& submission, const JobUser& user
 }
 
 GitCredentials::~GitCredentials() {
-  if (written_ && ::unlink(written_->c_str()) != 0 && errno != ENOENT) {
+  if (!written_) return;
+  std::optional<WriteAccess> access;
+  try {
+    access.emplace(written_->parent_path(), user_);
+  } catch (const std::exception& error) {
+    spdlog::warn("Removing the repo's credentials: {}", error.what());
+  }
+  if (::unlink(written_->c_str()) != 0 && errno != ENOENT) {
     spdlog::warn("The repo's credentials are still there: remove {}: {}", printable(written_->native()),
                  describe_errno(errno));
   }

@@ -19,6 +19,7 @@ class GitCredentials {
   ~GitCredentials();
 
  private:
+  const JobUser user_;
   std::optional<std::filesystem::path> written_;
 };
 

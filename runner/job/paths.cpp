@@ -9,7 +9,9 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/capabilities.h"
 #include "common/os/file.h"
+#include "runner/files/attributes.h"
 #include "runner/job/capabilities.h"
 
 namespace dstack::runner::job {
@@ -42,9 +44,25 @@ std::filesystem::path expand_path(std::string_view path, const std::filesystem::
   return tidy(base / path);
 }
 
+WriteAccess::WriteAccess(std::filesystem::path folder, const JobUser& user) {
+  if (os::has_capability(os::Capability::dac_override) || !can_change_user()) return;
+  // The first that is there is the one that is written into.
+  while (folder.has_relative_path() && ::access(folder.c_str(), F_OK) != 0 && errno == ENOENT) {
+    folder = folder.parent_path();
+  }
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) identity_.emplace(owner_for(user));
+}
+
+void give_to(const os::UniqueFd& file, const JobUser& user, mode_t mode, const std::filesystem::path& path) {
+  files::Attributes attributes;
+  attributes.set_mode(file.get(), mode, path.native());
+  if (const auto owner = owner_for(user)) attributes.set_owner(file.get(), *owner, path.native());
+}
+
 void make_folders_for(const std::filesystem::path& path, const JobUser& user, mode_t mode) {
   struct stat status{};
   if (path.empty()) return;
+  const WriteAccess access(path, user);
   if (::stat(path.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return;
     throw os_error("create folder", path.string(), ENOTDIR);
@@ -52,21 +70,16 @@ void make_folders_for(const std::filesystem::path& path, const JobUser& user, mo
   // Other failures than "not there" show when the parent is looked at or the folder made.
   make_folders_for(path.parent_path(), user, mode);
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) throw os_error("create folder", path.string());
-  // The folder is new and its parent not the user's to change but for folders made here, so no link is followed.
-  if (can_give_away_files() && ::lchown(path.c_str(), user.uid, user.gid) != 0) {
-    throw os_error("change the owner of", path.string());
-  }
-  if (::chmod(path.c_str(), mode) != 0) throw os_error("set the mode of", path.string());
+  // By a descriptor: the name may be a link that was put there meanwhile.
+  give_to(os::open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), user, mode, path);
 }
 
 void write_file_for(const std::filesystem::path& path, std::string_view content, const JobUser& user, mode_t mode) {
-  // Whatever has that name, a link to somebody else's file too, is replaced and not written into.
+  const WriteAccess access(path.parent_path(), user);
+  // Whatever has that name, a link to another user's file too, is replaced and not written into.
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw os_error("replace", path.string());
   const os::UniqueFd file = os::open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  if (can_give_away_files() && ::fchown(file.get(), user.uid, user.gid) != 0) {
-    throw os_error("change the owner of", path.string());
-  }
-  if (::fchmod(file.get(), mode) != 0) throw os_error("set the mode of", path.string());
+  give_to(file, user, mode, path);
   os::write_all(file.get(), content, path.string());
 }
 

@@ -6,7 +6,9 @@
 #include <optional>
 #include <string_view>
 
-#include "runner/files/tree.h"
+#include "common/os/unique_fd.h"
+#include "runner/files/file_identity.h"
+#include "runner/files/owner.h"
 #include "runner/job/job_user.h"
 
 namespace dstack::runner::job {
@@ -18,6 +20,20 @@ std::optional<files::Owner> owner_for(const JobUser& user);
 // Nothing else in it is special. Throws Error for "~other".
 std::filesystem::path expand_path(std::string_view path, const std::filesystem::path& base,
                                   const std::filesystem::path& home);
+
+// While it lives, this thread may write into `folder`, or where that is missing into the next one above it, also where
+// the container lacks DAC_OVERRIDE and the folder is the user's: it does so as the user then.
+class WriteAccess {
+ public:
+  WriteAccess(std::filesystem::path folder, const JobUser& user);
+
+ private:
+  std::optional<files::FileIdentity> identity_;
+};
+
+// Gives the open file or folder this mode and, where the runner may give files away, to the user. A file system that
+// refuses either is a warning.
+void give_to(const os::UniqueFd& file, const JobUser& user, mode_t mode, const std::filesystem::path& path);
 
 // mkdir -p; the folders that are made get `mode` and, where the runner may give files away, belong to the user.
 // Throws Error.

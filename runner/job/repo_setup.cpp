@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/os/file.h"
 #include "runner/files/archive.h"
+#include "runner/files/attributes.h"
 #include "runner/job/capabilities.h"
 #include "runner/job/paths.h"
 #include "runner/repo/clone.h"
@@ -38,7 +39,8 @@ bool has_content(const std::filesystem::path& folder) {
 }
 
 // Throws for a folder with content if that is what was asked for; false if it is to be left alone.
-bool may_fill(const std::filesystem::path& folder, const std::string& action) {
+bool may_fill(const std::filesystem::path& folder, const JobUser& user, const std::string& action) {
+  const WriteAccess access(folder, user);
   if (!has_content(folder)) return true;
   if (action == "error") throw Error(ErrorKind::conflict, std::format("repo dir is not empty: {}", folder.string()));
   if (!action.empty() && action != "skip") {
@@ -51,8 +53,8 @@ bool may_fill(const std::filesystem::path& folder, const std::string& action) {
 // The folder itself may have been there, a volume say.
 void make_repo_folder(const std::filesystem::path& folder, const JobUser& user) {
   make_folders_for(folder, user, 0755);
-  if (const auto owner = owner_for(user); owner && ::chown(folder.c_str(), owner->uid, owner->gid) != 0) {
-    throw os_error("change the owner of", folder.string());
+  if (const auto owner = owner_for(user)) {
+    files::Attributes().set_owner(os::open_file(folder, O_RDONLY | O_DIRECTORY).get(), *owner, folder.native());
   }
 }
 
@@ -80,7 +82,7 @@ Repo set_up_repo(const Submission& submission, const Prepared& prepared, const f
                  const std::function<bool()>& stopped, os::Clock& clock) {
   if (!submission.repo_dir) throw Error(ErrorKind::invalid, "repo_dir is not set");
   Repo repo{.folder = expand_path(*submission.repo_dir, prepared.working_dir, prepared.user.home)};
-  if (!may_fill(repo.folder, submission.repo_exists_action)) return repo;
+  if (!may_fill(repo.folder, prepared.user, submission.repo_exists_action)) return repo;
 
   const std::string& type = submission.repo_data.type;
   const auto code = uploads.code();

@@ -1,10 +1,8 @@
 #include "runner/job/ssh_folder.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <fcntl.h>
 
-#include "common/error.h"
-#include "runner/job/capabilities.h"
+#include "common/os/file.h"
 #include "runner/job/paths.h"
 
 namespace dstack::runner::job {
@@ -13,10 +11,9 @@ std::filesystem::path prepare_ssh_folder(const JobUser& user) {
   std::filesystem::path folder = user.home / ".ssh";
   make_folders_for(user.home, user, 0755);
   make_folders_for(folder, user, 0700);
-  if (can_give_away_files() && ::chown(folder.c_str(), user.uid, user.gid) != 0) {
-    throw os_error("change the owner of", folder.string());
-  }
-  if (::chmod(folder.c_str(), 0700) != 0) throw os_error("set the mode of", folder.string());
+  // An earlier job on the same volume may have made a link of it, to a folder that is not the user's to change.
+  const WriteAccess access(user.home, user);
+  give_to(os::open_file(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), user, 0700, folder);
   return folder;
 }
 

@@ -7,8 +7,8 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "runner/files/file_identity.h"
 #include "runner/repo/access.h"
-#include "runner/repo/file_identity.h"
 #include "runner/repo/git.h"
 #include "runner/repo/submodules.h"
 #include "runner/repo/url.h"
@@ -215,7 +215,7 @@ Filters filters_of(git_repository* repository) {
 void clone(const CloneRequest& request, const std::filesystem::path& folder, const std::optional<files::Owner>& owner,
            const std::function<bool()>& stopped, os::Clock& clock) {
   const GitLibrary library;
-  const FileIdentity identity(owner);
+  const files::FileIdentity identity(owner);
   Clone(request, folder, stopped, clock).run();
 }
 

@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +14,9 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/unique_fd.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/runner/lacking_capabilities.h"
 #include "tests/unit/runner/tree_of.h"
 
 using namespace dstack;
@@ -309,4 +312,66 @@ TEST_CASE("a stop ends the unpacking") {
   const Place place;
   Tar(place.folder / "tar").file("a", "x").close();
   CHECK_THROWS_AS(place.unpack({.stopped = [] { return true; }}), Error);
+}
+
+TEST_CASE("a folder that is listed after its content has the mode that is listed") {
+  const Place place;
+  Tar(place.folder / "tar").file("a/b/file", "x").folder("a/b", 0700).folder("a", 0555).close();
+  place.unpack();
+  struct stat status{};
+  REQUIRE(::stat((place.folder / "target/a/b").c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777) == 0700);
+  REQUIRE(::stat((place.folder / "target/a").c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777) == 0555);
+}
+
+TEST_CASE("where owners cannot be changed the files are unpacked all the same") {
+  if (::geteuid() != 0) SKIP("only root gives files away");
+  const Place place;
+  Tar(place.folder / "tar").folder("a").file("a/file", "x").link("a/link", "file").folder("closed", 0500).close();
+  {
+    const test::LackingCapabilities lacking{CAP_CHOWN};
+    files::Tree tree(place.folder / "target", files::Owner{.uid = 1234, .gid = 1234}, place.walk);
+    files::unpack(place.folder / "tar", tree, {});
+  }
+  CHECK(place.target() ==
+        Contents{{"a", "folder"}, {"a/file", "file x"}, {"a/link", "link to file"}, {"closed", "empty folder"}});
+}
+
+TEST_CASE("without DAC_OVERRIDE a folder that is the owner's already is written in the owner's name") {
+  if (::geteuid() != 0) SKIP("only root acts for others");
+  const Place place;
+  Tar(place.folder / "tar").folder("a", 0500).file("a/file", "x").file("b/file", "y").folder("b", 0700).close();
+  REQUIRE(::chown((place.folder / "target").c_str(), 1234, 1234) == 0);
+  REQUIRE(::chmod((place.folder / "target").c_str(), 0700) == 0);
+  {
+    const test::LackingCapabilities lacking{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
+    files::Tree tree(place.folder / "target", files::Owner{.uid = 1234, .gid = 1234}, place.walk);
+    files::unpack(place.folder / "tar", tree, {});
+  }
+  struct stat status{};
+  REQUIRE(::stat((place.folder / "target/a/file").c_str(), &status) == 0);
+  CHECK(status.st_uid == 1234);
+  REQUIRE(::stat((place.folder / "target/b").c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777) == 0700);
+}
+
+TEST_CASE("where a hard link is refused the file is copied") {
+  if (::geteuid() != 0 || os::try_read_file("/proc/sys/fs/protected_hardlinks") != "1\n") {
+    SKIP("nothing here refuses a hard link");
+  }
+  const Place place;
+  const os::UniqueFd existing = os::open_file(place.folder / "target/one", O_WRONLY | O_CREAT, 0644);
+  os::write_all(existing.get(), "content", "one");
+  REQUIRE(::fchown(existing.get(), 1234, 1234) == 0);
+  {
+    // So the kernel does not let this process link a file that it may not write.
+    const test::LackingCapabilities lacking{CAP_DAC_OVERRIDE, CAP_FOWNER};
+    files::Tree tree(place.folder / "target", std::nullopt, place.walk);
+    tree.make_hard_link("two", "one");
+  }
+  CHECK(place.target() == Contents{{"one", "file content"}, {"two", "file content"}});
+  struct stat status{};
+  REQUIRE(::stat((place.folder / "target/two").c_str(), &status) == 0);
+  CHECK(status.st_nlink == 1);
 }

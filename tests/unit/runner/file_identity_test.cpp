@@ -1,4 +1,4 @@
-#include "runner/repo/file_identity.h"
+#include "runner/files/file_identity.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ TEST_CASE("what is made under an identity is that user's, also below folders tha
   std::filesystem::create_directories(folder / "closed/open");
   REQUIRE(::chmod((folder / "closed").c_str(), 0700) == 0);
   {
-    const repo::FileIdentity identity(files::Owner{.uid = 1234, .gid = 1234});
+    const files::FileIdentity identity(files::Owner{.uid = 1234, .gid = 1234});
     std::ofstream(folder / "closed/open/file") << "x";
     std::filesystem::create_symlink("x", folder / "closed/open/link");
     std::filesystem::create_directory(folder / "closed/open/sub");
@@ -40,8 +40,8 @@ TEST_CASE("what is made under an identity is that user's, also below folders tha
 
 TEST_CASE("an identity ends, and without an owner nothing changes") {
   const test::TemporaryDirectory folder;
-  if (::geteuid() == 0) const repo::FileIdentity identity(files::Owner{.uid = 1234, .gid = 1234});
-  const repo::FileIdentity none(std::nullopt);
+  if (::geteuid() == 0) const files::FileIdentity identity(files::Owner{.uid = 1234, .gid = 1234});
+  const files::FileIdentity none(std::nullopt);
   std::ofstream(folder / "file") << "x";
   CHECK(owner_of(folder / "file") == ::geteuid());
 }

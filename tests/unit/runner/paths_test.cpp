@@ -1,6 +1,7 @@
 #include "runner/job/paths.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -8,7 +9,9 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "runner/job/ssh_folder.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/runner/lacking_capabilities.h"
 
 namespace dstack::runner::job {
 
@@ -80,6 +83,39 @@ TEST_CASE("a user's file replaces a link and does not follow it") {
   CHECK(os::read_file(folder / "key") == "text");
   CHECK(look_at(folder / "key").st_uid == 1234);
   CHECK((look_at(folder / "key").st_mode & 07777) == 0600);
+}
+
+TEST_CASE("a link in the place of ~/.ssh is left alone, and so is what it leads to") {
+  const test::TemporaryDirectory folder;
+  std::filesystem::create_directories(folder / "etc");
+  std::filesystem::create_directories(folder / "home");
+  REQUIRE(::chmod((folder / "etc").c_str(), 0755) == 0);
+  std::filesystem::create_directory_symlink(folder / "etc", folder / "home/.ssh");
+  JobUser user = ann();
+  user.home = folder / "home";
+  CHECK_THROWS_AS(prepare_ssh_folder(user), Error);
+  CHECK(look_at(folder / "etc").st_uid == ::geteuid());
+  CHECK((look_at(folder / "etc").st_mode & 07777) == 0755);
+}
+
+TEST_CASE("without DAC_OVERRIDE the user's own closed folders are written in the user's name") {
+  if (::geteuid() != 0) SKIP("only root acts for others");
+  const test::TemporaryDirectory folder;
+  JobUser user = ann();
+  user.home = folder / "home";
+  std::filesystem::create_directory(user.home);
+  REQUIRE(::chown(user.home.c_str(), user.uid, user.gid) == 0);
+  REQUIRE(::chmod(user.home.c_str(), 0700) == 0);
+  REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+  {
+    const test::LackingCapabilities lacking{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
+    const std::filesystem::path ssh = prepare_ssh_folder(user);
+    write_file_for(ssh / "key", "text", user, 0600);
+    make_folders_for(user.home / "a/b", user, 0755);
+  }
+  CHECK(os::read_file(user.home / ".ssh/key") == "text");
+  CHECK(look_at(user.home / ".ssh/key").st_uid == 1234);
+  CHECK(look_at(user.home / "a/b").st_uid == 1234);
 }
 
 }  // namespace dstack::runner::job

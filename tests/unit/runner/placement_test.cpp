@@ -102,3 +102,39 @@ TEST_CASE("an archive that is refused leaves nothing behind") {
   CHECK_THROWS_AS(place.put(place.folder / "home/target"), Error);
   CHECK_FALSE(fs::exists(place.folder / "home/target"));
 }
+
+TEST_CASE("a link that leads above a place that has to stay is replaced, and what it leads to stays") {
+  const Place place;
+  fs::create_directories(place.folder / "elsewhere/mounted");
+  fs::remove_all(place.folder / "home/target");
+  fs::create_directory_symlink(place.folder / "elsewhere", place.folder / "home/target");
+  place.put(place.folder / "home/target", {place.folder / "elsewhere/mounted"});
+  CHECK(place.home() == replaced);
+  CHECK(test::tree_of(place.folder / "elsewhere") == Contents{{"mounted", "empty folder"}});
+}
+
+TEST_CASE("a link to exactly a place that has to stay is merged with") {
+  const Place place;
+  fs::create_directories(place.folder / "elsewhere/old");
+  fs::remove_all(place.folder / "home/target");
+  fs::create_directory_symlink(place.folder / "elsewhere", place.folder / "home/target");
+  place.put(place.folder / "home/target", {place.folder / "elsewhere"});
+  CHECK(fs::is_symlink(place.folder / "home/target"));
+  CHECK(test::tree_of(place.folder / "elsewhere") == Contents{{"new", "file new"}, {"old", "empty folder"}});
+}
+
+TEST_CASE("a link to a folder with mounts below it is replaced, one to a mount point or to / stays") {
+  const Place place;
+  fs::create_directory_symlink("/", place.folder / "root");
+  fs::create_directory_symlink("/proc", place.folder / "mount");
+  CHECK(files::must_stay(place.folder / "root", {}));
+  CHECK(files::must_stay(place.folder / "mount", {}));
+  if (::geteuid() != 0) SKIP("only root mounts");
+  fs::create_directories(place.folder / "above/below");
+  const std::string below = place.folder / "above/below";
+  if (::mount("none", below.c_str(), "tmpfs", 0, nullptr) != 0) SKIP("nothing can be mounted here");
+  fs::create_directory_symlink(place.folder / "above", place.folder / "link");
+  CHECK_FALSE(files::must_stay(place.folder / "link", {}));
+  CHECK(files::must_stay(place.folder / "above", {}));
+  ::umount(below.c_str());
+}

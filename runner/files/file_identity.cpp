@@ -1,4 +1,4 @@
-#include "runner/repo/file_identity.h"
+#include "runner/files/file_identity.h"
 
 #include <linux/capability.h>
 #include <sys/fsuid.h>
@@ -9,7 +9,7 @@
 
 #include "common/error.h"
 
-namespace dstack::runner::repo {
+namespace dstack::runner::files {
 
 namespace {
 
@@ -23,9 +23,9 @@ gid_t current_gid() { return static_cast<gid_t>(::setfsgid(static_cast<gid_t>(-1
 
 }  // namespace
 
-FileIdentity::FileIdentity(const std::optional<files::Owner>& owner) {
+FileIdentity::FileIdentity(const std::optional<Owner>& owner) {
   if (!owner) return;
-  const files::Owner previous{.uid = current_uid(), .gid = current_gid()};
+  const Owner previous{.uid = current_uid(), .gid = current_gid()};
   if (previous.uid == owner->uid && previous.gid == owner->gid) return;
   Capabilities capabilities{};
   auto header = own_header();
@@ -49,4 +49,4 @@ FileIdentity::~FileIdentity() {
   ::setfsgid(previous_->gid);
 }
 
-}  // namespace dstack::runner::repo
+}  // namespace dstack::runner::files

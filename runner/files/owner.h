@@ -1,0 +1,13 @@
+#pragma once
+
+#include <sys/types.h>
+
+namespace dstack::runner::files {
+
+// Whom files are given to.
+struct Owner {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+}  // namespace dstack::runner::files

@@ -97,7 +97,8 @@ void refuse_nul(const ChildSpec& spec) {
 // A program's name in a message; quoted if it is not an ordinary one.
 std::string shown(const std::string& name) {
   const bool ordinary = std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("/._-+").contains(c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/._-+").contains(c);
   });
   return ordinary && !name.empty() ? name : printable(name);
 }
@@ -111,7 +112,7 @@ int objection_to(const std::string& file) {
 }
 
 struct Search {
-  std::string found;    // empty: nothing
+  std::string found;       // empty: nothing
   int objection = ENOENT;  // why not
 };
 
@@ -134,7 +135,8 @@ Search search_path(const std::string& name) {
 ExecError cannot_run(const std::string& program, int code) {
   // ENOENT has two meanings here, and the second one puzzles people.
   if (code == ENOENT && ::access(program.c_str(), F_OK) == 0) {
-    return {ErrorKind::unavailable, std::format("run {}: its interpreter or loader does not exist", shown(program)), code};
+    return {ErrorKind::unavailable, std::format("run {}: its interpreter or loader does not exist", shown(program)),
+            code};
   }
   const bool absent = code == ENOENT || code == ENOTDIR;
   return {absent ? ErrorKind::not_found : ErrorKind::unavailable,
@@ -240,9 +242,11 @@ bool Child::await_start(const UniqueFd& report, std::chrono::milliseconds limit,
     pollfd waiting[] = {{.fd = report.get(), .events = POLLIN, .revents = 0}};
     switch (wait.until_ready(waiting, program)) {
       case Wait::Outcome::ready: break;
-      case Wait::Outcome::stopped: throw Error(ErrorKind::cancelled, std::format("start {}: cancelled", shown(program)));
+      case Wait::Outcome::stopped:
+        throw Error(ErrorKind::cancelled, std::format("start {}: cancelled", shown(program)));
       case Wait::Outcome::timed_out:
-        throw Error(ErrorKind::timed_out, std::format("start {}: it was not loaded within {} ms", shown(program), limit.count()));
+        throw Error(ErrorKind::timed_out,
+                    std::format("start {}: it was not loaded within {} ms", shown(program), limit.count()));
     }
   }
 }

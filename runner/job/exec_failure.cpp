@@ -54,8 +54,8 @@ std::string describe_format(const std::filesystem::path& program) {
     return "it is neither a program for Linux nor a script whose first line begins with #!";
   }
   const bool big_endian = header[EI_DATA] == ELFDATA2MSB;
-  const auto machine = static_cast<std::uint16_t>(big_endian ? header[18] << 8 | header[19]
-                                                             : header[19] << 8 | header[18]);
+  const auto machine =
+      static_cast<std::uint16_t>(big_endian ? header[18] << 8 | header[19] : header[19] << 8 | header[18]);
   if (machine == kOwnMachine || kOwnMachine == EM_NONE) return "its ELF header is not one that this kernel executes";
   return std::format("it is for {}, this machine is {}: the image is of another architecture", machine_name(machine),
                      machine_name(kOwnMachine));
@@ -73,7 +73,8 @@ std::string describe_size(const ProcessSpec& spec) {
     largest = name();
   };
   for (const std::string& variable : spec.environment) {
-    take(variable, [&] { return "the variable " + printable(std::string_view(variable).substr(0, variable.find('='))); });
+    take(variable,
+         [&] { return "the variable " + printable(std::string_view(variable).substr(0, variable.find('='))); });
   }
   for (std::size_t i = 0; i < spec.arguments.size(); ++i) {
     take(spec.arguments[i], [&] { return std::format("commands[{}]", i); });
@@ -92,9 +93,8 @@ void throw_exec_failure(int code, const ProcessSpec& spec) {
     case ENOENT:
       if (::access(spec.program.c_str(), F_OK) != 0) throw CannotExecute(Reason::not_found, failure);
       // ENOENT has two meanings here, and the second one puzzles people.
-      throw CannotExecute(
-          Reason::not_executable,
-          std::format("execute {}: the interpreter or loader that it names does not exist", program));
+      throw CannotExecute(Reason::not_executable,
+                          std::format("execute {}: the interpreter or loader that it names does not exist", program));
     case ENOTDIR: throw CannotExecute(Reason::not_found, failure);
     case ENOEXEC:
       throw CannotExecute(Reason::not_executable, std::format("{}: {}", failure, describe_format(spec.program)));

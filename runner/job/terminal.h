@@ -5,8 +5,9 @@
 
 namespace dstack::runner::job {
 
-// A pseudo-terminal of 24 lines and 80 columns. The job's side is kept open here as well, until close_job_side(): so reading the other side finds
-// no false end while no process happens to have it open (one that is to open /dev/tty again, say).
+// A pseudo-terminal of 24 lines and 80 columns. The job's side is kept open here as well, until close_job_side(): so
+// reading the other side finds no false end while no process happens to have it open (one that is to open /dev/tty
+// again, say).
 //
 // One thread reads from output(); all other members belong to the thread that owns the terminal.
 class Terminal {

@@ -116,7 +116,7 @@ TEST_CASE("what keeps a program from starting is said with its name") {
   SECTION("it is not there") {
     spec.program = "/no/such";
     CHECK_THROWS_MATCHES(RunningJob(spec), Error,
-                         MessageMatches(ContainsSubstring("run /no/such: No such file")));
+                         MessageMatches(ContainsSubstring("execute \"/no/such\": No such file")));
   }
   SECTION("it is not executable") {
     std::ofstream(folder / "file") << "text";

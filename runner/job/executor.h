@@ -54,10 +54,10 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;                        // one has been submitted
-  bool over() const;                           // no job runs or will run any more
-  bool exited() const;                         // its process ran and exited of its own accord, with any status
-  bool unattended() const;                     // nobody will ask for the job's logs
+  bool has_job() const;                       // one has been submitted
+  bool over() const;                          // no job runs or will run any more
+  bool exited() const;                        // its process ran and exited of its own accord, with any status
+  bool unattended() const;                    // nobody will ask for the job's logs
   int over_fd() const { return over_.fd(); }  // becomes and stays readable when it is over
 
  private:

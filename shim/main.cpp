@@ -6,9 +6,12 @@
 #include "common/log/log.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
+#include "common/text/escape.h"
+#include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
 #include "shim/dcgm/helper.h"
 #include "shim/dcgm/services.h"
+#include "shim/docker/unpack_folder.h"
 #include "shim/gpu/detect.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/home_lock.h"
@@ -56,9 +59,10 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   api::add_routes(server, {tasks, legacy, components, gpus, monitoring, metrics, peers.get(),
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
+  api::add_local_settings_route(server, local_settings(options, port, engine.address()), components);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
   if (options.service)
-    host::write_host_info(options.home, host::detect_resources(engine.info().root_directory),
+    host::write_host_info(options.home, host::detect_resources(docker::unpack_folder(engine.info())),
                           gpu_summary(gpus.inventory()));
   host::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });
@@ -98,10 +102,10 @@ int main(int argc, char** argv) {
     if (const auto* person = std::get_if<top::TopOptions>(&command)) return top::top(*person);
     return std::get<int>(command);
   } catch (const dstack::CommandError& error) {
-    std::cerr << "dstack-shim: " << error.what() << "\n";
+    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << "\n";
     return error.exit_status();
   } catch (const std::exception& error) {
-    std::cerr << "dstack-shim: " << error.what() << "\n";
+    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << "\n";
     return 1;
   }
 }

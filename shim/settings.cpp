@@ -44,6 +44,21 @@ std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task:
   return std::make_unique<host::PeerGuard>([&tasks] { return tasks.containers(); });
 }
 
+api::LocalSettings local_settings(const Options& options, int port, const std::string& engine_address) {
+  return {.home = options.home,
+          .binary_path = options.binary_path,
+          .runner_binary_path = options.runner_binary_path,
+          .http_port = port,
+          .runner_http_port = options.runner_http_port,
+          .runner_ssh_port = options.runner_ssh_port,
+          .dcgm_exporter_http_port = options.dcgm_exporter_http_port,
+          .engine_address = engine_address,
+          .pass_env = options.pass_env,
+          .privileged = options.privileged,
+          .allow_task_callers = options.allow_task_callers,
+          .service = options.service};
+}
+
 host::GpuSummary gpu_summary(const gpu::Inventory& inventory) {
   if (inventory.gpus.empty()) return {};
   return {.vendor = std::string(dstack::gpu::name_of(inventory.vendor)),

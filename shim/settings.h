@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "shim/api/local_settings.h"
 #include "shim/dcgm/services.h"
 #include "shim/gpu/inventory.h"
 #include "shim/host/host_info.h"
@@ -15,6 +16,9 @@ namespace dstack::shim {
 task::LaunchSettings launch_settings(const Options& options);
 
 dcgm::ServiceSettings dcgm_settings(const Options& options);
+
+// What a person's commands are told, of a shim that serves on `port`.
+api::LocalSettings local_settings(const Options& options, int port, const std::string& engine_address);
 
 // What a server is told of the GPUs once.
 host::GpuSummary gpu_summary(const gpu::Inventory& inventory);

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "common/error.h"
+#include "common/text/escape.h"
 
 namespace dstack::log {
 
@@ -54,6 +55,24 @@ class Priority : public spdlog::custom_flag_formatter {
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
 };
 
+// The text of a message as one line that moves no cursor, whoever's words are in it.
+class Text : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& to) override {
+    to.append(text::escape_controls({message.payload.data(), message.payload.size()}));
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Text>(); }
+};
+
+std::unique_ptr<spdlog::formatter> formatter(std::string pattern) {
+  auto lines = std::make_unique<spdlog::pattern_formatter>();
+  lines->add_flag<Priority>('*').add_flag<Text>('&').set_pattern(std::move(pattern));
+  return lines;
+}
+
+// Local time with its offset from UTC: a log is read beside other logs of the host.
+constexpr const char* line_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %&";
+
 }  // namespace
 
 std::optional<spdlog::level::level_enum> parse_level(std::string_view name) {
@@ -86,19 +105,16 @@ void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<
   sinks()->set_sinks(std::move(all));
   auto logger = std::make_shared<spdlog::logger>("dstack", sinks());
   logger->set_level(level);
-  // Local time with its offset from UTC: a log is read beside other logs of the host.
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->set_formatter(formatter(line_pattern));
   logger->flush_on(spdlog::level::trace);
   if (is_journal(stream == Stream::standard_error ? STDERR_FILENO : STDOUT_FILENO)) {
-    auto lines = std::make_unique<spdlog::pattern_formatter>();
-    lines->add_flag<Priority>('*').set_pattern("%*%v");
-    sinks()->sinks().front()->set_formatter(std::move(lines));
+    sinks()->sinks().front()->set_formatter(formatter("%*%&"));
   }
   spdlog::set_default_logger(std::move(logger));
 }
 
 void add_sink(spdlog::sink_ptr sink) {
-  sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  sink->set_formatter(formatter(line_pattern));
   sinks()->add_sink(std::move(sink));
 }
 

@@ -39,6 +39,7 @@ std::optional<Mount> parse_mount(std::string_view line) {
                .number = *number,
                .root = text::unescape_octal(fields[3]),
                .type = std::string(separator[1]),
+               .flags = std::string(fields[5]),
                .options = fields.end() - separator > 3 ? text::unescape_octal(separator[3]) : ""};
 }
 

@@ -16,6 +16,7 @@ struct Mount {
   dev_t number = 0;     // of the device, or of the file system where that has a number of its own (btrfs)
   std::string root;     // which folder of the file system is seen at the mount point
   std::string type;     // "ext4"
+  std::string flags;    // of this mount, separated by commas: "rw,nosuid,noexec"
   std::string options;  // the file system's, separated by commas: of a cgroup hierarchy its controllers
 };
 

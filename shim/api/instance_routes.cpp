@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "shim/dcgm/metrics_filter.h"
+#include "shim/gpu/driver_mismatch.h"
 
 namespace dstack::shim::api {
 
@@ -13,6 +14,8 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
+constexpr int kFailure = 20;
+
 json instance_info(const gpu::Inventory& gpus) {
   json info = json::object();
   if (gpus.gpus.empty()) return info;
@@ -21,8 +24,24 @@ json instance_info(const gpu::Inventory& gpus) {
   return info;
 }
 
-json instance_health(const dcgm::Services& dcgm) {
-  const auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
+// What DCGM cannot say, since it does not work then either.
+std::optional<dcgm::Incident> driver_incident(const gpu::Inventory& gpus) {
+  auto message = gpu::find_driver_mismatch();
+  if (!message && gpu::names_driver_mismatch(gpus.failure)) message = gpu::kDriverMismatch;
+  if (!message) return std::nullopt;
+  constexpr int driver_watch = 0x200;
+  constexpr int unknown_error = 1;
+  return dcgm::Incident{
+      .system = driver_watch, .health = kFailure, .error_message = *message, .error_code = unknown_error};
+}
+
+json instance_health(const dcgm::Services& dcgm, const gpu::Inventory& gpus) {
+  auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
+  if (auto incident = driver_incident(gpus)) {
+    if (!report) report.emplace();
+    report->overall_health = kFailure;
+    report->incidents.push_back(std::move(*incident));
+  }
   return {{"dcgm", report ? dcgm::to_json(*report) : json()}};
 }
 
@@ -43,7 +62,8 @@ Response task_metrics(task::TaskManager& tasks, dcgm::Exporter* exporter, const 
 void add_instance_routes(http::Server& server, task::TaskManager& tasks, const gpu::Inventory& gpus,
                          const dcgm::Services& dcgm) {
   server.get("/api/instance/info", [&gpus](const Request&) { return Response::json(instance_info(gpus)); });
-  server.get("/api/instance/health", [&dcgm](const Request&) { return Response::json(instance_health(dcgm)); });
+  server.get("/api/instance/health",
+             [&dcgm, &gpus](const Request&) { return Response::json(instance_health(dcgm, gpus)); });
   server.get("/metrics/tasks/{id}", [&tasks, &dcgm](const Request& request) {
     return task_metrics(tasks, dcgm.exporter.get(), request.path_parameters.find("id")->second);
   });

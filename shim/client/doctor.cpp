@@ -11,6 +11,7 @@
 #include "common/os/signals.h"
 #include "shim/client/output.h"
 #include "shim/doctor/report.h"
+#include "shim/doctor/running_shim.h"
 
 namespace dstack::shim::client {
 
@@ -28,6 +29,7 @@ shim::doctor::Host host_of(const DoctorOptions& options) {
   } catch (const Error& error) {
     host.engine_trouble = error.what();
   }
+  shim::doctor::take_settings_of_running_shim(host);
   return host;
 }
 
@@ -39,7 +41,7 @@ bool wants_colours() {
 }  // namespace
 
 CLI::App* add_doctor_command(CLI::App& app, DoctorOptions& options) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Check this host, and say how to mend what is wrong");
+  CLI::App* doctor = app.add_subcommand("doctor", "Check this host, and say how to fix what is wrong");
   doctor->add_flag("--json", options.json, "Print the findings as JSON");
   return doctor;
 }

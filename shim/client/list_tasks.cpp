@@ -19,7 +19,7 @@ int list_tasks(const TaskCommand& command) {
   }
   // What a container said last may be any bytes.
   const nlohmann::json list = task_list(std::move(tasks), clock);
-  write_answer(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_answer(list.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
   return 0;
 }
 

@@ -26,7 +26,7 @@ void PullDisplay::show(const TaskEntry& task) {
   if (task.status != last_status_) {
     finish();
     last_status_ = task.status;
-    if (!width_ || task.status != "pulling") std::cerr << task.status << "\n";
+    if (!width_ || task.status != "pulling") std::cerr << legible(task.status) << "\n";
   }
   if (task.status != "pulling" || !task.pull) return;
   if (width_) {

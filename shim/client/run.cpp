@@ -73,7 +73,7 @@ class Run {
     try {
       code = attend();
     } catch (const Error& error) {
-      std::cerr << error.what() << "\n";
+      std::cerr << legible(error.what()) << "\n";
     }
     if (!(options_.detach && code == 0)) clean_up();
     return code;
@@ -174,7 +174,7 @@ class Run {
       // The container may have ended, or been ended, and the shim be about to hear of it.
       const TaskEntry task = shim_.task(id_);
       if (!task.ended() && ++unanswered_ < most_unanswered) return true;
-      std::cerr << (task.ended() ? ending_of(task) : error.what()) << "\n";
+      std::cerr << (task.ended() ? ending_of(task) : legible(error.what())) << "\n";
       return false;
     }
   }
@@ -195,7 +195,7 @@ class Run {
       // A detached one goes by itself.
       if (options_.remove && !options_.detach) shim_.remove(id_);
     } catch (const Error& error) {
-      std::cerr << error.what() << "\n";
+      std::cerr << legible(error.what()) << "\n";
     }
   }
 

@@ -25,7 +25,7 @@ using std::chrono::seconds;
 using Named = std::vector<std::pair<std::string, std::optional<TaskEntry>>>;
 
 bool tell(const Error& error) {
-  std::cerr << "dstack-shim: " << error.what() << "\n";
+  std::cerr << "dstack-shim: " << legible(error.what()) << "\n";
   return false;
 }
 

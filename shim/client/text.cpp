@@ -3,20 +3,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "common/error.h"
+#include "common/text/escape.h"
+#include "common/text/utf8.h"
 
 namespace dstack::shim::client {
 
 namespace {
 
-// Of UTF-8, as legible() and printable() leave it.
+// Of UTF-8, as legible() leaves it.
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
 
 }  // namespace
 
 std::string legible(std::string_view text, std::size_t limit) {
-  const std::string quoted = printable(text, limit);
-  return quoted.substr(1, quoted.size() - 2);
+  const std::string_view kept = text.substr(0, text::character_boundary(text, limit));
+  return text::escape_controls(kept) + (kept.size() < text.size() ? "…" : "");
 }
 
 std::string ending_of(const TaskEntry& task) {

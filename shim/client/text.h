@@ -9,8 +9,7 @@
 
 namespace dstack::shim::client {
 
-// Foreign text for a table: what could move a cursor or break a line is escaped. Without the quotes of printable().
-// Cut at `limit` bytes.
+// Foreign text for a terminal, with text::escape_controls() and cut at `limit` bytes.
 std::string legible(std::string_view text, std::size_t limit = 1000);
 
 // How many columns it takes: its characters, none of which is taken for a wide one.

@@ -35,6 +35,8 @@ void add_gpus(json& host, const GpuSettings& gpus) {
     request["Capabilities"] = json::array({gpus.nvidia_capabilities});
     host["DeviceRequests"] = json::array({request});
   }
+  if (!gpus.cdi_devices.empty())
+    host["DeviceRequests"] = json::array({{{"Driver", "cdi"}, {"DeviceIDs", gpus.cdi_devices}}});
   if (!gpus.added_capabilities.empty()) host["CapAdd"] = gpus.added_capabilities;
   if (!gpus.security_options.empty()) host["SecurityOpt"] = gpus.security_options;
   if (!gpus.runtime.empty()) host["Runtime"] = gpus.runtime;

@@ -33,6 +33,7 @@ struct GpuSettings {
   std::vector<DeviceMapping> devices;   // cgroup permissions rwm
   std::vector<std::string> nvidia_ids;  // a DeviceRequest by UUID
   std::vector<std::string> nvidia_capabilities;
+  std::vector<std::string> cdi_devices;  // "nvidia.com/gpu=0": a DeviceRequest by name, in place of that by UUID
   std::vector<BindMount> mounts;
   std::vector<std::string> environment;  // "NAME=value"
   std::vector<std::string> added_capabilities;

@@ -151,6 +151,20 @@ EngineInfo parse_info(const json& answer) {
   if (const json& runtimes = field(answer, "Runtimes"); runtimes.is_object()) {
     for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
   }
+  info.security_options = parse_strings(field(answer, "SecurityOptions"));
+  if (const json& devices = field(answer, "DiscoveredDevices"); devices.is_array()) {
+    for (const json& device : devices) {
+      if (text(device, "Source") == "cdi") info.cdi_devices.push_back(text(device, "ID"));
+    }
+  }
+  info.keeps_containers = boolean(answer, "LiveRestoreEnabled");
+  if (const json& status = field(answer, "DriverStatus"); status.is_array()) {
+    info.containerd_images = std::ranges::any_of(status, [](const json& pair) {
+      const std::vector<std::string> words = parse_strings(pair);
+      return words.size() == 2 && words[0] == "driver-type" && words[1] == "io.containerd.snapshotter.v1";
+    });
+  }
+  info.containerd_address = text(field(answer, "Containerd"), "Address");
   return info;
 }
 

@@ -18,7 +18,12 @@ struct EngineInfo {
   std::string api_version;     // what is spoken with it
   int cgroup_version = 0;      // 1 or 2; 0 if the engine does not say
   bool podman = false;
-  std::vector<std::string> runtimes;  // that containers may ask for: "runc", "nvidia"
+  std::vector<std::string> runtimes;          // that containers may ask for: "runc", "nvidia"
+  std::vector<std::string> security_options;  // "name=seccomp,profile=builtin", "name=rootless"
+  std::vector<std::string> cdi_devices;       // "nvidia.com/gpu=0"; from Docker 28.2 on
+  bool keeps_containers = false;              // live-restore: a restart of the engine ends no container
+  bool containerd_images = false;             // images are in containerd's store
+  std::string containerd_address;             // of its socket; from Docker 27.1 on
 };
 
 struct Credentials {

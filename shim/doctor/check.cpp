@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "common/error.h"
+#include "shim/doctor/capability_check.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
+#include "shim/doctor/kernel_checks.h"
 #include "shim/doctor/leftover_checks.h"
 #include "shim/doctor/peer_check.h"
 #include "shim/doctor/port_checks.h"
@@ -42,6 +44,8 @@ std::string readable(std::string_view name) {
 std::vector<Check> all_checks() {
   return {
       {"docker", check_docker},
+      {"engine-mode", check_engine_mode},
+      {"live-restore", check_live_restore},
       {"cgroups", check_cgroups},
       {"disk", check_disk},
       {"gpu", check_gpu},
@@ -49,8 +53,13 @@ std::vector<Check> all_checks() {
       {"shim-port", check_shim_port},
       {"runner-ports", check_runner_ports},
       {"runner", check_runner},
+      {"capabilities", check_capabilities},
       {"peer-look-up", check_peer_look_up},
       {"tools", check_tools},
+      {"unpigz", check_unpigz},
+      {"noexec", check_noexec},
+      {"limits", check_limits},
+      {"network", check_network},
       {"clock", check_clock},
       {"containers", check_containers},
       {"volumes", check_volumes},

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,7 @@ std::string_view name_of(Verdict verdict);
 struct Finding {
   Verdict verdict = Verdict::ok;
   std::string found;   // one line: what was seen
-  std::string remedy;  // how to mend it; empty where there is nothing to mend
+  std::string remedy;  // how to fix it; empty where there is nothing to fix
 
   friend bool operator==(const Finding&, const Finding&) = default;
 };
@@ -43,6 +44,7 @@ struct Host {
   bool allow_task_callers = false;
   std::shared_ptr<docker::EngineClient> engine;  // null if its address makes no sense
   std::string engine_trouble;                    // then: why
+  std::optional<int> shim_pid;                   // of the shim that runs on `shim_port`, if it says so
   os::Clock* clock = &os::system_clock();
 };
 

@@ -3,9 +3,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <format>
 
 #include "common/error.h"
+#include "common/os/file.h"
+#include "common/text/trim.h"
+#include "shim/docker/unpack_folder.h"
 
 namespace dstack::shim::doctor {
 
@@ -20,6 +24,8 @@ constexpr std::uint64_t no_space = 2 * gib;
 std::string in_gib(std::uint64_t bytes) {
   return std::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(gib));
 }
+
+Finding unknown_without_engine() { return warning("unknown without Docker", "fix Docker first"); }
 
 }  // namespace
 
@@ -36,7 +42,11 @@ Finding check_docker(const Host& host) {
     return ok(std::format("{} {}, API {}, at {}", info.podman ? "Podman" : "Docker", info.version, info.api_version,
                           host.engine->address()));
   } catch (const Error& error) {
-    const std::string found = std::format("no answer at {}: {}", host.engine->address(), error.what());
+    const std::string found = std::format("{}: {}", host.engine->address(), error.what());
+    if (std::string_view(error.what()).contains("API version")) {
+      return broken(found,
+                    "the engine and this dstack-shim have no API version in common: upgrade the older of the two");
+    }
     if (error.kind() == ErrorKind::timed_out) {
       return broken(
           found,
@@ -64,19 +74,84 @@ Finding check_cgroups(const Host& host) {
                  "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line");
 }
 
-Finding judge_disk(const std::string& where, std::uint64_t free, std::uint64_t total) {
-  const std::string found = std::format("{} of {} free in {}", in_gib(free), in_gib(total), where);
-  const char* const remedy =
-      "see what `docker system df` says; `docker image prune -a` removes the images that no container uses";
-  if (free < no_space) return broken(found, remedy);
-  if (free < little_space) return warning(found, remedy);
+Finding judge_engine_mode(const docker::EngineInfo& info, bool selinux_enforces) {
+  const auto has = [&info](std::string_view name) {
+    return std::ranges::any_of(info.security_options, [name](const std::string& option) {
+      return option == name || option.starts_with(std::format("{},", name));
+    });
+  };
+  if (has("name=rootless")) {
+    return broken("rootless: containers cannot have GPUs, volumes or the host's network as tasks need them",
+                  "run Docker as root, and let DOCKER_HOST name its socket (unix:///var/run/docker.sock)");
+  }
+  if (info.root_directory.starts_with("/var/snap/")) {
+    return broken(
+        "from a snap: it does not see /usr/local/bin/dstack-runner or hidden folders such as ~/.dstack, so no "
+        "task starts",
+        "`snap remove docker`, then install Docker from its own packages or your distribution's");
+  }
+  if (has("name=userns")) {
+    return warning(
+        "userns-remap is set: tasks run in the host's user namespace all the same, which an authorization "
+        "plugin may refuse",
+        "if tasks fail with a message about user namespaces, remove \"userns-remap\" from "
+        "/etc/docker/daemon.json and restart Docker");
+  }
+  if (has("name=selinux") && selinux_enforces) {
+    return warning("SELinux separates containers from the host's files: instance mounts may be refused",
+                   "label what tasks mount: `chcon -Rt container_file_t FOLDER`, or set \"selinux-enabled\": false in "
+                   "/etc/docker/daemon.json and restart Docker");
+  }
+  return ok(info.podman ? "Podman, as root" : "as root, no remapped users");
+}
+
+Finding check_engine_mode(const Host& host) {
+  const bool enforces = text::trim(os::try_read_file(host.root / "sys/fs/selinux/enforce").value_or("")) == "1";
+  try {
+    return judge_engine_mode(ask_engine(host), enforces);
+  } catch (const Error&) {
+    return unknown_without_engine();
+  }
+}
+
+Finding check_live_restore(const Host& host) {
+  try {
+    const docker::EngineInfo info = ask_engine(host);
+    if (info.podman) return ok("not needed: Podman has no daemon");
+    if (info.keeps_containers) return ok("on: a restart of Docker ends no task");
+    return warning("off: a restart or an upgrade of Docker ends all tasks",
+                   "set \"live-restore\": true in /etc/docker/daemon.json, then `systemctl reload docker`");
+  } catch (const Error&) {
+    return unknown_without_engine();
+  }
+}
+
+Finding judge_disk(const std::string& where, const DiskSpace& space) {
+  const std::string found = std::format("{} of {} free in {}", in_gib(space.free), in_gib(space.total), where);
+  const std::uint64_t used = space.total - std::min(space.free, space.total);
+  // Removing what is there makes room for an image only if there is a lot.
+  const bool is_small = used < little_space;
+  const std::string remedy =
+      is_small
+          ? "the disk is small rather than full: enlarge it, or move Docker's files to a larger one (\"data-root\" in "
+            "/etc/docker/daemon.json; with containerd's image store \"root\" in /etc/containerd/config.toml)"
+          : "see what `docker system df` says; `docker image prune -a` removes the images that no container uses";
+  if (space.total_inodes > 0 && space.free_inodes < space.total_inodes / 100) {
+    const std::string inodes = std::format("{} of {} inodes free in {}", space.free_inodes, space.total_inodes, where);
+    const char* const inode_remedy =
+        "many small files are in the way: `docker image prune -a` and `docker builder prune` remove Docker's; "
+        "`df -i` shows the file systems";
+    return space.free_inodes == 0 ? broken(inodes, inode_remedy) : warning(inodes, inode_remedy);
+  }
+  if (space.free < no_space) return broken(found, remedy);
+  if (space.free < little_space) return warning(found, remedy);
   return ok(found);
 }
 
 Finding check_disk(const Host& host) {
   std::string folder;
   try {
-    folder = ask_engine(host).root_directory;
+    folder = docker::unpack_folder(ask_engine(host), host.root).string();
   } catch (const Error&) {
     // The shim's own disk is often the same.
   }
@@ -90,8 +165,10 @@ Finding check_disk(const Host& host) {
       folder = above;
     }
   }
-  return judge_disk(folder, std::uint64_t{status.f_bavail} * status.f_frsize,
-                    std::uint64_t{status.f_blocks} * status.f_frsize);
+  return judge_disk(folder, {.free = std::uint64_t{status.f_bavail} * status.f_frsize,
+                             .total = std::uint64_t{status.f_blocks} * status.f_frsize,
+                             .free_inodes = status.f_favail,
+                             .total_inodes = status.f_files});
 }
 
 }  // namespace dstack::shim::doctor

@@ -29,7 +29,7 @@ Finding look(const Check& check, const Host& host) {
   try {
     return check.look(host);
   } catch (const std::exception& error) {
-    return warning(std::format("cannot be told: {}", error.what()), "mend that first, as root perhaps");
+    return warning(std::format("not known: {}", error.what()), "fix that first; it may need root");
   }
 }
 

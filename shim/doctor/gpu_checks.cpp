@@ -8,6 +8,8 @@
 #include "common/os/child.h"
 #include "common/os/file.h"
 #include "shim/doctor/engine_checks.h"
+#include "shim/gpu/cdi.h"
+#include "shim/gpu/driver_mismatch.h"
 #include "shim/gpu/intel.h"
 #include "shim/gpu/nvidia.h"
 
@@ -49,18 +51,46 @@ Finding judge(const shim::gpu::Inventory& inventory) {
 }
 
 Finding check_nvidia(const Host& host) {
+  constexpr const char* restart = "restart the host, so that the kernel loads the driver that is installed";
+  if (const auto mismatch = shim::gpu::find_driver_mismatch(host.root)) return broken(*mismatch, restart);
   try {
     return judge(shim::gpu::detect_nvidia(host.root, *host.clock));
   } catch (const Error& error) {
-    return broken(std::format("NVIDIA, but nvidia-smi does not tell: {}", error.what()), nvidia_driver_remedy);
+    if (shim::gpu::names_driver_mismatch(error.what()))
+      return broken(std::format("{}: {}", shim::gpu::kDriverMismatch, error.what()), restart);
+    return broken(std::format("NVIDIA, but its GPUs cannot be listed: {}", error.what()), nvidia_driver_remedy);
   }
+}
+
+// Docker needs NVIDIA's hook, which it looks for by this very name when it starts, or from 25 on CDI.
+Finding check_nvidia_toolkit(const Host& host) {
+  if (const auto hook = os::find_program("nvidia-container-runtime-hook"))
+    return ok(std::format("NVIDIA's, {}", *hook));
+  const auto is_gpu = [](const std::string& device) { return device.starts_with("nvidia.com/gpu="); };
+  docker::EngineInfo info;
+  try {
+    info = ask_engine(host);
+  } catch (const Error&) {
+    // Docker's own check says why.
+  }
+  if (const auto known = std::ranges::count_if(info.cdi_devices, is_gpu); known > 0)
+    return ok(std::format("CDI: Docker knows {} devices nvidia.com/gpu", known));
+  if (std::ranges::contains(info.runtimes, "nvidia")) return ok("Docker has the runtime nvidia");
+  const auto defined = std::ranges::count_if(shim::gpu::cdi_devices(host.root), is_gpu);
+  if (defined > 0) return ok(std::format("CDI: {} devices nvidia.com/gpu are defined", defined));
+  if (const auto hook = os::find_program("nvidia-cdi-hook")) {
+    return warning(std::format("{} is installed, but no GPU is defined for CDI", *hook),
+                   "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`, then `systemctl restart docker`");
+  }
+  return broken("NVIDIA's is not installed: neither nvidia-container-runtime-hook nor nvidia-cdi-hook is on PATH",
+                "install the package nvidia-container-toolkit, then `systemctl restart docker`");
 }
 
 Finding check_intel(const Host& host) {
   try {
     return judge(shim::gpu::detect_intel(*host.clock));
   } catch (const Error& error) {
-    return broken(std::format("accelerators in /dev/accel, but hl-smi does not tell: {}", error.what()),
+    return broken(std::format("accelerators in /dev/accel, but they cannot be listed: {}", error.what()),
                   "Gaudi: install Habana's driver and firmware tools; `hl-smi` should then list the accelerators. "
                   "Other devices there are not supported");
   }
@@ -104,12 +134,7 @@ Finding check_gpu(const Host& host) {
 
 Finding check_container_toolkit(const Host& host) {
   switch (dstack::gpu::detect_vendor(host.root)) {
-    case Vendor::nvidia:
-      // By this very name Docker looks for it when it starts.
-      if (const auto hook = os::find_program("nvidia-container-runtime-hook"))
-        return ok(std::format("NVIDIA's, {}", *hook));
-      return broken("NVIDIA's is not installed: nvidia-container-runtime-hook is not on PATH",
-                    "install the package nvidia-container-toolkit, then `systemctl restart docker`");
+    case Vendor::nvidia: return check_nvidia_toolkit(host);
     case Vendor::intel:
       if (std::ranges::contains(ask_engine(host).runtimes, "habana")) return ok("Docker has the runtime habana");
       return broken("Docker has no runtime habana",

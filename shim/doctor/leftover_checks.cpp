@@ -105,12 +105,12 @@ Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& jour
 }
 
 Finding check_containers(const Host& host) {
-  if (!host.engine) return warning("cannot be told without Docker", "mend Docker first");
+  if (!host.engine) return warning("unknown without Docker", "fix Docker first");
   std::vector<docker::ContainerSummary> containers;
   try {
     containers = host.engine->list(docker::kTaskLabel, {.limit = kListLimit});
   } catch (const Error&) {
-    return warning("cannot be told without Docker", "mend Docker first");
+    return warning("unknown without Docker", "fix Docker first");
   }
   return judge_containers(containers, read_journals(host.home), host.home);
 }

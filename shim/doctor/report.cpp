@@ -4,6 +4,8 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
+#include "common/text/escape.h"
+
 namespace dstack::shim::doctor {
 
 namespace {
@@ -27,14 +29,16 @@ std::ptrdiff_t count(const Examination& examination, Verdict verdict) {
 std::string as_text(const Examination& examination, bool colours) {
   std::size_t width = 0;
   for (const Result& result : examination.results) width = std::max(width, result.check.size());
-  std::string text;
+  std::string report;
   for (const auto& [check, finding] : examination.results) {
     const std::string verdict = std::format("{:<7}", name_of(finding.verdict));
-    text += colours ? std::format("{}{}\033[0m", colour_of(finding.verdict), verdict) : verdict;
-    text += std::format("  {:<{}}  {}\n", check, width, finding.found);
-    if (!finding.remedy.empty()) text += std::format("{:{}}→ {}\n", "", width + 11, finding.remedy);
+    report += colours ? std::format("{}{}\033[0m", colour_of(finding.verdict), verdict) : verdict;
+    // What engines and tools say is in there.
+    report += std::format("  {:<{}}  {}\n", check, width, text::escape_controls(finding.found));
+    if (!finding.remedy.empty())
+      report += std::format("{:{}}→ {}\n", "", width + 11, text::escape_controls(finding.remedy));
   }
-  return text;
+  return report;
 }
 
 std::string as_json(const Examination& examination) {
@@ -50,7 +54,7 @@ std::string as_json(const Examination& examination) {
                        {"warnings", count(examination, Verdict::warning)},
                        {"checks", std::move(checks)}};
   // What a tool said may be any bytes.
-  return report.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return report.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace dstack::shim::doctor

@@ -3,11 +3,16 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <format>
+#include <vector>
 
 #include "common/error.h"
 #include "common/os/child.h"
+#include "common/os/file.h"
+#include "common/text/number.h"
+#include "common/text/trim.h"
 #include "shim/component/download.h"
 #include "shim/doctor/build_date.h"
 
@@ -19,6 +24,18 @@ constexpr std::array tools{"mount", "umount", "mountpoint", "lsblk", "blkid", "m
 
 std::string date_of(os::WallTime time) {
   return std::format("{:%Y-%m-%d %H:%M} UTC", std::chrono::floor<std::chrono::minutes>(time));
+}
+
+std::vector<std::string> process_ids(const std::filesystem::path& proc) {
+  std::vector<std::string> ids;
+  std::error_code failure;
+  std::filesystem::directory_iterator entry(proc, failure);
+  while (!failure && entry != std::filesystem::directory_iterator()) {
+    const std::string name = entry->path().filename().string();
+    if (text::is_digits(name)) ids.push_back(name);
+    entry.increment(failure);
+  }
+  return ids;
 }
 
 // Asks the kernel and sets nothing; a sandbox may forbid even that.
@@ -62,20 +79,44 @@ Finding check_tools(const Host&) {
                  "(Fedora, RHEL, SUSE)");
 }
 
-Finding judge_clock(os::WallTime now, std::optional<os::WallTime> built, std::optional<bool> synchronised) {
-  const char* const remedy = "set the time and keep it: `timedatectl set-ntp true`, or install chrony";
+Finding check_unpigz(const Host&) {
+  // containerd takes either, Docker the second.
+  for (const char* tool : {"igzip", "unpigz"}) {
+    if (const auto path = os::find_program(tool)) return ok(*path);
+  }
+  return warning("not on PATH: Docker unpacks images on one core", "install the package pigz");
+}
+
+std::optional<std::string> time_daemon(const std::filesystem::path& proc) {
+  constexpr std::array daemons{"systemd-timesyn", "chronyd", "ntpd", "ntpsec", "openntpd"};
+  for (const std::string& process : process_ids(proc)) {
+    const std::string status = os::try_read_file(proc / process / "comm").value_or("");
+    const std::string_view name = text::trim(status);
+    if (std::ranges::contains(daemons, name))
+      return name == "systemd-timesyn" ? "systemd-timesyncd" : std::string(name);
+  }
+  return std::nullopt;
+}
+
+Finding judge_clock(os::WallTime now, std::optional<os::WallTime> built, std::optional<bool> synchronised,
+                    const std::optional<std::string>& daemon) {
+  const std::string remedy =
+      daemon ? std::format(
+                   "{0} runs, but has not reached a time server: look at the network and at its servers "
+                   "(`timedatectl timesync-status`, `chronyc sources` or `ntpq -p`)",
+                   *daemon)
+             : "set the time and keep it: `timedatectl set-ntp true`, or install chrony";
   if (built && now < *built) {
     return warning(std::format("{}, which is before this program was built ({}): certificates will seem not yet valid",
                                date_of(now), date_of(*built)),
                    remedy);
   }
-  if (synchronised && !*synchronised)
-    return warning(std::format("{}, and the kernel says that nothing keeps it right", date_of(now)), remedy);
-  return ok(date_of(now) + (synchronised ? ", kept in step" : ""));
+  if (synchronised && !*synchronised) return warning(std::format("{}, and not synchronised", date_of(now)), remedy);
+  return ok(date_of(now) + (synchronised ? ", synchronised" : ""));
 }
 
 Finding check_clock(const Host& host) {
-  return judge_clock(host.clock->wall(), build_date(), kernel_is_synchronised());
+  return judge_clock(host.clock->wall(), build_date(), kernel_is_synchronised(), time_daemon(host.root / "proc"));
 }
 
 }  // namespace dstack::shim::doctor

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "shim/docker/container_spec.h"
@@ -22,6 +23,12 @@ class GpuPool {
   virtual void give_back(const std::vector<std::string>& ids) = 0;
   // What a container needs to use them.
   virtual docker::GpuSettings settings(const std::vector<std::string>& ids) const = 0;
+  // For a container with these settings that did not start, for the engine's `reason`: changes them to another way to
+  // have the same GPUs. False if there is none that was not tried. `cdi_devices` are those that the engine knows.
+  virtual bool find_another_way(docker::GpuSettings&, std::string_view /*reason*/,
+                                const std::vector<std::string>& /*cdi_devices*/) const {
+    return false;
+  }
   // Those that a container has, told by what it was made with: for containers without a journal.
   virtual std::vector<std::string> ids_of(const docker::ContainerDetails&) const { return {}; }
 };

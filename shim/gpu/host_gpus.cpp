@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "shim/gpu/amd.h"
+#include "shim/gpu/cdi.h"
 #include "shim/gpu/intel.h"
 #include "shim/gpu/nvidia.h"
 #include "shim/gpu/tenstorrent.h"
@@ -54,12 +55,25 @@ docker::GpuSettings HostGpus::settings(const std::vector<std::string>& ids) cons
   return {};
 }
 
+bool HostGpus::find_another_way(docker::GpuSettings& settings, std::string_view reason,
+                                const std::vector<std::string>& cdi_devices) const {
+  if (fails_for_display(settings, reason)) {
+    drop_display(settings);
+    return true;
+  }
+  if (!needs_cdi(reason)) return false;
+  // Engines before 28.2 do not say what they know.
+  return use_cdi(settings, inventory_.gpus, cdi_devices.empty() ? gpu::cdi_devices(root_) : cdi_devices);
+}
+
 std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& container) const {
   std::vector<std::string> ids;
   const auto add = [this, &ids](const std::string& id) {
     if (is_known(id) && !std::ranges::contains(ids, id)) ids.push_back(id);
   };
-  for (const auto& request : container.device_requests) std::ranges::for_each(request, add);
+  for (const auto& request : container.device_requests) {
+    for (const std::string& name : request) add(id_of_cdi_device(name, inventory_.gpus));
+  }
   for (const std::string& path : container.devices) {
     add(path);
     add(tenstorrent_id(path));

@@ -23,6 +23,8 @@ class HostGpus final : public GpuPool {
   void restore(const std::vector<std::string>& ids) override;
   void give_back(const std::vector<std::string>& ids) override;
   docker::GpuSettings settings(const std::vector<std::string>& ids) const override;
+  bool find_another_way(docker::GpuSettings& settings, std::string_view reason,
+                        const std::vector<std::string>& cdi_devices) const override;
   std::vector<std::string> ids_of(const docker::ContainerDetails& container) const override;
 
   const Inventory& inventory() const { return inventory_; }

@@ -93,10 +93,10 @@ std::uint64_t free_disk(const std::filesystem::path& path) {
 
 }  // namespace
 
-Resources detect_resources(const std::filesystem::path& docker_root) {
+Resources detect_resources(const std::filesystem::path& unpack_folder) {
   return {.cpus = count_cpus(),
           .memory = total_memory(),
-          .disk_size = free_disk(docker_root),
+          .disk_size = free_disk(unpack_folder),
           .addresses = find_addresses()};
 }
 

@@ -12,7 +12,8 @@
 #include "common/os/file.h"
 #include "shim/docker/container_spec.h"
 #include "shim/docker/image_reference.h"
-#include "shim/gpu/nvidia.h"
+#include "shim/gpu/cdi.h"
+#include "shim/gpu/driver_mismatch.h"
 
 namespace dstack::shim::task {
 
@@ -134,19 +135,34 @@ void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spe
   state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
 }
 
-void Launcher::start(TaskState& state, const Publish& publish, std::stop_token exit) const {
-  try {
-    parts_.engine.start(state.container_id, {.stop = exit});
-  } catch (const Error& error) {
-    docker::ContainerSpec spec = container_spec(state);
-    if (!gpu::fails_for_display(spec.gpus, error.what())) throw;
-    spdlog::warn("task {}: once more without a display, since: {}", printable(state.config.id), error.what());
-    gpu::drop_display(spec.gpus);
+void Launcher::start_container(TaskState& state, const Publish& publish, const std::stop_token& exit) const {
+  docker::ContainerSpec spec = container_spec(state);
+  while (true) {
+    try {
+      return parts_.engine.start(state.container_id, {.stop = exit});
+    } catch (const Error& error) {
+      if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), exit)) {
+        const std::string hint =
+            gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";
+        throw Error(error.kind(), error.what() + hint);
+      }
+      spdlog::warn("task {}: its GPUs are asked for in another way, since: {}", printable(state.config.id),
+                   error.what());
+    }
     parts_.engine.remove(state.container_id, {.stop = exit});
     make_container(state, spec, exit);
     publish(state);
-    parts_.engine.start(state.container_id, {.stop = exit});
   }
+}
+
+bool Launcher::find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& exit) const {
+  const auto devices =
+      gpu::needs_cdi(reason) ? parts_.engine.info({.stop = exit}).cdi_devices : std::vector<std::string>();
+  return parts_.gpus.find_another_way(gpus, reason, devices);
+}
+
+void Launcher::start(TaskState& state, const Publish& publish, std::stop_token exit) const {
+  start_container(state, publish, exit);
   state.ports.emplace();
   if (state.config.network_mode == docker::NetworkMode::bridge) {
     if (const auto details = parts_.engine.inspect(state.container_id, {.stop = exit})) state.ports = details->ports;

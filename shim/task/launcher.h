@@ -70,6 +70,9 @@ class Launcher {
   void create(TaskState& state, const Publish& publish, std::stop_token exit) const;
   void make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const;
   void start(TaskState& state, const Publish& publish, std::stop_token exit) const;
+  void start_container(TaskState& state, const Publish& publish, const std::stop_token& exit) const;
+  // The engine is asked what it knows where that matters. Throws Error.
+  bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& exit) const;
   docker::ContainerSpec container_spec(const TaskState& state) const;
 
   HostParts parts_;

@@ -16,6 +16,8 @@ from support.shim_calls import Calls
 
 CHECKS = [
     "docker",
+    "engine-mode",
+    "live-restore",
     "cgroups",
     "disk",
     "gpu",
@@ -23,8 +25,13 @@ CHECKS = [
     "shim-port",
     "runner-ports",
     "runner",
+    "capabilities",
     "peer-look-up",
     "tools",
+    "unpigz",
+    "noexec",
+    "limits",
+    "network",
     "clock",
     "containers",
     "volumes",
@@ -133,6 +140,22 @@ def test_a_running_shim_and_its_task_are_as_they_should_be(home, runner, image):
         assert findings["containers"]["found"].startswith("1 of known tasks")
         assert calls.info(task)["status"] == "running"
         calls.terminate(task)
+
+
+def test_a_running_shim_is_asked_for_its_settings_before_anything_is_said_of_them(home, runner, tmp_path):
+    """The doctor is started from a shell that knows nothing of the service's settings."""
+    other = tmp_path / "elsewhere"
+    with Shim(home, "--runner-http-port", 20999, "--runner-ssh-port", 20022, "--allow-task-callers", runner=runner) as shim:
+        shim.wait_ready()
+        settings = Calls(shim).get("/local/settings").json()
+        assert (settings["home"], settings["runner_binary_path"], settings["pid"]) == (str(home), str(runner), shim.process.pid)
+        assert {part["name"] for part in settings["components"]} == {"dstack-runner", "dstack-shim"}
+        findings = Doctor(other / "home", other / "runner", shim.port).findings()
+    assert "20999 and 20022" in findings["runner-ports"]["found"]
+    assert findings["runner"]["verdict"] == "ok" and str(runner) in findings["runner"]["found"]
+    assert "--allow-task-callers" in findings["peer-look-up"]["found"]
+    assert "the running dstack-shim" in findings["capabilities"]["found"]
+    assert not other.exists()
 
 
 def test_a_container_that_no_journal_knows_is_named(doctor, home, image):

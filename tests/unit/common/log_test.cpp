@@ -47,6 +47,17 @@ TEST_CASE("anything else is no log level") {
   for (const char* name : {"", "0", "7", "12", "loud", "info "}) CHECK_FALSE(log::parse_level(name));
 }
 
+TEST_CASE("a message is one line, whoever's words are in it") {
+  const test::TemporaryDirectory folder;
+  {
+    const Silence silence;
+    log::set_up(spdlog::level::info, log::Stream::standard_error, folder / "shim.log");
+    spdlog::info("the engine says \"no\"\n\x1b[2Jgone");
+    log::set_up(spdlog::level::info, log::Stream::standard_error, std::nullopt);
+  }
+  CHECK(os::read_file(folder / "shim.log").ends_with(" info the engine says \"no\"\\n\\x1b[2Jgone\n"));
+}
+
 TEST_CASE("a log file is appended to, and never takes more than three times ten megabytes") {
   const test::TemporaryDirectory folder;
   {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/text/base64.h"
+#include "common/text/escape.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
 #include "common/text/octal_escapes.h"
@@ -149,4 +150,15 @@ TEST_CASE("a text is cut between characters") {
   CHECK(character_boundary("a€b", 4) == 4);
   CHECK(character_boundary("a€b", 9) == 5);
   CHECK(character_boundary("\x80\x80\x80\x80\x80\x80"sv, 5) == 2);  // not UTF-8: at most one character is lost
+}
+
+TEST_CASE("what could move a terminal's cursor is escaped, and nothing else") {
+  CHECK(escape_controls("pull \"a:1\" \\ über 日本 ×") == "pull \"a:1\" \\ über 日本 ×");
+  CHECK(escape_controls("a\nb\r\x1b[2J\x7f\tz") == "a\\nb\\x0d\\x1b[2J\\x7f z");
+  CHECK(escape_controls("\xc2\x9b"
+                        "31m") == "\\u009b31m");
+  CHECK(escape_controls("\xff\xc2") == "\\xff\\xc2");
+  CHECK(escape_controls("a\xe2\x80\xae"
+                        "b") == "a\\u202eb");
+  CHECK(escape_controls("\0x"sv) == "\\x00x");
 }

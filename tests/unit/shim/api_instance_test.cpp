@@ -122,6 +122,18 @@ TEST_CASE("a host without a GPU has nothing to tell of itself") {
   CHECK(host.get("/metrics/tasks/x").body == "DCGM Exporter is not available\n");
 }
 
+TEST_CASE("a driver that was upgraded without a restart is a failure in the host's health, with or without DCGM") {
+  Fixture host({.failure = "nvidia-smi names no GPU: Failed to initialize NVML: Driver/library version mismatch"});
+  host.serve();
+  const json health = json::parse(host.get("/api/instance/health").body)["dcgm"];
+  CHECK(health["overall_health"] == 20);
+  REQUIRE(health["incidents"].size() == 1);
+  CHECK(health["incidents"][0]["health"] == 20);
+  CHECK(health["incidents"][0]["error_message"].get<std::string>().contains("restart the host"));
+  for (const char* field : {"system", "error_code", "entity_group_id", "entity_id"})
+    CHECK(health["incidents"][0][field].is_number_integer());
+}
+
 TEST_CASE("a host with GPUs tells their vendor and driver") {
   Fixture host(two_gpus());
   host.serve();

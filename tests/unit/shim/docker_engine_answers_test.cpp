@@ -112,3 +112,22 @@ TEST_CASE("a frame that breaks off is taken as far as it goes") {
 TEST_CASE("an answer that is no JSON is an error of the engine") {
   CHECK_THROWS_AS(parse_answer("try", "<html>"), Error);
 }
+
+TEST_CASE("what an engine says of its own kind is read") {
+  const EngineInfo info = parse_info(nlohmann::json::parse(R"({"DockerRootDir": "/var/lib/docker",
+    "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]], "LiveRestoreEnabled": true,
+    "SecurityOptions": ["name=seccomp,profile=builtin", "name=userns"],
+    "Containerd": {"Address": "/run/containerd/containerd.sock"},
+    "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}, {"Source": "other", "ID": "x"}, 5]})"));
+  CHECK(info.containerd_images);
+  CHECK(info.containerd_address == "/run/containerd/containerd.sock");
+  CHECK(info.keeps_containers);
+  CHECK(info.security_options.size() == 2);
+  CHECK(info.cdi_devices == std::vector<std::string>{"nvidia.com/gpu=0"});
+  // Of an engine with its own store, or an old one.
+  const EngineInfo old =
+      parse_info(nlohmann::json::parse(R"({"DriverStatus": [["Backing Filesystem", "extfs"], []]})"));
+  CHECK_FALSE(old.containerd_images);
+  CHECK_FALSE(old.keeps_containers);
+  CHECK(old.cdi_devices.empty());
+}

@@ -48,6 +48,8 @@ TEST_CASE_METHOD(DoctorFixture, "an engine that is too old is broken, and says s
   const Finding finding = check_docker(host);
   CHECK(finding.verdict == Verdict::broken);
   CHECK(finding.found.contains("1.40"));
+  CHECK(finding.remedy.contains("upgrade"));
+  CHECK_FALSE(finding.remedy.contains("install Docker"));
 }
 
 TEST_CASE_METHOD(DoctorFixture, "the version of cgroups is the engine's word") {
@@ -65,10 +67,78 @@ TEST_CASE_METHOD(DoctorFixture, "without Docker the version of cgroups is that o
 
 TEST_CASE("a disk that fills is a warning, a full one broken") {
   constexpr std::uint64_t gib = 1 << 30;
-  CHECK(judge_disk("/var/lib/docker", 100 * gib, 200 * gib) == ok("100.0 GiB of 200.0 GiB free in /var/lib/docker"));
-  CHECK(judge_disk("/d", 19 * gib, 200 * gib).verdict == Verdict::warning);
-  CHECK(judge_disk("/d", gib, 200 * gib).verdict == Verdict::broken);
-  CHECK(judge_disk("/d", gib, 200 * gib).remedy.contains("docker image prune"));
+  CHECK(judge_disk("/var/lib/docker", {.free = 100 * gib, .total = 200 * gib}) ==
+        ok("100.0 GiB of 200.0 GiB free in /var/lib/docker"));
+  CHECK(judge_disk("/d", {.free = 19 * gib, .total = 200 * gib}).verdict == Verdict::warning);
+  CHECK(judge_disk("/d", {.free = gib, .total = 200 * gib}).verdict == Verdict::broken);
+  CHECK(judge_disk("/d", {.free = gib, .total = 200 * gib}).remedy.contains("docker image prune"));
+}
+
+TEST_CASE("on a disk that is merely small there is nothing to prune") {
+  constexpr std::uint64_t gib = 1 << 30;
+  const Finding finding = judge_disk("/d", {.free = 15 * gib, .total = 20 * gib});
+  CHECK(finding.verdict == Verdict::warning);
+  CHECK_FALSE(finding.remedy.contains("prune"));
+  CHECK(finding.remedy.contains("data-root"));
+}
+
+TEST_CASE("a disk without inodes is full, whatever its bytes") {
+  constexpr std::uint64_t gib = 1 << 30;
+  DiskSpace space{.free = 100 * gib, .total = 200 * gib, .free_inodes = 50'000, .total_inodes = 1'000'000};
+  CHECK(judge_disk("/d", space).verdict == Verdict::ok);
+  space.free_inodes = 900;
+  CHECK(judge_disk("/d", space).verdict == Verdict::warning);
+  space.free_inodes = 0;
+  CHECK(judge_disk("/d", space).verdict == Verdict::broken);
+  CHECK(judge_disk("/d", space).found == "0 of 1000000 inodes free in /d");
+  // btrfs counts none.
+  space.total_inodes = 0;
+  CHECK(judge_disk("/d", space).verdict == Verdict::ok);
+}
+
+TEST_CASE_METHOD(DoctorFixture, "the disk is the one on which images are unpacked") {
+  const std::string images = (folder / "images").string();
+  std::filesystem::create_directories(host.root.string() + images);
+  std::filesystem::create_directories(images);
+  put("etc/containerd/config.toml", "root = \"" + images + "\"\n");
+  engine.on("GET /info", [](const auto&, auto& reply) {
+    reply.answer(200, R"({"DockerRootDir": "/", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+                          "Containerd": {"Address": "/run/containerd/containerd.sock"}})");
+  });
+  CHECK(check_disk(host).found.ends_with("free in " + images));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "ways to run Docker in which tasks fail are named") {
+  const auto finding = [this](const std::string& info) {
+    engine.on("GET /info", [info](const auto&, auto& reply) { reply.answer(200, info); });
+    return check_engine_mode(host);
+  };
+  CHECK(
+      finding(R"({"DockerRootDir": "/var/lib/docker", "SecurityOptions": ["name=seccomp,profile=builtin"]})").verdict ==
+      Verdict::ok);
+  const Finding rootless = finding(R"({"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]})");
+  CHECK(rootless.verdict == Verdict::broken);
+  CHECK(rootless.found.starts_with("rootless"));
+  const Finding snap = finding(R"({"DockerRootDir": "/var/snap/docker/common/var-lib-docker"})");
+  CHECK(snap.verdict == Verdict::broken);
+  CHECK(snap.remedy.contains("snap remove docker"));
+  const Finding remapped = finding(R"({"SecurityOptions": ["name=userns"]})");
+  CHECK(remapped.verdict == Verdict::warning);
+  CHECK(remapped.found.contains("userns-remap"));
+  const char* selinux = R"({"SecurityOptions": ["name=selinux"]})";
+  CHECK(finding(selinux).verdict == Verdict::ok);
+  put("sys/fs/selinux/enforce", "1");
+  CHECK(finding(selinux).verdict == Verdict::warning);
+  CHECK(finding(selinux).found.contains("SELinux"));
+  engine.die();
+  CHECK(check_engine_mode(host).verdict == Verdict::warning);
+}
+
+TEST_CASE_METHOD(DoctorFixture, "without live-restore a restart of Docker ends all tasks") {
+  CHECK(check_live_restore(host).verdict == Verdict::warning);
+  CHECK(check_live_restore(host).remedy.contains("live-restore"));
+  engine.on("GET /info", [](const auto&, auto& reply) { reply.answer(200, R"({"LiveRestoreEnabled": true})"); });
+  CHECK(check_live_restore(host).verdict == Verdict::ok);
 }
 
 TEST_CASE_METHOD(DoctorFixture, "the disk is Docker's, or else the one that the home is to lie on") {

@@ -32,7 +32,22 @@ TEST_CASE_METHOD(GpuFixture, "a driver that does not answer is broken, in its ow
   const Finding finding = check_gpu(host);
   CHECK(finding.verdict == Verdict::broken);
   CHECK(finding.found.contains("18"));
-  CHECK(finding.remedy.contains("restart the machine"));
+  CHECK(finding.found.contains("upgraded"));
+  CHECK(finding.remedy.contains("restart the host"));
+}
+
+TEST_CASE_METHOD(GpuFixture,
+                 "a driver that was upgraded without a restart is broken, even while its tool still answers") {
+  put("dev/nvidiactl");
+  tools.prints("nvidia-smi", "NVIDIA H200, 143771, GPU-a, 550.54.15\n");
+  put("sys/module/nvidia/version", "550.54.15\n");
+  put("usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.95.05");
+  std::filesystem::create_symlink("libnvidia-ml.so.580.95.05",
+                                  host.root / "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1");
+  const Finding finding = check_gpu(host);
+  CHECK(finding.verdict == Verdict::broken);
+  CHECK(finding.found.contains("580.95.05"));
+  CHECK(finding.remedy.contains("restart the host"));
 }
 
 TEST_CASE_METHOD(GpuFixture, "a GPU on the bus without a driver is broken") {
@@ -54,6 +69,27 @@ TEST_CASE_METHOD(GpuFixture, "without the container toolkit NVIDIA's GPUs do not
   CHECK(check_container_toolkit(host).remedy.contains("nvidia-container-toolkit"));
   tools.prints("nvidia-container-runtime-hook", "");
   CHECK(check_container_toolkit(host).verdict == Verdict::ok);
+}
+
+TEST_CASE_METHOD(GpuFixture, "with CDI Docker needs no hook of NVIDIA's") {
+  put("dev/nvidiactl");
+  SECTION("whose devices Docker knows") {
+    engine.on("GET /info", [](const auto&, auto& reply) {
+      reply.answer(200, R"({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]})");
+    });
+  }
+  SECTION("whose devices are defined") { put("var/run/cdi/nvidia.yaml", "kind: nvidia.com/gpu\n- name: all\n"); }
+  const Finding finding = check_container_toolkit(host);
+  CHECK(finding.verdict == Verdict::ok);
+  CHECK(finding.found.contains("CDI"));
+}
+
+TEST_CASE_METHOD(GpuFixture, "a CDI hook without devices is a warning that says how to define them") {
+  put("dev/nvidiactl");
+  tools.prints("nvidia-cdi-hook", "");
+  const Finding finding = check_container_toolkit(host);
+  CHECK(finding.verdict == Verdict::warning);
+  CHECK(finding.remedy.contains("nvidia-ctk cdi generate"));
 }
 
 TEST_CASE_METHOD(GpuFixture, "AMD's are counted by their render nodes, no container is started") {

@@ -49,6 +49,16 @@ TEST_CASE("a program reads the same findings") {
   CHECK(report["checks"][2]["remedy"] == "start it");
 }
 
+TEST_CASE("what engines and tools say moves no terminal's cursor") {
+  const Examination odd{.results = {{"docker", broken("said \x1b[2J\"no\"\nok  gpu  fine",
+                                                      "type\r\xc2\x9b"
+                                                      "2J")}}};
+  CHECK(as_text(odd, false) ==
+        "broken   docker  said \\x1b[2J\"no\"\\nok  gpu  fine\n"
+        "                 → type\\x0d\\u009b2J\n");
+  CHECK_FALSE(as_json(odd).contains("\xc2\x9b"));
+}
+
 TEST_CASE("bytes that are no text do not break the JSON") {
   const Examination odd{.results = {{"gpu", broken("said \xff\xfe", "")}}};
   CHECK(nlohmann::json::parse(as_json(odd))["checks"].size() == 1);
@@ -68,7 +78,7 @@ TEST_CASE("results are in the order of the checks, and an error in one is a find
   REQUIRE(examination.results.size() == 3);
   CHECK(examination.results[0].finding == ok("1"));
   CHECK(examination.results[1].finding.verdict == Verdict::warning);
-  CHECK(examination.results[1].finding.found == "cannot be told: open /x: Permission denied");
+  CHECK(examination.results[1].finding.found == "not known: open /x: Permission denied");
   CHECK(examination.results[2].check == "third");
   CHECK_FALSE(examination.unfinished);
 }

@@ -29,14 +29,37 @@ TEST_CASE_METHOD(DoctorFixture, "the tools that volumes need are looked for, a m
   CHECK(tools.calls("mkfs.ext4") == 0);
 }
 
-TEST_CASE("a clock that is kept in step is fine, one that is not is a warning") {
-  CHECK(judge_clock(noon, noon - 24h, true) == ok("2026-06-01 12:00 UTC, kept in step"));
-  CHECK(judge_clock(noon, std::nullopt, std::nullopt) == ok("2026-06-01 12:00 UTC"));
-  CHECK(judge_clock(noon, noon - 24h, false).verdict == Verdict::warning);
+TEST_CASE_METHOD(DoctorFixture, "without a program that unpacks on all cores pulls are slow") {
+  test::FakeTools tools;
+  tools.hide_all_others();
+  CHECK(check_unpigz(host).verdict == Verdict::warning);
+  CHECK(check_unpigz(host).remedy.contains("pigz"));
+  tools.prints("unpigz", "");
+  CHECK(check_unpigz(host).verdict == Verdict::ok);
+}
+
+TEST_CASE("a clock that is synchronised is fine, one that is not is a warning") {
+  CHECK(judge_clock(noon, noon - 24h, true, "chronyd") == ok("2026-06-01 12:00 UTC, synchronised"));
+  CHECK(judge_clock(noon, std::nullopt, std::nullopt, std::nullopt) == ok("2026-06-01 12:00 UTC"));
+  const Finding finding = judge_clock(noon, noon - 24h, false, std::nullopt);
+  CHECK(finding.verdict == Verdict::warning);
+  CHECK(finding.remedy.contains("timedatectl set-ntp true"));
+}
+
+TEST_CASE_METHOD(DoctorFixture, "where NTP is on and reaches no server, switching it on is not the advice") {
+  put("proc/41/comm", "bash\n");
+  CHECK_FALSE(time_daemon(host.root / "proc"));
+  put("proc/42/comm", "systemd-timesyn\n");
+  CHECK(time_daemon(host.root / "proc") == "systemd-timesyncd");
+  const Finding finding = judge_clock(noon, noon - 24h, false, time_daemon(host.root / "proc"));
+  CHECK(finding.verdict == Verdict::warning);
+  CHECK(finding.remedy.starts_with("systemd-timesyncd runs"));
+  CHECK(finding.remedy.contains("network"));
+  CHECK_FALSE(finding.remedy.contains("set-ntp"));
 }
 
 TEST_CASE("a clock that is before the program was built is wrong, whatever the kernel says") {
-  const Finding finding = judge_clock(noon - 24h, noon, true);
+  const Finding finding = judge_clock(noon - 24h, noon, true, std::nullopt);
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.found.starts_with("2026-05-31 12:00 UTC, which is before"));
   CHECK(finding.remedy.contains("timedatectl"));

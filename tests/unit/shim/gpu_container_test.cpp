@@ -181,8 +181,51 @@ TEST_CASE("NVIDIA: a start that fails again without display, or for another reas
     else
       reply.answer(201, R"({"Id": "1111"})");
   });
-  CHECK(host.submit("b", 1).termination_message.contains("version mismatch"));
+  const std::string message = host.submit("b", 1).termination_message;
+  CHECK(message.contains("version mismatch"));
+  CHECK(message.contains("restart the host"));
   CHECK(host.bodies().size() == 3);
+}
+
+TEST_CASE("NVIDIA: an engine that knows GPUs by CDI only is asked by CDI, under the names that it has") {
+  const char* reason = R"(could not select device driver "" with capabilities: [[gpu utility compute]])";
+  Host host(nvidia());
+  add_nvidia_nodes(host);
+  SECTION("which the engine tells") {
+    host.engine.on("GET /info", [](const auto&, auto& reply) {
+      reply.answer(200, R"({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"},
+                            {"Source": "cdi", "ID": "nvidia.com/gpu=1"}, {"Source": "cdi", "ID": "nvidia.com/gpu=all"}]})");
+    });
+  }
+  SECTION("which its files tell") {
+    host.file("etc/cdi/nvidia.yaml", "kind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n- name: \"1\"\n");
+  }
+  host.engine.on(
+      "POST /containers/*",
+      [reason](const auto& request, auto& reply) {
+        if (request.path.ends_with("/start"))
+          reply.error(500, reason);
+        else
+          reply.answer(201, R"({"Id": "1111"})");
+      },
+      2);
+  CHECK(host.submit("a", 2).status == TaskStatus::running);
+  REQUIRE(host.bodies().size() == 2);
+  CHECK(host.host_config()["DeviceRequests"] ==
+        json::array({{{"Driver", "cdi"}, {"DeviceIDs", {"nvidia.com/gpu=0", "nvidia.com/gpu=1"}}}}));
+  CHECK(host.host_config()["Devices"][0] == device("/dev/nvidia0"));
+}
+
+TEST_CASE("NVIDIA: an engine that knows no GPUs at all is a failure with its own words") {
+  Host host(nvidia());
+  host.engine.on("POST /containers/*", [](const auto& request, auto& reply) {
+    if (request.path.ends_with("/start"))
+      reply.error(500, "could not select device driver \"\" with capabilities: [[gpu]]");
+    else
+      reply.answer(201, R"({"Id": "1111"})");
+  });
+  CHECK(host.submit("a", 1).termination_message.contains("could not select device driver"));
+  CHECK(host.bodies().size() == 1);
 }
 
 TEST_CASE("AMD: kfd and the render nodes, the host's memory segments, tracing") {

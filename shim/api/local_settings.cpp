@@ -1,0 +1,33 @@
+#include "shim/api/local_settings.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/version.h"
+#include "shim/api/schemas.h"
+
+namespace dstack::shim::api {
+
+void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components) {
+  server.get("/local/settings", [settings = std::move(settings), &components](const http::Request&) {
+    nlohmann::json answer = to_json(components.list());
+    answer["version"] = version();
+    answer["pid"] = ::getpid();
+    answer["home"] = settings.home.string();
+    answer["binary_path"] = settings.binary_path.string();
+    answer["runner_binary_path"] = settings.runner_binary_path.string();
+    answer["http_port"] = settings.http_port;
+    answer["runner_http_port"] = settings.runner_http_port;
+    answer["runner_ssh_port"] = settings.runner_ssh_port;
+    answer["dcgm_exporter_http_port"] = settings.dcgm_exporter_http_port;
+    answer["engine_address"] = settings.engine_address;
+    answer["pass_env"] = settings.pass_env;
+    answer["privileged"] = settings.privileged;
+    answer["allow_task_callers"] = settings.allow_task_callers;
+    answer["service"] = settings.service;
+    return http::Response::json(answer);
+  });
+}
+
+}  // namespace dstack::shim::api

@@ -1,7 +1,9 @@
 #include <spdlog/spdlog.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <exception>
+#include <optional>
 #include <print>
 
 #include "common/error.h"
@@ -37,13 +39,14 @@ int start(const Options& options) {
   check_port_is_free(options.ssh_port);
   prepare_container(options);
   job::adopt_orphans();
-  ssh::Server ssh_server({.port = options.ssh_port, .log_level = options.ssh_log_level});
+  std::optional<ssh::Server> ssh_server;
+  ssh_server.emplace(ssh::Server::Settings{.port = options.ssh_port, .log_level = options.ssh_log_level});
 
   Logs logs(options.temp_dir);
   LogStream log_stream(logs);
   job::RunPlaces places;
   places.ssh_port = options.ssh_port;
-  places.ssh_problem = [&ssh_server] { return ssh_server.problem(); };
+  places.ssh_problem = [&ssh_server] { return ssh_server->problem(); };
   job::Executor executor(options.temp_dir, places, logs);
   Lifetime lifetime(signals, executor, logs);
   ssh::ConnectionWatch connections(options.ssh_port);
@@ -58,11 +61,21 @@ int start(const Options& options) {
     spdlog::debug("{} {} from {}: {}", request.method, printable(request.path), request.peer_address, status);
   });
   // Logging in works before the API answers. If not: whoever took the port since it was looked at, no job hangs on it.
-  const bool ssh_answers = ssh_server.wait_ready();
+  const bool ssh_answers = ssh_server->wait_ready();
   if (!ssh_answers) check_port_is_free(options.ssh_port);
   log_startup(options, port, ssh_answers);
-  const api::Serving serving(server);
-  return lifetime.wait();
+  const int status = [&] {
+    const api::Serving serving(server);
+    return lifetime.wait();
+  }();
+  if (executor.hangs()) {
+    // Say, a clone that was given up on a server that does not answer.
+    spdlog::warn("The job's setup still hangs: leaving without it");
+    ssh_server.reset();
+    spdlog::default_logger()->flush();
+    std::_Exit(status);
+  }
+  return status;
 }
 
 }  // namespace

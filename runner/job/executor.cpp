@@ -113,10 +113,11 @@ std::optional<JobInfo> Executor::run() {
     Prepared prepared = prepare_run(submission_, users_);
     JobInfo info{.working_dir = prepared.working_dir, .username = prepared.user.name};
     phase_ = Phase::running;
-    thread_ = std::thread([this, prepared = std::move(prepared)] {
+    prepared_ = std::move(prepared);
+    thread_ = std::thread([this] {
       const Supervision::Events events{
           .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
-      const JobState end = run_job(submission_, prepared, places_, events, uploads_, logs_, clock_);
+      const JobState end = run_job(submission_, prepared_, places_, events, uploads_, setup_, logs_, clock_);
       finish(end);
       const std::scoped_lock thread_lock(mutex_);
       phase_ = Phase::over;

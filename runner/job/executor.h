@@ -33,7 +33,7 @@ class Executor {
            os::UserDatabase users = os::UserDatabase());
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
-  // Stops the job, with its stages, and waits for its end.
+  // Stops the job, with its stages, and waits for its end, and for what was given up.
   ~Executor();
 
   // Allowed again until the job runs; the last one counts.
@@ -54,11 +54,12 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;                       // one has been submitted
-  bool over() const;                          // no job runs or will run any more
-  bool exited() const;                        // its process ran and exited of its own accord, with any status
-  bool unattended() const;                    // nobody will ask for the job's logs
-  int over_fd() const { return over_.fd(); }  // becomes and stays readable when it is over
+  bool has_job() const;                          // one has been submitted
+  bool over() const;                             // no job runs or will run any more
+  bool exited() const;                           // its process ran and exited of its own accord, with any status
+  bool unattended() const;                       // nobody will ask for the job's logs
+  bool hangs() const { return setup_.hangs(); }  // something of the job's was given up and has not ended
+  int over_fd() const { return over_.fd(); }     // becomes and stays readable when it is over
 
  private:
   enum class Phase { waiting_for_job, submitted, running, over };
@@ -81,9 +82,11 @@ class Executor {
   mutable std::mutex mutex_;
   Phase phase_ = Phase::waiting_for_job;
   Submission submission_;  // not changed any more once the job runs
+  Prepared prepared_;      // the same
   bool exited_ = false;
   std::unique_ptr<RunnerLog> runner_log_;
   std::thread thread_;
+  SetupThread setup_;  // the last: it uses the others
 };
 
 }  // namespace dstack::runner::job

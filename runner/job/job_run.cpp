@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 #include <algorithm>
 #include <format>
+#include <memory>
 #include <system_error>
 #include <thread>
 
@@ -86,8 +87,7 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
   logs.add_state(
       {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
-  Supervision supervision(process, terminal, events, clock,
-                          [job = process.pid()] { return find_job_processes(job); });
+  Supervision supervision(process, terminal, events, clock, [job = process.pid()] { return find_job_processes(job); });
   Ended ended = supervision.watch(max_duration_of(submission));
   terminal.close_job_side();
   reader.finish();
@@ -98,7 +98,8 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
 }
 
 JobState run_steps(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                   const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) {
+                   const Supervision::Events& events, files::Uploads& uploads, SetupThread& setup, Logs& logs,
+                   os::Clock& clock) {
   if (const auto problem = places.ssh_problem()) spdlog::error("{}", *problem);
   make_folders_for(prepared.working_dir, prepared.user, 0755);
   // Without a request the job is root, with groups that the container's engine gave to the runner.
@@ -113,23 +114,30 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   } else {
     spdlog::info("The job's user has no home folder, nothing is set up there");
   }
-  const auto stopped = [&events] { return is_readable(events.stop); };
-  Repo repo;
+  const auto stopped = [stop = events.stop] { return is_readable(stop); };
+  // Given up, the steps go on without this function.
+  const auto repo = std::make_shared<Repo>();
   try {
-    repo = set_up_repo(submission, prepared, uploads, stopped, clock);
+    const auto step = [&submission, &prepared, &uploads, &clock, repo, stopped] {
+      *repo = set_up_repo(submission, prepared, uploads, stopped, clock);
+    };
+    if (!setup.run(step, events.stop, clock)) return stopped_state();
   } catch (const std::exception& error) {
     if (stopped()) return stopped_state();
     return setup_error(std::format("Failed to set up the repo ({})", error.what()));
   }
   try {
-    set_up_files(submission, prepared, repo, uploads, stopped);
+    const auto step = [&submission, &prepared, &uploads, repo, stopped] {
+      set_up_files(submission, prepared, *repo, uploads, stopped);
+    };
+    if (!setup.run(step, events.stop, clock)) return stopped_state();
   } catch (const std::exception& error) {
     if (stopped()) return stopped_state();
     return executor_error(std::format("Failed to set up files ({})", error.what()));
   }
   // A large file takes a while to go, which the job need not wait for.
   const std::jthread clearing([&uploads] { uploads.clear(); });
-  const Environment environment = set_up_environment(submission, prepared, places, repo.folder);
+  const Environment environment = set_up_environment(submission, prepared, places, repo->folder);
   if (stopped()) return stopped_state();
 
   const auto oom_kills = metrics::count_oom_kills();
@@ -156,9 +164,10 @@ Prepared prepare_run(const Submission& submission, const os::UserDatabase& users
 }
 
 JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                 const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) noexcept {
+                 const Supervision::Events& events, files::Uploads& uploads, SetupThread& setup, Logs& logs,
+                 os::Clock& clock) noexcept {
   try {
-    return run_steps(submission, prepared, places, events, uploads, logs, clock);
+    return run_steps(submission, prepared, places, events, uploads, setup, logs, clock);
   } catch (const CannotExecute& error) {
     return executor_error(error);
   } catch (const std::exception& error) {

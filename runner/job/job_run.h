@@ -12,6 +12,7 @@
 #include "runner/files/uploads.h"
 #include "runner/job/job_user.h"
 #include "runner/job/profile.h"
+#include "runner/job/setup_thread.h"
 #include "runner/job/submission.h"
 #include "runner/job/supervision.h"
 #include "runner/logs/logs.h"
@@ -39,8 +40,10 @@ struct Prepared {
 Prepared prepare_run(const Submission& submission, const os::UserDatabase& users);
 
 // Runs the job from the first folder made to the last process gone, on the calling thread. The state "running" and all
-// output are in the logs when it returns; the state that ends the job is the answer. Never throws.
+// output are in the logs when it returns; the state that ends the job is the answer. Never throws. Code and files come
+// on `setup`, and a stop does not wait for them: all that is passed outlives it.
 JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
-                 const Supervision::Events& events, files::Uploads& uploads, Logs& logs, os::Clock& clock) noexcept;
+                 const Supervision::Events& events, files::Uploads& uploads, SetupThread& setup, Logs& logs,
+                 os::Clock& clock) noexcept;
 
 }  // namespace dstack::runner::job

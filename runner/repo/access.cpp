@@ -4,10 +4,12 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <format>
 #include <utility>
 
 #include "common/error.h"
+#include "runner/repo/proxy.h"
 
 namespace dstack::runner::repo {
 
@@ -23,15 +25,18 @@ Access::Access(Url remote, const std::optional<Secret>& token, const std::option
                std::function<bool()> stopped, os::Clock& clock)
     : remote_(std::move(remote)), token_(token), key_(key), stopped_(std::move(stopped)), clock_(clock) {}
 
-git_fetch_options Access::fetch_options() {
+git_fetch_options Access::fetch_options(const std::string& url) {
   git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
   options.callbacks.payload = this;
   options.callbacks.credentials = acquire;
   options.callbacks.certificate_check = judge_certificate;
   options.callbacks.transfer_progress = on_transfer;
   options.callbacks.sideband_progress = on_sideband;
-  // By https_proxy, no_proxy and git's own configuration.
-  options.proxy_opts.type = GIT_PROXY_AUTO;
+  const auto parsed = parse_url(url);
+  proxy_ = parsed ? find_proxy(*parsed, configured_proxy_, [](const char* name) { return std::getenv(name); })
+                  : std::nullopt;
+  options.proxy_opts.type = proxy_ ? GIT_PROXY_SPECIFIED : GIT_PROXY_NONE;
+  if (proxy_) options.proxy_opts.url = proxy_->c_str();
   options.proxy_opts.certificate_check = judge_certificate;
   options.follow_redirects = GIT_REMOTE_REDIRECT_INITIAL;
   return options;

@@ -20,9 +20,12 @@ class Access {
   Access(Url remote, const std::optional<Secret>& token, const std::optional<Secret>& key,
          std::function<bool()> stopped, os::Clock& clock);
 
-  // The options point to this object.
-  git_fetch_options fetch_options();
+  // For connections to `url`. The options point to this object, until they are asked for again.
+  git_fetch_options fetch_options(const std::string& url);
   git_checkout_options checkout_options();
+
+  // git's own setting http.proxy.
+  void use_configured_proxy(std::optional<std::string> proxy) { configured_proxy_ = std::move(proxy); }
 
   // Before each connection, since a refused login is tried once.
   void begin(std::string what);
@@ -49,6 +52,8 @@ class Access {
   const std::function<bool()> stopped_;
   os::Clock& clock_;
   std::string what_;
+  std::optional<std::string> configured_proxy_;
+  std::optional<std::string> proxy_;
   os::SteadyTime next_log_;
   bool tried_ = false;
 };

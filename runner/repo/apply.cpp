@@ -186,7 +186,9 @@ void apply_diff(std::string_view diff, files::Tree& tree, const std::filesystem:
   }
   const std::vector<FileDiff> files = parse_diff(diff);
   if (files.empty() && diff.find_first_not_of(" \t\r\n") != std::string_view::npos) {
-    throw Error(ErrorKind::invalid, "there is no diff in what was uploaded");
+    throw Error(ErrorKind::invalid,
+                "there is no diff in what was uploaded: git may have been told to have another program make it, by its "
+                "setting diff.external or the variable GIT_EXTERNAL_DIFF");
   }
   Applier(tree, scratch, filters).run(files);
 }

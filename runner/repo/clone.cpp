@@ -1,4 +1,5 @@
 #include "runner/repo/clone.h"
+#include "runner/repo/diff_file.h"
 
 #include <spdlog/spdlog.h>
 
@@ -21,7 +22,7 @@ constexpr const char* remote_name = "origin";
 
 Url expect_address(const CloneRequest& request) {
   auto url = parse_url(request.url);
-  const std::string shown = printable(without_password(request.url));
+  const std::string shown = printable(without_secrets(request.url));
   if (!url) throw Error(ErrorKind::invalid, std::format("{} is no remote's address", shown));
   if (url->scheme == "ssh") {
     if (!request.private_key) throw Error(ErrorKind::invalid, std::format("there is no private key for {}", shown));
@@ -37,7 +38,7 @@ class Clone {
         os::Clock& clock)
       : request_(request),
         url_(expect_address(request)),
-        shown_url_(printable(without_password(request.url))),
+        shown_url_(printable(without_secrets(request.url))),
         access_(url_, request.token, request.private_key, stopped, clock),
         repository_(make<Repository>("make a repository in " + folder.string(), [&](git_repository** out) {
           git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
@@ -64,6 +65,11 @@ class Clone {
     const auto set = [&](const char* name, const std::string& value) {
       if (!value.empty()) check(git_config_set_string(config.get(), name, value.c_str()), "write the configuration");
     };
+    git_buf proxy = GIT_BUF_INIT;
+    if (git_config_get_string_buf(&proxy, config.get(), "http.proxy") == 0) {
+      access_.use_configured_proxy(std::string(proxy.ptr, proxy.size));
+    }
+    git_buf_dispose(&proxy);
     set("user.name", request_.user_name);
     set("user.email", request_.user_email);
   }
@@ -79,7 +85,7 @@ class Clone {
     const auto remote = make<Remote>("add the remote", [&](git_remote** out) {
       return git_remote_create_anonymous(out, repository_.get(), address().c_str());
     });
-    git_fetch_options options = access_.fetch_options();
+    git_fetch_options options = access_.fetch_options(address());
     access_.begin("Clone");
     git_remote_connect_options connect = GIT_REMOTE_CONNECT_OPTIONS_INIT;
     connect.callbacks = options.callbacks;
@@ -225,10 +231,11 @@ void apply_to_clone(const std::filesystem::path& diff, const std::filesystem::pa
   const auto repository = make<Repository>("open the repository", [&](git_repository** out) {
     return git_repository_open_ext(out, folder.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
   });
-  const std::string text = os::read_file(diff, SIZE_MAX);
   files::Tree tree(folder, owner);
-  spdlog::info("Applying a diff of {} bytes", text.size());
-  apply_diff(text, tree, diff.parent_path(), filters_of(repository.get()));
+  read_diff(diff, diff.parent_path(), [&](std::string_view text) {
+    spdlog::info("Applying a diff of {} bytes", text.size());
+    apply_diff(text, tree, diff.parent_path(), filters_of(repository.get()));
+  });
 }
 
 }  // namespace dstack::runner::repo

@@ -51,6 +51,9 @@ class Parser {
     std::size_t value = 0;
     const auto [end, result] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (result != std::errc{}) throw error("a number is expected");
+    // No file has so many lines or bytes; what is counted with it later does not overflow.
+    constexpr std::size_t most = std::size_t{1} << 48;
+    if (value > most) throw error(std::format("the number {} is too large", value));
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     return value;
   }

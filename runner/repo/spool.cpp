@@ -2,45 +2,17 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "runner/repo/mapping.h"
 
 namespace dstack::runner::repo {
 
 namespace {
 
 constexpr std::size_t buffer_size = std::size_t{1} << 18;
-
-// A part of a file in memory. Nobody else has the file, so it never gets shorter.
-class Mapping {
- public:
-  Mapping(int fd, Spool::Range range) {
-    if (range.size == 0) return;
-    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    const std::uint64_t start = range.start / page * page;
-    skip_ = static_cast<std::size_t>(range.start - start);
-    size_ = static_cast<std::size_t>(range.size) + skip_;
-    data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, static_cast<off_t>(start));
-    if (data_ == MAP_FAILED) throw os_error("map", "a temporary file");
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (data_ != nullptr && data_ != MAP_FAILED) ::munmap(data_, size_);
-  }
-  std::string_view view() const {
-    if (data_ == nullptr) return {};
-    return std::string_view(static_cast<const char*>(data_), size_).substr(skip_);
-  }
-
- private:
-  void* data_ = nullptr;
-  std::size_t size_ = 0;
-  std::size_t skip_ = 0;
-};
 
 }  // namespace
 
@@ -72,7 +44,7 @@ void Spool::flush() {
 
 void Spool::read(Range range, const std::function<void(std::string_view)>& take) {
   flush();
-  const Mapping mapping(file_.get(), range);
+  const Mapping mapping(file_.get(), range.start, range.size);
   take(mapping.view());
 }
 

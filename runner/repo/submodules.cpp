@@ -38,7 +38,7 @@ void expect_remote(const std::string& url) {
   const auto parsed = parse_url(url);
   // A path, or file://, would be one of this machine's.
   if (!parsed || parsed->scheme == "file") {
-    throw Error(ErrorKind::invalid, std::format("{} is no remote's address", printable(without_password(url))));
+    throw Error(ErrorKind::invalid, std::format("{} is no remote's address", printable(without_secrets(url))));
   }
 }
 
@@ -58,16 +58,16 @@ void update(git_repository* repository, const std::string& name, const std::stri
   expect_remote(url);
   expect_own_folder(repository, git_submodule_path(submodule.get()));
 
-  spdlog::info("Cloning the submodule {} from {}", printable(name), printable(without_password(url)));
+  spdlog::info("Cloning the submodule {} from {}", printable(name), printable(without_secrets(url)));
   const auto config =
       make<Config>("read the configuration", [&](git_config** out) { return git_repository_config(out, repository); });
   check(git_config_set_string(config.get(), ("submodule." + name + ".url").c_str(), url.c_str()),
         "write the configuration");
   access.begin("Submodule " + printable(name));
   git_submodule_update_options options = GIT_SUBMODULE_UPDATE_OPTIONS_INIT;
-  options.fetch_opts = access.fetch_options();
+  options.fetch_opts = access.fetch_options(url);
   options.checkout_opts = access.checkout_options();
-  check(git_submodule_update(submodule.get(), 1, &options), std::format("clone {}", printable(without_password(url))));
+  check(git_submodule_update(submodule.get(), 1, &options), std::format("clone {}", printable(without_secrets(url))));
 
   const auto inner = make<Repository>("open the submodule",
                                       [&](git_repository** out) { return git_submodule_open(out, submodule.get()); });

@@ -53,7 +53,8 @@ std::optional<Url> parse_url(std::string_view text) {
   return url;
 }
 
-std::string without_password(std::string_view text) {
+std::string without_secrets(std::string_view text) {
+  text = text.substr(0, text.find_first_of("?#"));
   const std::size_t separator = text.find("://");
   if (separator == std::string_view::npos) return std::string(text);
   const std::size_t start = separator + 3;
@@ -66,7 +67,7 @@ std::string without_password(std::string_view text) {
 std::string resolve_submodule_url(std::string_view text, std::string_view parent) {
   if (!text.starts_with("./") && !text.starts_with("../")) return std::string(text);
   const Error outside(ErrorKind::invalid,
-                      std::format("{} leads out of {}", printable(text), printable(without_password(parent))));
+                      std::format("{} leads out of {}", printable(text), printable(without_secrets(parent))));
   std::string base(parent);
   while (base.ends_with('/')) base.pop_back();
   std::string_view rest = text;

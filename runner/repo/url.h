@@ -18,8 +18,8 @@ struct Url {
 // Nothing for a path, and for what is no address.
 std::optional<Url> parse_url(std::string_view text);
 
-// The address without what stands in it for logging in.
-std::string without_password(std::string_view text);
+// The address without what stands in it for logging in: before the host, or as a signature in the query.
+std::string without_secrets(std::string_view text);
 
 // What .gitmodules means by `text` in a repository that came from `parent`: "../other.git" is taken relative to it.
 // Throws Error (invalid) for one that leads above the parent's host.

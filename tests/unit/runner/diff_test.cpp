@@ -188,3 +188,15 @@ TEST_CASE("what a checkout does to a content is undone for the diff and done aga
               {.to_repository = change(::tolower), .to_folder = change(::toupper)});
   CHECK(place.content().at("f") == "file ONE\nTHREE\n");
 }
+
+TEST_CASE("a hunk's numbers that no file can have are refused") {
+  const Place place;
+  place.expect_refusal(edit("f", "@@ -9223372036854775807,1 +1 @@\n-one\n+1\n"), "is too large");
+  place.expect_refusal(edit("f", "@@ -18446744073709551615,1 +1 @@\n-one\n+1\n"), "is too large");
+  place.expect_refusal(edit("f", "@@ -1,18446744073709551615 +1 @@\n-one\n+1\n"), "is too large");
+}
+
+TEST_CASE("what is no diff is refused with the setting that makes git print something else") {
+  const Place place;
+  place.expect_refusal("file f changed\n", "diff.external");
+}

@@ -1,15 +1,19 @@
 #include "runner/job/executor.h"
 
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <format>
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 
 namespace dstack::runner::job {
@@ -142,6 +146,47 @@ TEST_CASE("a job finds its profile and its hostfile") {
   runner.executor.run();
   runner.await_end();
   CHECK(runner.states() == States{"running", "done"});
+}
+
+TEST_CASE("a stop does not wait for a git server that does not answer") {
+  const test::TemporaryDirectory folder;
+  test::FakeClock clock;
+  Logs logs(folder.path(), clock);
+  Runner other;  // for its places
+  Executor executor(folder.path(), other.places(), logs, clock);
+  const os::UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(server.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0);
+  REQUIRE(::listen(server.get(), 1) == 0);
+  REQUIRE(::getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  Submission submission = Runner::shell("exit 0");
+  submission.repo_data.type = "remote";
+  submission.repo_dir = folder / "repo";
+  submission.repo_credentials =
+      RepoCredentials{.clone_url = std::format("https://127.0.0.1:{}/repo.git", ntohs(address.sin_port)),
+                      .private_key = {},
+                      .oauth_token = Secret("token")};
+  executor.submit(submission);
+  executor.run();
+  os::UniqueFd connection(::accept(server.get(), nullptr, nullptr));
+  executor.stop();
+  clock.await_deadline_within(std::chrono::seconds(1));
+  clock.advance(std::chrono::seconds(1));
+  pollfd over{.fd = executor.over_fd(), .events = POLLIN, .revents = 0};
+  ::poll(&over, 1, -1);
+  CHECK(executor.hangs());
+  std::string text;
+  logs.pull(0, 0).stream([&text](std::string_view piece) {
+    text += piece;
+    return true;
+  });
+  const auto page = nlohmann::json::parse(text);
+  CHECK(page["has_more"] == false);
+  CHECK(page["job_states"].at(0)["state"] == "terminated");
+  connection.reset();  // what was given up ends now
 }
 
 }  // namespace dstack::runner::job

@@ -35,10 +35,11 @@ TEST_CASE("a path is no address") {
   for (const char* text : {"", "/etc", "../x", "./a:b", "name", ":x", "https://"}) CHECK_FALSE(parse_url(text));
 }
 
-TEST_CASE("an address is shown without its password") {
-  CHECK(without_password("https://me:secret@example.com/a@b") == "https://example.com/a@b");
-  CHECK(without_password("https://example.com/a@b") == "https://example.com/a@b");
-  CHECK(without_password("git@example.com:a") == "git@example.com:a");
+TEST_CASE("an address is shown without its password and without what a signature in its query gives away") {
+  CHECK(without_secrets("https://example.com/a?X-Signature=secret#x") == "https://example.com/a");
+  CHECK(without_secrets("https://me:secret@example.com/a@b") == "https://example.com/a@b");
+  CHECK(without_secrets("https://example.com/a@b") == "https://example.com/a@b");
+  CHECK(without_secrets("git@example.com:a") == "git@example.com:a");
 }
 
 TEST_CASE("a submodule's relative address is relative to the one of its parent") {

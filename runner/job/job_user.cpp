@@ -88,6 +88,10 @@ JobUser find_job_user(const std::optional<UserRequest>& request, const os::UserD
     entry = users.find_user(user.uid);
   } else if (request->username) {
     entry = users.find_user(*request->username);
+    // Not every image has an /etc/passwd, or names user 0 so.
+    if (!entry && *request->username == "root") {
+      entry = os::UserEntry{.name = "root", .uid = 0, .gid = 0, .home = "/root", .shell = ""};
+    }
     if (!entry) {
       throw Error(ErrorKind::invalid, std::format("there is no user {} in /etc/passwd", printable(*request->username)));
     }

@@ -21,6 +21,7 @@ char32_t last_of(std::string_view text) {
 
 void Screen::begin(const Beginning& beginning) {
   rows_.begin(beginning);
+  saved_line_.reset();  // lines that were not taken here lie in between
   if (!beginning.text.empty()) last_character_ = last_of(beginning.text);
 }
 
@@ -124,7 +125,9 @@ void Screen::sequence(const ControlSequence& sequence) {
     case 'H':
     case 'f':
     case 'd':
-      // Somewhere on a screen of which we do not know the height: somewhere else.
+      // Somewhere on a screen of which we do not know the height: somewhere else, and how far from a saved place is not
+      // known either.
+      saved_line_.reset();
       if (!line().empty()) line_feed();
       if (sequence.final == 'd') return;
       set_column(0);
@@ -150,8 +153,8 @@ void Screen::sequence(const ControlSequence& sequence) {
         print(character);
       }
       return;
-    case 's': saved_column_ = column(); return;
-    case 'u': set_column(saved_column_); return;
+    case 's': save(); return;
+    case 'u': restore(); return;
     default: return;
   }
 }
@@ -161,10 +164,26 @@ void Screen::escape(char final) {
     case 'D': down(1); return;
     case 'E': line_feed(); return;
     case 'M': up(1); return;
-    case '7': saved_column_ = column(); return;
-    case '8': set_column(saved_column_); return;
+    case '7': save(); return;
+    case '8': restore(); return;
     default: return;
   }
+}
+
+void Screen::save() {
+  saved_line_ = at_line_;
+  saved_column_ = column();
+}
+
+bool Screen::may_restore() const {
+  return saved_line_ && at_line_ - *saved_line_ < static_cast<std::int64_t>(up_limit);
+}
+
+void Screen::restore() {
+  const std::int64_t below = saved_line_ ? at_line_ - *saved_line_ : 0;
+  if (below > 0) up(static_cast<std::size_t>(below));
+  if (below < 0) down(static_cast<std::size_t>(-below));
+  set_column(saved_column_);
 }
 
 // An empty line is asked first, as to count columns makes appending to it dearer.
@@ -192,6 +211,7 @@ void Screen::up(std::size_t count) {
   count = std::min(count, up_limit);
   for (; row_ < count; ++row_) rows_.add_above();
   row_ -= count;
+  at_line_ -= static_cast<std::int64_t>(count);
   set_column(at);
   rows_.moved_between(now_);
 }
@@ -201,6 +221,7 @@ void Screen::down(std::size_t count) {
   const std::size_t at = column();
   const std::size_t there = std::min(count, rows_.count() - 1 - row_);
   row_ += there;
+  at_line_ += static_cast<std::int64_t>(there);
   if (there < count) new_line();
   set_column(at);
 }
@@ -208,6 +229,7 @@ void Screen::down(std::size_t count) {
 void Screen::line_feed() {
   if (row_ + 1 < rows_.count()) {
     ++row_;
+    ++at_line_;
   } else {
     new_line();
   }
@@ -216,6 +238,7 @@ void Screen::line_feed() {
 
 void Screen::new_line() {
   row_ = rows_.add_below();
+  ++at_line_;
   column_ = 0;
   at_end_ = true;
 }

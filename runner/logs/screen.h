@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -27,8 +28,8 @@ class Screen final : private TerminalActions {
   // Takes bytes up to the first newline, that included, or all of them; returns how many.
   std::size_t take(std::string_view bytes, os::SteadyTime now);
 
-  // At the beginning of an empty line, and no sequence has begun.
-  bool idle() const { return at_end_ && rows_.blank() && parser_.idle(); }
+  // At the beginning of an empty line, no sequence has begun, and no line above is likely to be restored.
+  bool idle() const { return at_end_ && rows_.blank() && parser_.idle() && !may_restore(); }
 
   // When flush() has something to do, if the job says nothing more.
   std::optional<os::SteadyTime> deadline() const { return rows_.deadline(); }
@@ -52,6 +53,9 @@ class Screen final : private TerminalActions {
   void up(std::size_t count);
   void down(std::size_t count);
   void line_feed();
+  void save();
+  bool may_restore() const;
+  void restore();
   void new_line();
   void edit(char what, std::size_t count);
   void erase_line(unsigned mode);
@@ -69,6 +73,8 @@ class Screen final : private TerminalActions {
   bool at_end_ = true;
   std::size_t column_ = 0;
   std::size_t saved_column_ = 0;
+  std::int64_t at_line_ = 0;  // how many lines below the first one ever the cursor is
+  std::optional<std::int64_t> saved_line_;
   char32_t last_character_ = 0;  // for a sequence that repeats it; 0 after a control character
   os::SteadyTime now_{};
 };

@@ -118,4 +118,12 @@ TEST_CASE("a home that is not there yet stays one") {
   CHECK(image.find(by_name("future")).home == image.later());
 }
 
+TEST_CASE("root is a user where no passwd has one") {
+  const JobUser user = find_job_user(by_name("root"), os::UserDatabase("/nonexistent/passwd", "/nonexistent/group"));
+  CHECK(user.uid == 0);
+  CHECK(user.gid == 0);
+  CHECK(user.name == "root");
+  CHECK(user.home == "/root");
+}
+
 }  // namespace dstack::runner::job

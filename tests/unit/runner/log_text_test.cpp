@@ -308,3 +308,10 @@ TEST_CASE("a few bytes of control sequence do not become a page of blanks") {
   CHECK(plain_text(output).size() < 500000);
   CHECK(plain_text("\x1b[999Ax\r\n").size() < 300);
 }
+
+TEST_CASE("a saved place is restored with its line") {
+  CHECK(plain_text("one\r\ntwo\r\n\x1b\x37\x1b[2AONE\x1b\x38three\r\n") == "ONE\ntwo\nthree\n");
+  CHECK(plain_text("one\r\ntwo\r\n\x1b[s\x1b[AT\x1b[uthree\r\n") == "one\nTwo\nthree\n");
+  CHECK(plain_text("a\r\n\x1b\x37"
+                   "b\r\nc\r\n\x1b\x38X\r\n") == "a\nX\nc\n");
+}

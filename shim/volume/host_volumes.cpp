@@ -171,10 +171,10 @@ void HostVolumes::unmount_one(const std::filesystem::path& target, const std::st
   // Mounts at one place lie on top of each other.
   for (std::size_t left = os::mounts_at(target).size(); left > 0; --left) {
     const auto result = run_tool({"umount", target.string()}, unmount_limit, stop, clock_);
-    if (os::mounts_at(target).size() < left) continue;
-    throw Error(ErrorKind::unavailable, std::format("unmount {}: umount {}", target.string(), result.describe()));
+    if (os::mounts_at(target).size() >= left)
+      throw Error(ErrorKind::unavailable, std::format("unmount {}: umount {}", target.string(), result.describe()));
+    spdlog::info("{} is unmounted", target.string());
   }
-  spdlog::info("{} is unmounted", target.string());
 }
 
 }  // namespace dstack::shim::volume

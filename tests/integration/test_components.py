@@ -2,7 +2,10 @@
 
 import http.server
 import shutil
+import ssl
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 import requests
@@ -23,7 +26,7 @@ class Downloads:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                name = self.path[1:]
+                name = self.path[1:].partition("?")[0]
                 if name not in downloads.files:
                     return self.send_error(404)
                 data = downloads.files[name]
@@ -125,3 +128,43 @@ def test_a_shim_is_replaced_under_itself_and_the_next_start_is_the_new_one(home,
         assert shim.wait() == 0
     with Shim(home, binary=binary) as shim:
         shim.wait_ready()
+
+
+def certificates(folder, *names: str):
+    """An authority of its own and a server's certificate by it: the authority's file, the server's certificate and key."""
+    authority, key, request, certificate = (folder / name for name in ("ca.pem", "key.pem", "request.pem", "server.pem"))
+    openssl = ["openssl", "req", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    own = ["-x509", "-keyout", folder / "ca.key", "-out", authority, "-subj", "/CN=test", "-days", "2"]
+    subprocess.run([*openssl, *own], check=True, capture_output=True)
+    subprocess.run([*openssl, "-keyout", key, "-out", request, "-subj", "/CN=localhost"], check=True, capture_output=True)
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    signing = ["-CA", authority, "-CAkey", folder / "ca.key", "-CAcreateserial", "-extfile", folder / "names", "-days", "2"]
+    subprocess.run(["openssl", "x509", "-req", "-in", request, "-out", certificate, *signing], check=True, capture_output=True)
+    return authority, certificate, key
+
+
+@pytest.mark.parametrize("bundle", ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"])
+def test_a_download_trusts_the_bundle_of_any_distribution(home, tmp_path, downloads, bundle):
+    """The host has this one file and neither of the places that OpenSSL knows."""
+    authority, certificate, key = certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    downloads.server.socket = context.wrap_socket(downloads.server.socket, server_side=True)
+    downloads.files["runner"] = b"#!/bin/sh\necho dstack-runner version 1.2.3\n"
+    # Only the shim sees these mounts.
+    host = tmp_path / "as-on-another-host"
+    above = Path(bundle).parents[-3]
+    script = "unset SSL_CERT_FILE SSL_CERT_DIR; mount -t tmpfs none /etc/ssl"
+    script += f"; [ {above} = /etc/ssl ] || {{ mkdir -p {above}; mount -t tmpfs none {above}; }}"
+    script += f"; mkdir -p $(dirname {bundle}); cp {authority} {bundle}; exec {SHIM} \"$@\""
+    host.write_text(f"#!/bin/sh\nexec unshare --mount --propagation private sh -c '{script}' sh \"$@\"\n")
+    host.chmod(0o755)
+    with Shim(home, runner=tmp_path / "bin/dstack-runner", binary=host) as shim:
+        calls = Calls(shim.wait_ready())
+        install(calls, "dstack-runner", downloads.url("runner").replace("http://", "https://") + "?X-Amz-Signature=secret")
+        wait_until(lambda: runner_of(calls)["status"] != "installing", "the installation")
+        assert runner_of(calls) == {"name": "dstack-runner", "version": "1.2.3", "status": "installed"}, shim.log()
+        # Of an address that fails, the query of which is a key.
+        install(calls, "dstack-runner", downloads.url("missing").replace("http://", "https://") + "?X-Amz-Signature=secret")
+        wait_until(lambda: "missing" in shim.log() and runner_of(calls)["status"] == "installed", "the failure")
+        assert "secret" not in shim.log()

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "runner/repo/private_key.h"
 #include "runner/repo/proxy.h"
 
 namespace dstack::runner::repo {
@@ -107,6 +108,7 @@ int Access::log_in(git_credential** out, const std::string& url, const char* use
     if (!key_) return refuse(std::format("{} asks for a key, and there is none", host));
     if (host != remote_.host) return refuse(std::format("{} asks for a key, and the key is for another host", host));
     std::string key = key_->reveal();
+    if (has_passphrase(key)) return refuse("the private key has a passphrase, and one without is needed here");
     if (!key.ends_with('\n')) key += '\n';
     return git_credential_ssh_key_memory_new(out, name.c_str(), nullptr, key.c_str(), nullptr);
   }

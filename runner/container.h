@@ -9,7 +9,4 @@ namespace dstack::runner {
 // empty /dstack/ssh with the authorized keys in it. Call it before any thread starts. Throws Error.
 void prepare_container(const Options& options, const os::UserDatabase& users = os::UserDatabase());
 
-// Throws Error with the port's number if something listens on it.
-void check_port_is_free(int port);
-
 }  // namespace dstack::runner

@@ -1,4 +1,5 @@
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -6,9 +7,10 @@
 #include <optional>
 #include <print>
 
-#include "common/error.h"
+#include "common/command_error.h"
 #include "common/log/log.h"
 #include "common/os/file.h"
+#include "common/os/free_port.h"
 #include "common/os/signals.h"
 #include "runner/api/log_stream.h"
 #include "runner/api/routes.h"
@@ -36,7 +38,7 @@ int start(const Options& options) {
 
   http::Server server;
   const int port = api::bind(server, options.http_address, options.http_port);
-  check_port_is_free(options.ssh_port);
+  os::check_port_is_free(options.ssh_port);
   prepare_container(options);
   job::adopt_orphans();
   std::optional<ssh::Server> ssh_server;
@@ -62,7 +64,7 @@ int start(const Options& options) {
   });
   // Logging in works before the API answers. If not: whoever took the port since it was looked at, no job hangs on it.
   const bool ssh_answers = ssh_server->wait_ready();
-  if (!ssh_answers) check_port_is_free(options.ssh_port);
+  if (!ssh_answers) os::check_port_is_free(options.ssh_port);
   log_startup(options, port, ssh_answers);
   const int status = [&] {
     const api::Serving serving(server);
@@ -83,10 +85,16 @@ int start(const Options& options) {
 }  // namespace dstack::runner
 
 int main(int argc, char** argv) {
-  const auto options = dstack::runner::parse_command_line(argc, argv);
-  if (const int* code = std::get_if<int>(&options)) return *code;
+  const auto invocation = dstack::runner::parse_command_line(argc, argv, ::getpid() == 1);
+  if (const int* code = std::get_if<int>(&invocation)) return *code;
   try {
-    return dstack::runner::start(std::get<dstack::runner::Options>(options));
+    if (const auto* command = std::get_if<dstack::runner::join::Command>(&invocation)) {
+      return dstack::runner::join::execute(*command);
+    }
+    return dstack::runner::start(std::get<dstack::runner::Options>(invocation));
+  } catch (const dstack::CommandError& error) {
+    std::println(stderr, "dstack-runner: {}", error.what());
+    return error.exit_status();
   } catch (const std::exception& error) {
     spdlog::critical("{}", error.what());
     std::println(stderr, "dstack-runner: {}", error.what());

@@ -2,9 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <format>
+#include <print>
 
 #include "common/cli/describe.h"
-#include "common/error.h"
+#include "common/command_error.h"
+#include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/version.h"
 
@@ -35,10 +37,14 @@ void add_start_options(CLI::App& start, Options& options) {
 
 }  // namespace
 
-std::variant<Options, int> parse_command_line(int argc, const char* const* argv) {
+Invocation parse_command_line(int argc, const char* const* argv, bool process_1) {
   Options options;
+  join::StartOptions host_start;
+  join::Command command;
   std::string level = "info";
-  CLI::App app("Runs one job in its container and serves its logs.", "dstack-runner");
+  CLI::App app(
+      "Runs one job in its container and serves its logs; on a host, makes the host a runner of a dstack server.",
+      "dstack-runner");
   app.set_version_flag("--version", std::format("dstack-runner version {}", version()));
   cli::add_help_json(app);
   app.require_subcommand(1);
@@ -46,16 +52,27 @@ std::variant<Options, int> parse_command_line(int argc, const char* const* argv)
   // As Go programs have it: the last one counts. Subcommands inherit this.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--log-level", level, "fatal, error, warning, info, debug, trace, or 1 to 6")->capture_default_str();
-  add_start_options(*app.add_subcommand("start", "Wait for a job, run it, leave"), options);
+  CLI::App& start =
+      *app.add_subcommand("start", "In a container: wait for a job and run it. On a host: become a runner");
+  add_start_options(start, options);
+  join::add_commands(app, start, host_start, command);
+  // What a container's runner has always ended with; a person's commands have their own.
+  int usage_status = exit_status::kFailed;
   try {
+    const bool host = join::is_host_start(argc, argv, process_1);
+    if (host) usage_status = exit_status::kUsage;
     app.parse(argc, argv);
     const auto parsed = log::parse_level(level);
-    if (!parsed) throw CLI::ValidationError("--log-level", std::format("{} is no log level", printable(level)));
+    if (!parsed) throw CLI::ValidationError("--log-level", std::format("{} is not a log level", printable(level)));
     options.log_level = *parsed;
+    if (start.parsed() && !host) return options;
+    return command;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    return app.exit(error) == 0 ? exit_status::kDone : usage_status;
+  } catch (const CommandError& error) {
+    std::println(stderr, "dstack-runner: {}", error.what());
+    return error.exit_status();
   }
-  return options;
 }
 
 }  // namespace dstack::runner

@@ -6,9 +6,11 @@
 #include <variant>
 #include <vector>
 
+#include "runner/join/options.h"
+
 namespace dstack::runner {
 
-// `dstack-runner start`'s command line.
+// `dstack-runner start`'s command line in a container.
 struct Options {
   spdlog::level::level_enum log_level = spdlog::level::info;
   std::filesystem::path temp_dir = "/tmp/runner";
@@ -19,8 +21,11 @@ struct Options {
   std::string ssh_log_level = "INFO";
 };
 
-// What to do, or the exit code when there is nothing (more) to do: --help and --version are printed, and so is what is
-// wrong with the command line, on stderr.
-std::variant<Options, int> parse_command_line(int argc, const char* const* argv);
+// A container's runner, a command of a host's, or the exit code when there is nothing (more) to do: --help and
+// --version are printed, and so is what is wrong with the command line, on stderr. `process_1`: whether this process is
+// a container's first.
+using Invocation = std::variant<Options, join::Command, int>;
+
+Invocation parse_command_line(int argc, const char* const* argv, bool process_1);
 
 }  // namespace dstack::runner

@@ -7,6 +7,7 @@
 #   --from WHERE    a URL or a folder with the binaries (and SHA256SUMS; a URL must have it)
 #   --root FOLDER   install into FOLDER instead of /, and start nothing
 #   --no-start      install, but neither enable nor (re)start the service
+#   --runner        install the two programs only, for `dstack-runner start`: no service, no settings
 #   --revert        put back the binaries that the last install replaced, and restart
 #   --uninstall     stop the service and remove what was installed; tasks' containers and the home folder stay
 #   --dry-run       say what would be done
@@ -83,7 +84,7 @@ usage() {
     if [ -r "$0" ] && grep -q '^# Installs dstack-shim' "$0"; then
         sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
     else
-        echo "install.sh [--from WHERE] [--root FOLDER] [--no-start] [--revert | --uninstall] [--dry-run] [--print-unit]"
+        echo "install.sh [--from WHERE] [--root FOLDER] [--no-start] [--runner] [--revert | --uninstall] [--dry-run] [--print-unit]"
     fi
 }
 
@@ -107,6 +108,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 from=
 root=
 start=true
+service=true
 dry_run=false
 what=install
 while [ $# -gt 0 ]; do
@@ -123,6 +125,7 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         --no-start) start=false ;;
+        --runner) service=false ;;
         --revert) what=revert ;;
         --uninstall) what=uninstall ;;
         --dry-run) dry_run=true ;;
@@ -285,6 +288,13 @@ for program in dstack-runner dstack-shim; do
     fi
     do_ mv -f "$new/$program" "$bin/$program"
 done
+
+if ! $service; then
+    if [ -z "$root" ] && ! $dry_run; then
+        say "next: dstack-runner config --token TOKEN --server URL; sudo dstack-runner start"
+    fi
+    exit
+fi
 
 if [ ! -f "$settings" ]; then
     if $dry_run; then

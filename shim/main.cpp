@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
     if (const auto* person = std::get_if<client::DoctorOptions>(&command)) return client::doctor(*person);
     if (const auto* person = std::get_if<pool::RunnersOptions>(&command)) return pool::list_runners(*person);
     if (const auto* person = std::get_if<top::TopOptions>(&command)) return top::top(*person);
+    if (const auto* called = std::get_if<relay::RelayCommand>(&command)) return relay::execute(*called);
     return std::get<int>(command);
   } catch (const dstack::CommandError& error) {
     std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << "\n";

@@ -140,6 +140,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   client::TaskCommand task_command;
   client::DoctorOptions doctor_options;
   pool::RunnersOptions runners_options;
+  relay::RelayCommand relay_command;
 
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
@@ -154,6 +155,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   const CLI::App* runners = pool::add_runners_command(app, runners_options);
   top::TopOptions top_options;
   const CLI::App* top = top::add_top_command(app, top_options);
+  const CLI::App* relay = relay::add_relay_command(app, relay_command);
 
   try {
     app.parse(argc, argv);
@@ -161,7 +163,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error, std::cout, std::cerr);
-    return status != 0 && runners->parsed() ? exit_status::kUsage : status;
+    return status != 0 && (runners->parsed() || relay->parsed()) ? exit_status::kUsage : status;
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
     return 1;
@@ -179,6 +181,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     top_options.shim_port = options.http_port;
     return top_options;
   }
+  if (relay->parsed()) return relay_command;
   if (doctor->parsed()) {
     return client::DoctorOptions{.home = options.home,
                                  .runner_binary = options.runner_binary_path,

@@ -11,6 +11,7 @@
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
 #include "shim/pool/runners.h"
+#include "shim/relay/relay.h"
 #include "shim/top/command.h"
 
 namespace dstack::shim {
@@ -43,7 +44,8 @@ struct Options {
 
 // The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
 // printed, and so is what is wrong with the command line, on stderr.
-using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions, pool::RunnersOptions, top::TopOptions, int>;
+using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions,
+                             pool::RunnersOptions, top::TopOptions, relay::RelayCommand, int>;
 
 Command parse_command_line(int argc, const char* const* argv);
 

@@ -168,6 +168,11 @@ auto parsed(const Account& account, const json& answer, Parse parse) {
 
 }  // namespace
 
+std::string Client::version() {
+  const json info = call("server/get_info", json::object(), "ask for its version");
+  return info.is_object() ? info.value("server_version", "") : "";
+}
+
 MyUser Client::my_user() {
   return parsed(account_, call("users/get_my_user", json::object(), "look up the token's user"), parse_my_user);
 }

@@ -39,6 +39,7 @@ class Client {
 
   const Account& account() const { return account_; }
 
+  std::string version();
   MyUser my_user();
   Project project();
 

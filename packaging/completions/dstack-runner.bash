@@ -18,13 +18,19 @@ _dstack_runner() {
         fi
         case $path/$word in
             /start) path=/start ;;
-            */--http-address | */--http-port | */--log-level | */--ssh-authorized-key | */--ssh-log-level | */--ssh-port | */--temp-dir) skip=1 ;;
+            /config) path=/config ;;
+            /status) path=/status ;;
+            /leave) path=/leave ;;
+            */--address | */--blocks | */--env | */--http-address | */--http-port | */--log-level | */--name | */--project | */--relay | */--relay-key | */--relay-listen | */--relay-user | */--server | */--ssh-authorized-key | */--ssh-log-level | */--ssh-port | */--temp-dir | */--token) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help --version --help-json --log-level start' -- "$current") ;;
-        /start) mapfile -t COMPREPLY < <(compgen -W '-h --help --temp-dir --http-address --http-port --ssh-port --ssh-authorized-key --ssh-log-level' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help --version --help-json --log-level start config status leave' -- "$current") ;;
+        /start) mapfile -t COMPREPLY < <(compgen -W '-h --help --temp-dir --http-address --http-port --ssh-port --ssh-authorized-key --ssh-log-level --token --server --project --name --relay --address --relay-user --relay-key --relay-listen --blocks --env --foreground --no-wait --keep-server-binaries' -- "$current") ;;
+        /config) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --name --relay --no-check' -- "$current") ;;
+        /status) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
+        /leave) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --force --purge' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_runner dstack-runner

@@ -26,12 +26,17 @@ _dstack_shim() {
             /doctor) path=/doctor ;;
             /runners) path=/runners ;;
             /top) path=/top ;;
+            /relay) path=/relay ;;
+            /relay/install) path=/relay/install ;;
+            /relay/remove) path=/relay/remove ;;
+            /relay/keys) path=/relay/keys ;;
+            /relay/hold) path=/relay/hold ;;
             */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--timeout | */--token | */--user | */--volume | */--workdir | */-t) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top relay' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
@@ -41,6 +46,11 @@ _dstack_shim() {
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
+        /relay) mapfile -t COMPREPLY < <(compgen -W '-h --help install remove keys hold' -- "$current") ;;
+        /relay/install) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
+        /relay/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /relay/keys) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /relay/hold) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_shim dstack-shim

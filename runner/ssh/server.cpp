@@ -84,8 +84,12 @@ void Server::prepare() {
   auto other = std::async(std::launch::async, [this] { make_host_key("ecdsa"); });
   make_host_key("ed25519");
   other.get();
-  os::replace_file(places.config(), server_config(places, settings_.port, checked_log_level(settings_.log_level)),
+  const std::string level = checked_log_level(settings_.log_level);
+  os::replace_file(places.config(),
+                   settings_.host ? host_server_config(places, settings_.port, level, *settings_.host)
+                                  : server_config(places, settings_.port, level),
                    0644);
+  if (settings_.forwarded_sockets.empty()) return;
   try {
     os::make_directories(settings_.forwarded_sockets, 0755);
   } catch (const Error& error) {
@@ -94,6 +98,8 @@ void Server::prepare() {
 }
 
 void Server::make_host_key(const std::string& type) {
+  std::error_code failure;
+  if (std::filesystem::exists(settings_.places.host_key(type), failure)) return;  // a host keeps its own
   const std::filesystem::path program = settings_.places.programs() / "ssh-keygen";
   const auto result = os::run_command(
       {.arguments = {program, "-q", "-t", type, "-N", "", "-C", "", "-f", settings_.places.host_key(type)}});

@@ -26,7 +26,9 @@ class Server {
     int port = 10022;
     std::string log_level = "INFO";
     ServerPlaces places;
-    std::filesystem::path forwarded_sockets = "/run/dstack";  // where the dstack server has its own forwarded to
+    std::filesystem::path forwarded_sockets =
+        "/run/dstack";              // where the dstack server has its own forwarded to; may be ""
+    std::optional<HostLogin> host;  // nothing: a container's login
   };
 
   // Begins to start it.

@@ -63,4 +63,43 @@ std::string server_config(const ServerPlaces& places, int port, const std::strin
       places.authorized_keys().string());
 }
 
+std::string host_server_config(const ServerPlaces& places, int port, const std::string& log_level,
+                               const HostLogin& login) {
+  const std::string programs = places.programs().string();
+  std::string keys;
+  for (const std::filesystem::path& file : login.authorized_keys) keys += std::format(" \"{}\"", file.string());
+  const std::string address = login.address.empty() ? "" : std::format("ListenAddress {}\n", login.address);
+  return std::format(
+      "Port {}\n"
+      "{}"
+      "HostKey {}\n"
+      "HostKey {}\n"
+      "PidFile none\n"
+      "LogLevel {}\n"
+      "SshdSessionPath {}/sshd-session\n"
+      "SshdAuthPath {}/sshd-auth\n"
+      "Subsystem sftp internal-sftp\n"
+      "AllowUsers root\n"
+      "PermitRootLogin prohibit-password\n"
+      "AuthenticationMethods publickey\n"
+      "PubkeyAuthentication yes\n"
+      "PasswordAuthentication no\n"
+      "KbdInteractiveAuthentication no\n"
+      "AuthorizedKeysFile{}\n"
+      "StrictModes yes\n"
+      // The dstack server connects anew for each look, from one address.
+      "PerSourcePenalties no\n"
+      "MaxStartups 100\n"
+      "MaxSessions 200\n"
+      "UseDNS no\n"
+      "AllowTcpForwarding yes\n"
+      "AllowStreamLocalForwarding yes\n"
+      "AllowAgentForwarding no\n"
+      "X11Forwarding no\n"
+      "ClientAliveInterval 30\n"
+      "ClientAliveCountMax 4\n",
+      port, address, places.host_key("ecdsa").string(), places.host_key("ed25519").string(), log_level, programs,
+      programs, keys);
+}
+
 }  // namespace dstack::runner::ssh

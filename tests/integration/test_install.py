@@ -37,6 +37,13 @@ def root(tmp_path) -> Path:
     return path
 
 
+def test_a_runner_gets_the_programs_alone(release, root):
+    install("--runner", "--from", release, "--root", root)
+    assert sorted(files(root)) == ["usr/local/bin/dstack-runner", "usr/local/bin/dstack-shim"]
+    dry = install("--runner", "--dry-run", "--from", release, "--root", root)
+    assert "dstack-shim.service" not in dry.stdout and "etc/default" not in dry.stdout
+
+
 @pytest.mark.parametrize("shell", [("sh",), ("bash", "--posix"), ("busybox", "sh")], ids=lambda shell: " ".join(shell))
 def test_a_folder_is_installed(release, root, shell):
     install("--from", release, "--root", root, shell=shell)

@@ -32,13 +32,19 @@ def environment_of(release: str) -> Path:
 class Server:
     """Answers once it is made. Its home, with the CLI's configuration, is the machine's /root."""
 
-    def __init__(self, machine: Machine, release: str, folder: Path, **variables: str):
+    def __init__(self, machine: Machine, release: str, folder: Path, fast: int = 1, **variables: str):
+        """`fast`: by what its pauses between two looks are divided."""
         self.machine = machine
         environment = environment_of(release)
         self.binaries = environment / "bin"
         self.log = folder / f"server-{release}.log"
         settings = {"DSTACK_SERVER_ADMIN_TOKEN": TOKEN, "DSTACK_SERVER_LOG_LEVEL": "DEBUG", "DSTACK_SERVER_LOG_FORMAT": "standard"}
         self.variables = {**settings, "HOME": "/root", **variables}
+        self.command = [self.binaries / "dstack"]
+        if fast != 1:
+            self.command = [self.binaries / "python", Path(__file__).with_name("dstack_server_main.py")]
+            # Said before the server's modules are loaded, which its own CLI does later.
+            self.variables |= {"DSTACK_TEST_FAST": str(fast), "DSTACK_SERVER_PORT": "3000", "GRPC_ENABLE_FORK_SUPPORT": "false"}
         self._first_start(environment / "first-start.tar")
         self.program = self._start()
 
@@ -53,7 +59,7 @@ class Server:
         self.machine.run("tar", "-C", "/root", "-xf", kept)
 
     def _start(self):
-        program = self.machine.start(self.binaries / "dstack", "server", "-y", log=self.log, environment=self.variables)
+        program = self.machine.start(*self.command, "server", "-y", log=self.log, environment=self.variables)
 
         def answers() -> bool:
             assert program.process.poll() is None, self.log.read_text()

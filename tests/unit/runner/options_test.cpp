@@ -6,9 +6,9 @@ namespace dstack::runner {
 
 namespace {
 
-std::variant<Options, int> parse(std::vector<const char*> arguments) {
+Invocation parse(std::vector<const char*> arguments, bool process_1 = true) {
   arguments.insert(arguments.begin(), "dstack-runner");
-  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data(), process_1);
 }
 
 Options parsed(std::vector<const char*> arguments) { return std::get<Options>(parse(std::move(arguments))); }
@@ -62,6 +62,30 @@ TEST_CASE("what is wrong with a command line ends the program") {
   }
   CHECK(std::get<int>(parse({"--version"})) == 0);
   CHECK(std::get<int>(parse({"--help"})) == 0);
+}
+
+TEST_CASE("start is a container's in process 1 or with a container's flag, and a host's otherwise") {
+  CHECK(std::holds_alternative<Options>(parse({"start"}, true)));
+  CHECK(std::holds_alternative<Options>(parse({"start", "--temp-dir", "/t"}, false)));
+  CHECK(std::holds_alternative<Options>(parse({"start", "--ssh-port=2"}, false)));
+  CHECK(std::holds_alternative<join::StartOptions>(std::get<join::Command>(parse({"start"}, false))));
+  const auto command = std::get<join::Command>(parse({"start", "--name", "n1", "--env", "A=b", "--env=C=d"}, false));
+  const auto& start = std::get<join::StartOptions>(command);
+  CHECK(start.given.name == "n1");
+  CHECK(start.environment == std::vector<std::string>{"A=b", "C=d"});
+  CHECK(start.wait);
+}
+
+TEST_CASE("start with flags of both a container and a host is a usage error") {
+  CHECK(std::get<int>(parse({"start", "--name", "n1", "--http-port", "1"}, false)) == 64);
+  CHECK(std::get<int>(parse({"start", "--foreground", "--temp-dir=/t"}, true)) == 64);
+}
+
+TEST_CASE("a host's commands have an exit status of their own for what is wrong with them") {
+  CHECK(std::get<int>(parse({"start", "--no-such"}, false)) == 64);
+  CHECK(std::get<int>(parse({"config", "--bad"}, false)) == 64);
+  CHECK(std::get<int>(parse({"start", "--blocks", "0"}, false)) == 64);
+  CHECK(std::get<int>(parse({"start", "--env", "no-value"}, false)) == 64);
 }
 
 }  // namespace dstack::runner

@@ -74,6 +74,18 @@ TEST_CASE("The SSH server's configuration has the port, our files, and no passwo
   }
 }
 
+TEST_CASE("A host's SSH server lets root in alone, by keys of the named files alone, and is strict about them") {
+  const std::string text =
+      host_server_config({.folder = "/join/sshd"}, 10023, "ERROR",
+                         {.address = "127.0.0.1", .authorized_keys = {"/a b/key.pub", "/root/keys"}});
+  for (const char* line : {"Port 10023\n", "ListenAddress 127.0.0.1\n", "AllowUsers root\n", "StrictModes yes\n",
+                           "AuthenticationMethods publickey\n", "PasswordAuthentication no\n",
+                           "AuthorizedKeysFile \"/a b/key.pub\" \"/root/keys\"\n", "Subsystem sftp internal-sftp\n"}) {
+    CHECK_THAT(text, ContainsSubstring(line));
+  }
+  CHECK_THAT(host_server_config({}, 22, "ERROR", {}), !ContainsSubstring("ListenAddress"));
+}
+
 TEST_CASE("A log level that sshd does not know does not keep it from starting") {
   CHECK(checked_log_level("verbose") == "VERBOSE");
   CHECK(checked_log_level("DEBUG3") == "DEBUG3");

@@ -1,0 +1,124 @@
+#include <unistd.h>
+
+#include <chrono>
+#include <format>
+#include <print>
+
+#include "common/exit_status.h"
+#include "common/os/clock.h"
+#include "common/os/file.h"
+#include "common/server_api/failure.h"
+#include "runner/join/agent.h"
+#include "runner/join/fleet_keeper.h"
+#include "runner/join/identity.h"
+#include "runner/join/options.h"
+#include "runner/join/undo.h"
+
+namespace dstack::runner::join {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::chrono::seconds kInUseLimit = 120s;
+constexpr std::chrono::seconds kGoneLimit = 120s;
+
+bool is_in_use(const server_api::Failure& failure) {
+  return failure.http_status() == 400 && std::string_view(failure.what()).contains("in use");
+}
+
+std::vector<std::string> runs_on(server_api::Client& server, const std::string& fleet) {
+  std::vector<std::string> names;
+  for (const server_api::Run& run : server.active_runs()) {
+    if (run.fleet == fleet) names.push_back(run.name);
+  }
+  return names;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+void delete_fleet(server_api::Client& server, const std::string& name, bool force) {
+  os::Clock& clock = os::system_clock();
+  const os::SteadyTime limit = clock.now() + kInUseLimit;
+  bool stopped = false;
+  while (true) {
+    try {
+      server.delete_fleet(name);
+      return;
+    } catch (const server_api::Failure& failure) {
+      if (!is_in_use(failure)) throw;
+      const auto runs = runs_on(server, name);
+      if (!force) {
+        throw CommandError(exit_status::kFailed,
+                           std::format("{} is in use by {}: stop them (dstack stop NAME), or leave with --force", name,
+                                       runs.empty() ? "a run" : joined(runs)));
+      }
+      if (!stopped && !runs.empty()) {
+        std::println(stderr, "stopping {}", joined(runs));
+        server.stop_runs(runs, true);
+        stopped = true;
+      }
+      if (clock.now() >= limit) throw;
+    }
+    os::pause(clock, 1s, {});
+  }
+}
+
+void await_gone(server_api::Client& server, const std::string& name, const std::string& id) {
+  os::Clock& clock = os::system_clock();
+  const os::SteadyTime limit = clock.now() + kGoneLimit;
+  while (true) {
+    const auto fleet = server.fleet(name);
+    if (!fleet || runner_id_of(*fleet) != id) return;
+    if (clock.now() >= limit) {
+      throw CommandError(exit_status::kTryLater,
+                         std::format("fleet {} is still {} at the server: leave again", name, fleet->status));
+    }
+    os::pause(clock, 500ms, {});
+  }
+}
+
+// Takes the host out of the project. A server that cannot do it is an error unless `force` is given.
+void leave_server(const Places& places, const State& state, bool force) {
+  try {
+    server_api::Client server(load_account(places));
+    const std::string id = load_identity(places).id;
+    const auto fleet = server.fleet(state.name);
+    // Another's of the same name is left alone.
+    if (!fleet || runner_id_of(*fleet) != id) return;
+    delete_fleet(server, state.name, force);
+    await_gone(server, state.name, id);
+  } catch (const CommandError& error) {
+    if (!force) throw;
+    std::println(stderr, "warning: {}; leaving all the same. The fleet {} may still be at the server", error.what(),
+                 state.name);
+  }
+}
+
+}  // namespace
+
+int leave(const LeaveOptions& options) {
+  if (::geteuid() != 0)
+    throw CommandError(exit_status::kNoPermission, "leave changes the host and must be root: sudo dstack-runner leave");
+  const Places places = places_of_host();
+  std::error_code failure;
+  std::optional<State> state;
+  if (std::filesystem::exists(places.folder(), failure)) {
+    const auto lock = FileLock::try_take(places.command_lock());
+    if (!lock) throw CommandError(exit_status::kFailed, "another dstack-runner start or leave is at work on this host");
+    state = load_state(places);
+    if (state) {
+      leave_server(places, *state, options.force);
+      undo_joining(places, *state, true);
+    }
+  }
+  if (options.purge) purge(places, state, server_api::find_settings_files().own);
+  std::println("{}", state ? std::format("{} has left", state->name) : "not a runner");
+  return exit_status::kDone;
+}
+
+}  // namespace dstack::runner::join

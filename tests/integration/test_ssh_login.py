@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from support.processes import wait_until
 from support.runner_container import HOST_PROGRAMS, docker
+from support.security_key_agent import SecurityKeyAgent
 from support.ssh_client import make_key, public
 from support.ssh_servers import SshRunner
 
@@ -212,8 +213,36 @@ def test_the_keys_of_a_cluster_open_each_node(folder, image, tmp_path):
 
 def test_a_users_own_keys_are_a_fallback(small, tmp_path):
     key = make_key(tmp_path / "own")
-    small.ssh.text("umask 0; mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", input=public(key) + "\n")
+    small.ssh.text("umask 077; mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", input=public(key) + "\n")
     assert small.ssh.with_key(key).text("echo in") == "in\n"
+
+
+def test_a_users_own_keys_are_ignored_where_another_user_may_write_them(small, tmp_path):
+    key = make_key(tmp_path / "own")
+    small.ssh.text("umask 077; mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", input=public(key) + "\n")
+    own = small.ssh.with_key(key)
+    for path, mode in [("/root/.ssh/authorized_keys", "666"), ("/root/.ssh", "777"), ("/root", "770"), ("/", "777")]:
+        before = small.ssh.text(f"stat -c %a {path}").strip()
+        small.ssh.text(f"chmod {mode} {path}")
+        assert own.run("true").returncode == 255, path
+        # The runner's keys are believed all the same.
+        small.ssh.text(f"chmod {before} {path}")
+        assert f"another user may write {path}" in small.ssh.text("cat /dstack/ssh/log/sshd.log")
+        assert own.run("true").returncode == 0, path
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
+def test_a_security_key_works(small, tmp_path, kind):
+    with SecurityKeyAgent(tmp_path, kind) as agent:
+        key = agent.write_public(tmp_path / "token.pub")
+        small.ssh.text("umask 077; mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", input=key.read_text())
+        assert small.ssh.with_key(key).having(IdentityAgent=str(agent.path)).text("echo in") == "in\n"
+
+
+def test_an_images_nologin_keeps_no_user_out(full):
+    full.ssh.text("echo closed >/etc/nologin")
+    assert full.ssh.as_user("bash").text("id -u") == "1001\n"
+    full.ssh.text("rm /etc/nologin")
 
 
 @pytest.mark.parametrize(

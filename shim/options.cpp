@@ -106,6 +106,9 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--pass-env", "DSTACK_DOCKER_PASS_ENV", raw.pass_env, "Variables that containers get, separated by commas");
   app.add_flag("--privileged", options.privileged, "Make every container privileged")
       ->envname("DSTACK_DOCKER_PRIVILEGED");
+  add(app, "--task-pids", "DSTACK_SHIM_TASK_PIDS", options.task_pids,
+      "Limit of processes and threads in a container (0: none)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{4194304}));
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
   app.add_flag("--allow-task-callers", options.allow_task_callers,
                "Serve calls from tasks' containers too, where a job is root on the host then")

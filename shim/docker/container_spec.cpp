@@ -65,6 +65,8 @@ json create_body(const ContainerSpec& spec) {
       {"Mounts", all_mounts(spec)},
       {"NanoCpus", std::llround(spec.cpu * 1e9)},
       {"Memory", spec.memory},
+      // An engine may have a limit of its own where none is named.
+      {"PidsLimit", spec.pids_limit > 0 ? spec.pids_limit : -1},
       {"LogConfig", {{"Type", "json-file"}, {"Config", {{"max-size", "10m"}, {"max-file", "3"}}}}},
   };
   if (spec.shm_size > 0) {

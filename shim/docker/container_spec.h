@@ -50,6 +50,7 @@ struct ContainerSpec {
   double cpu = 0;             // cores; 0: no limit
   std::int64_t memory = 0;    // bytes; 0: no limit
   std::int64_t shm_size = 0;  // bytes; 0: the engine's default
+  std::int64_t pids_limit = 0;  // processes and threads; 0: no limit
   NetworkMode network = NetworkMode::host;
   std::filesystem::path runner_folder;   // on the host, → /tmp/runner
   std::filesystem::path runner_binary;   // on the host, → /usr/local/bin/dstack-runner, read-only

@@ -49,18 +49,19 @@ void ContainerWatcher::forget(const std::string& container_id) {
   watched_.erase(container_id);
 }
 
-void ContainerWatcher::suspect(const std::string& container_id, std::optional<int> exit_code) {
+void ContainerWatcher::suspect(const std::string& container_id, std::optional<int> exit_code, bool engine_was_away) {
   if (!watched_.contains(container_id)) return;
   const auto known = std::ranges::find(suspects_, container_id, &Suspect::container_id);
   if (known == suspects_.end()) {
-    suspects_.push_back({container_id, exit_code});
-  } else if (exit_code) {
-    known->exit_code = exit_code;
+    suspects_.push_back({container_id, exit_code, engine_was_away});
+  } else {
+    if (exit_code) known->exit_code = exit_code;
+    known->engine_was_away = known->engine_was_away || engine_was_away;
   }
   changed_.notify_all();
 }
 
-void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers) {
+void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers, bool engine_was_away) {
   std::set<std::string_view> alive;
   for (const ContainerSummary& container : containers) {
     if (!has_ended(container.status)) alive.insert(container.id);
@@ -69,7 +70,7 @@ void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers) 
   ++lists_;
   changed_.notify_all();
   for (const std::string& id : watched_) {
-    if (!alive.contains(id)) suspect(id, std::nullopt);
+    if (!alive.contains(id)) suspect(id, std::nullopt, engine_was_away);
   }
 }
 
@@ -93,13 +94,17 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
       if (failures > 0) engine_.connect({.stop = stop});
       std::chrono::sys_seconds at;
       const std::vector<ContainerSummary> containers = engine_.list(kTaskLabel, {.stop = stop}, &at);
-      compare(containers);
+      compare(containers, failures > 0);
       if (handlers_.listed) handlers_.listed(containers);
       if (failures > 0) spdlog::info("Docker is back");
       connected = clock_.now();
       // Whatever happened since the list was made comes with the stream, and what came before does no harm.
       engine_.follow_ends(kTaskLabel, at,
                           [this](const ContainerEvent& event) {
+                            if (event.action == "create") {
+                              if (handlers_.made) handlers_.made(event.container_id, event.task_id);
+                              return;
+                            }
                             const std::scoped_lock lock(mutex_);
                             suspect(event.container_id, event.exit_code);
                           },
@@ -147,7 +152,8 @@ void ContainerWatcher::examine(const std::stop_token& stop) {
       if (stop.stop_requested()) return;
       {
         const std::scoped_lock lock(mutex_);
-        suspect(next.container_id, next.exit_code);
+        // It could not be looked at, so the engine is away.
+        suspect(next.container_id, next.exit_code, true);
       }
       ++failures;
       spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug, "{}; trying again", error.what());
@@ -166,13 +172,17 @@ std::optional<ContainerEnd> ContainerWatcher::find_end(const Suspect& suspect, c
   return ContainerEnd{.container_id = suspect.container_id,
                       .exit_code = container->exit_code,
                       .out_of_memory = container->out_of_memory,
-                      .error = container->error};
+                      .error = container->error,
+                      .engine_was_away = suspect.engine_was_away};
 }
 
-void ContainerWatcher::report(const ContainerEnd& end) {
+void ContainerWatcher::report(ContainerEnd end) {
   {
     const std::scoped_lock lock(mutex_);
     if (watched_.erase(end.container_id) == 0) return;
+    // It may have been suspected again, by the list of an engine that is back, while it was being looked at.
+    const auto again = std::ranges::find(suspects_, end.container_id, &Suspect::container_id);
+    if (again != suspects_.end() && again->engine_was_away) end.engine_was_away = true;
   }
   try {
     handlers_.ended(end);

@@ -25,6 +25,7 @@ struct ContainerEnd {
   std::optional<int> exit_code;  // absent for a container that is gone before its end was seen
   bool out_of_memory = false;
   std::string error;  // the engine's own words, if it has any
+  bool engine_was_away = false;  // it was found when the engine was back
 };
 
 // The single place where the end of a container is found. One thread follows the engine's events; whenever that stream
@@ -42,6 +43,8 @@ class ContainerWatcher {
     // Called with every list of all task containers on this engine, other shims' too: for finding what was left behind.
     // May be empty. On the watcher's other thread.
     std::function<void(const std::vector<ContainerSummary>&)> listed;
+    // Called for each container that is made for a task of any shim; as `listed`, and must not block.
+    std::function<void(const std::string& container_id, const std::string& task_id)> made = {};
   };
 
   ContainerWatcher(EngineClient& engine, Handlers handlers, os::Clock& clock = os::system_clock());
@@ -64,15 +67,16 @@ class ContainerWatcher {
   struct Suspect {
     std::string container_id;
     std::optional<int> exit_code;  // of the event that led here
+    bool engine_was_away = false;
   };
 
   void follow(const std::stop_token& stop);
   void examine(const std::stop_token& stop);
-  void compare(const std::vector<ContainerSummary>& containers);
+  void compare(const std::vector<ContainerSummary>& containers, bool engine_was_away);
   // With the lock held.
-  void suspect(const std::string& container_id, std::optional<int> exit_code);
+  void suspect(const std::string& container_id, std::optional<int> exit_code, bool engine_was_away = false);
   std::optional<ContainerEnd> find_end(const Suspect& suspect, const std::stop_token& stop);
-  void report(const ContainerEnd& end);
+  void report(ContainerEnd end);
   // False when it was ended by `stop`. A list that worked ends it too: the engine is back.
   bool pause(std::chrono::milliseconds length, const std::stop_token& stop);
 

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/text/utf8.h"
+#include "shim/docker/container_spec.h"
 
 namespace dstack::shim::docker {
 
@@ -221,11 +222,12 @@ std::optional<ContainerEvent> parse_event(std::string_view line) {
   // Podman calls them "died" and "remove".
   if (out.action == "died") out.action = "die";
   if (out.action == "remove") out.action = "destroy";
-  if (out.action != "die" && out.action != "destroy") return std::nullopt;
+  if (out.action != "create" && out.action != "die" && out.action != "destroy") return std::nullopt;
   const json& actor = field(event, "Actor");
   out.container_id = text(actor, "ID");
   if (out.container_id.empty()) return std::nullopt;
   const json& attributes = field(actor, "Attributes");
+  out.task_id = text(attributes, kTaskIdLabel);
   if (out.action == "die") {
     out.exit_code = number(text(attributes, "exitCode"));
     if (!out.exit_code) out.exit_code = number(text(attributes, "containerExitCode"));

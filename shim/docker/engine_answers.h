@@ -27,7 +27,7 @@ EngineInfo parse_info(const nlohmann::json& answer);
 ContainerDetails parse_details(const nlohmann::json& answer);
 std::vector<ContainerSummary> parse_list(const nlohmann::json& answer);
 
-// Nothing for a line that is neither the end nor the removal of a container.
+// Nothing for a line that is not the making, the end or the removal of a container.
 std::optional<ContainerEvent> parse_event(std::string_view line);
 
 // Joins what the engine sends of a container's output: frames of eight bytes and a piece of stdout or stderr, or the

@@ -97,7 +97,7 @@ class EngineClient {
   // All it has written, for one without a terminal: 16 MiB at most.
   ContainerOutput output(const std::string& id, const Call& call = {});
 
-  // Calls `take` for each end or removal of a container that carries the label, beginning with those the engine still
+  // Calls `take` for each making, end or removal of a container that carries the label, beginning with those the engine still
   // remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,
                    const std::function<void(const ContainerEvent&)>& take, const Call& call = {});

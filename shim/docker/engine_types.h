@@ -90,7 +90,8 @@ struct ContainerOutput {
 // A change in a container's life.
 struct ContainerEvent {
   std::string container_id;
-  std::string action;  // "die", "destroy"
+  std::string action;   // "create", "die", "destroy"
+  std::string task_id;  // of its label
   std::optional<int> exit_code;
 };
 

@@ -81,11 +81,13 @@ class ImagePuller::Pull {
       : puller_(puller),
         began_(puller.clock_.now()),
         image_(request.image),
+        even_if_present_(request.even_if_present),
         credentials_(request.credentials),
         last_move_(began_) {}
 
   bool serves(const PullRequest& request) const {
-    return image_ == request.image && credentials_ == request.credentials;
+    return image_ == request.image && credentials_ == request.credentials &&
+           even_if_present_ == request.even_if_present;
   }
 
   // Nothing if this pull is over or being cancelled.
@@ -175,7 +177,7 @@ class ImagePuller::Pull {
       stream_ = PullStream();
     }
     note_move();
-    if (attempt > 1 && !image_.is_latest() && arrived_meanwhile(stop)) return;
+    if (attempt > 1 && !image_.is_latest() && !even_if_present_ && arrived_meanwhile(stop)) return;
     try {
       puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
     } catch (const Error& error) {
@@ -283,6 +285,7 @@ class ImagePuller::Pull {
   ImagePuller& puller_;
   const os::SteadyTime began_;
   const ImageReference image_;
+  const bool even_if_present_;
   const Credentials credentials_;
 
   std::mutex audience_;
@@ -308,7 +311,7 @@ ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limi
 ImagePuller::~ImagePuller() = default;
 
 bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
-  if (!request.image.is_latest()) {
+  if (!request.image.is_latest() && !request.even_if_present) {
     try {
       if (engine_.image_present(request.image, {.stop = stop})) return false;
     } catch (const Error& error) {

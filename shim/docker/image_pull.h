@@ -19,6 +19,7 @@ namespace dstack::shim::docker {
 
 struct PullRequest {
   ImageReference image;
+  bool even_if_present = false;
   Credentials credentials;
   // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is told in the shim's log and
   // does not fail the pull. It must lie where no container can write.
@@ -52,7 +53,7 @@ class ImagePuller {
   // Everyone must have returned from ensure().
   ~ImagePuller();
 
-  // Pulls unless the image is present and its tag is not `latest`; returns whether it pulled. Blocks, on any thread.
+  // Pulls unless the image is present and its tag is not `latest`, then too if the request says so; returns whether it pulled. Blocks, on any thread.
   // Throws Error:
   //   cancelled    `stop`; at once, the others that wait go on
   //   timed_out    nothing moved for `limits.stall`

@@ -67,7 +67,6 @@ void KeyRing::release(const std::string& holder) {
       spdlog::warn("keys of a task are not removed: {}", error.what());
       return;
     }
-    holdings_[holder] = holding;
     throw;
   }
 }

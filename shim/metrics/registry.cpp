@@ -16,6 +16,11 @@ void Registry::task_started(std::chrono::nanoseconds took) {
   starts_.add(took);
 }
 
+void Registry::keys_left() {
+  const std::scoped_lock lock(mutex_);
+  ++keys_left_;
+}
+
 void Registry::request_answered(const std::string& route, int status) {
   const std::scoped_lock lock(mutex_);
   ++requests_[{route, status}];
@@ -25,6 +30,10 @@ void Registry::write(Exposition& exposition) const {
   const std::scoped_lock lock(mutex_);
   exposition.begin("dstack_shim_image_pull_duration_seconds", "histogram", "How long pulls took that succeeded.");
   exposition.histogram(pulls_);
+
+  exposition.begin("dstack_shim_host_keys_left_total", "counter",
+                   "Ended tasks whose host keys could not be removed; the next start of the shim tries again.");
+  exposition.sample(static_cast<double>(keys_left_));
 
   exposition.begin("dstack_shim_image_pull_failures_total", "counter",
                    "Pulls that failed for good; not those that were cancelled.");

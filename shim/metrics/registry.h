@@ -20,6 +20,8 @@ class Registry {
   void pull_ended(const docker::PullOutcome& outcome);
   // From its submission until it runs.
   void task_started(std::chrono::nanoseconds took);
+  // The host keys of a task that ended could not be removed.
+  void keys_left();
   // `route` is a pattern, so that there are as many as the API has; "" for a path that it does not have.
   void request_answered(const std::string& route, int status);
 
@@ -32,6 +34,7 @@ class Registry {
   std::map<docker::PullFailure, std::uint64_t> pull_failures_;
   // From a start where all is there to one with such a pull in it.
   Histogram starts_{{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
+  std::uint64_t keys_left_ = 0;
   std::map<std::pair<std::string, int>, std::uint64_t> requests_;
 };
 

@@ -19,29 +19,40 @@ constexpr seconds kill_limit{8};
 
 }  // namespace
 
-Ending Finisher::ending_of(const docker::ContainerEnd& end, std::stop_token stop) const {
-  if (end.exit_code == 0 && !end.out_of_memory) return {.reason = reason::done_by_runner, .message = ""};
+Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& end, std::stop_token stop) const {
+  // On cgroup v2 the engine says "out of memory" for any process of the container, and the job may have survived it.
+  if (end.exit_code == 0) return {.reason = reason::done_by_runner, .message = ""};
   std::string message;
   const auto add_line = [&message](std::string_view line) {
     if (!message.empty()) message += '\n';
     message += line;
   };
-  if (end.out_of_memory) add_line("The container ran out of memory and was killed");
+  const bool by_signal = end.exit_code && *end.exit_code > 128;
+  if (end.out_of_memory) {
+    add_line(end.exit_code == 137 ? "The container ran out of memory and was killed"
+                                  : "A process of the container was killed: out of memory");
+  }
+  if (!state.boot_id.empty() && !boot_id_.empty() && state.boot_id != boot_id_) {
+    add_line("The host was restarted while the task was running");
+  } else if (end.engine_was_away && by_signal) {
+    add_line("Docker was restarted while the task was running");
+  }
+  if (end.gone) add_line("The container was removed by someone else than dstack-shim");
   if (!end.error.empty()) add_line(end.error);
-  if (end.gone) add_line("The container was removed by somebody else");
+  if (end.exit_code) add_line(std::format("The container exited with status {}", *end.exit_code));
   try {
     if (!end.gone) {
       const docker::Call call{.stop = stop, .limit = last_lines_limit};
       for (const std::string& line : parts_.engine.last_lines(end.container_id, last_line_count, call)) add_line(line);
     }
   } catch (const Error& error) {
-    spdlog::warn("the last lines of container {} are not known: {}", end.container_id, error.what());
+    spdlog::warn("The last lines of container {} are not known: {}", end.container_id, error.what());
   }
-  if (message.empty() && end.exit_code) add_line(std::format("The container exited with status {}", *end.exit_code));
   return {.reason = reason::container_exited_with_error, .message = std::move(message)};
 }
 
 void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_token stop) const {
+  if (!state.create_sent) return;
   if (state.status != TaskStatus::running) return remove_container(state, stop);
   try {
     parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kill_limit});
@@ -50,14 +61,25 @@ void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_t
   }
 }
 
-void Finisher::give_back(const TaskState& state, std::stop_token stop) const {
-  if (state.holds_volumes) parts_.volumes.unmount(state.config.id, state.config.volumes, stop);
-  if (state.holds_keys) parts_.keys.release(state.config.id);
+void Finisher::give_back_gpus(const TaskState& state) const {
   if (state.gpu_ids) parts_.gpus.give_back(*state.gpu_ids);
 }
 
+void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_token stop) const {
+  if (state.holds_keys) {
+    try {
+      parts_.keys.release(state.config.id);
+    } catch (const std::exception& error) {
+      spdlog::error("task {}: its host keys could not be removed, which the next start of dstack-shim tries again: {}",
+                    printable(state.config.id), error.what());
+      if (on_keys_left_) on_keys_left_();
+    }
+  }
+  if (state.holds_volumes) parts_.volumes.unmount(state.config.id, state.config.volumes, stop);
+}
+
 void Finisher::remove(const TaskState& state, std::stop_token stop) const {
-  remove_container(state, stop);
+  if (state.create_sent) remove_container(state, stop);
   store_.remove(state.container_name);
 }
 

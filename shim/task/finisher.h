@@ -1,8 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <stop_token>
+#include <string>
 
+#include "common/os/boot_id.h"
 #include "shim/docker/container_watcher.h"
 #include "shim/task/launcher.h"
 #include "shim/task/task.h"
@@ -14,17 +17,23 @@ namespace dstack::shim::task {
 // tried again.
 class Finisher {
  public:
-  Finisher(HostParts parts, const TaskStore& store) : parts_(parts), store_(store) {}
+  // `on_keys_left` is called for each task whose keys could not be removed.
+  Finisher(HostParts parts, const TaskStore& store, std::function<void()> on_keys_left = {})
+      : parts_(parts), store_(store), on_keys_left_(std::move(on_keys_left)), boot_id_(os::boot_id()) {}
 
-  // Reason and message for a container that ended by itself, with its last words. Never fails: words that cannot be had
-  // are left out.
-  Ending ending_of(const docker::ContainerEnd& end, std::stop_token stop) const;
+  // Reason and message for a container that ended by itself: why, as far as that is known, its exit status, its last
+  // lines. Never fails: lines that cannot be had are left out.
+  Ending ending_of(const TaskState& state, const docker::ContainerEnd& end, std::stop_token stop) const;
 
-  // Afterwards no process of the task's container runs. One that was never started, or may not have been, is removed.
+  // Afterwards no process of the task's container runs. One that was never started, or may not have been, is removed;
+  // the engine is not asked if it was never asked for one.
   void stop_container(const TaskState& state, std::chrono::seconds grace, std::stop_token stop) const;
 
-  // Volumes, keys and GPUs, in this order: the GPUs last, since that cannot fail and must not happen twice.
-  void give_back(const TaskState& state, std::stop_token stop) const;
+  // Cannot fail. The journal says so before, since this must not happen twice.
+  void give_back_gpus(const TaskState& state) const;
+  // Keys that cannot be removed are logged and left to the next start. Throws Error for a volume that cannot be
+  // unmounted.
+  void give_back_keys_and_volumes(const TaskState& state, std::stop_token stop) const;
 
   // The container with its anonymous volumes, then the task's folders.
   void remove(const TaskState& state, std::stop_token stop) const;
@@ -34,6 +43,8 @@ class Finisher {
 
   HostParts parts_;
   const TaskStore& store_;
+  const std::function<void()> on_keys_left_;
+  const std::string boot_id_;
 };
 
 }  // namespace dstack::shim::task

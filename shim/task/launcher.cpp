@@ -52,6 +52,14 @@ void make_instance_folder(std::filesystem::path path) {
   os::make_directories(path, 0777);
 }
 
+// The engine looks names up in the image's /etc/passwd and /etc/group, which may be absent or call uid 0 otherwise.
+std::string user_for_engine(const std::string& user) {
+  const std::size_t colon = std::min(user.find(':'), user.size());
+  const auto number_for = [](const std::string& name) { return name == "root" ? "0" : name; };
+  if (colon == user.size()) return number_for(user);
+  return number_for(user.substr(0, colon)) + ":" + number_for(user.substr(colon + 1));
+}
+
 }  // namespace
 
 std::string runner_folder_of(const std::vector<docker::ContainerMount>& mounts) {
@@ -65,14 +73,14 @@ bool belongs_to(const docker::ContainerDetails& container, const std::string& ta
 }
 
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
-                      const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const {
-  end_with(reason::executor_error, [&] { prepare(state, publish, stops.terminate); });
+                      const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
+  end_with(reason::executor_error, [&] { prepare(state, publish, stop); });
   end_with(reason::creating_container_error,
-           [&] { pull(state, registry_password, publish, on_progress, stops.terminate); });
-  throw_if_stopped(stops.terminate);
-  end_with(reason::creating_container_error, [&] { create(state, publish, stops.exit); });
-  throw_if_stopped(stops.terminate);
-  end_with(reason::container_exited_with_error, [&] { start(state, publish, stops.exit); });
+           [&] { pull(state, registry_password, publish, on_progress, stop); });
+  throw_if_stopped(stop);
+  end_with(reason::creating_container_error, [&] { create(state, registry_password, publish, on_progress, stop); });
+  throw_if_stopped(stop);
+  end_with(reason::container_exited_with_error, [&] { start(state, publish, stop); });
 }
 
 void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token stop) const {
@@ -104,44 +112,61 @@ void Launcher::pull(TaskState& state, const Secret& registry_password, const Pub
   throw_if_stopped(stop);
   state.become(TaskStatus::pulling);
   publish(state);
-  parts_.puller.ensure({.image = docker::parse_image_reference(state.config.image_name),
-                        .credentials = {.username = state.config.registry_username, .password = registry_password},
-                        .log_file = store_.pull_log(state.container_name),
-                        .on_progress = on_progress},
-                       stop);
+  parts_.puller.ensure(pull_request(state, registry_password, on_progress), stop);
 }
 
-void Launcher::create(TaskState& state, const Publish& publish, std::stop_token exit) const {
+docker::PullRequest Launcher::pull_request(
+    const TaskState& state, const Secret& registry_password,
+    const std::function<void(const docker::PullProgress&)>& on_progress) const {
+  return {.image = docker::parse_image_reference(state.config.image_name),
+          .credentials = {.username = state.config.registry_username, .password = registry_password},
+          .log_file = store_.pull_log(state.container_name),
+          .on_progress = on_progress};
+}
+
+void Launcher::create(TaskState& state, const Secret& registry_password, const Publish& publish,
+                      const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
   state.become(TaskStatus::creating);
+  state.create_sent = true;
   publish(state);
-  make_container(state, container_spec(state), exit);
+  try {
+    make_container(state, container_spec(state), stop);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+    // The image was removed meanwhile, or has no content for this platform.
+    spdlog::warn("task {}: pulling once more: {}", printable(state.config.id), error.what());
+    docker::PullRequest request = pull_request(state, registry_password, on_progress);
+    request.even_if_present = true;
+    parts_.puller.ensure(request, stop);
+    make_container(state, container_spec(state), stop);
+  }
   // Known before it starts, since what runs in it may call the API at once.
   publish(state);
 }
 
-void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const {
+void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token stop) const {
   const nlohmann::json body = docker::create_body(spec);
   try {
-    state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
+    state.container_id = parts_.engine.create(state.container_name, body, {.stop = stop});
     return;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::conflict) throw;
     // Left from a task of the same id whose end was interrupted; anybody else's stays.
-    const auto existing = parts_.engine.inspect(state.container_name, {.stop = exit});
+    const auto existing = parts_.engine.inspect(state.container_name, {.stop = stop});
     if (existing && !belongs_to(*existing, state.config.id, store_)) throw;
     spdlog::warn("task {}: container {} is there already; removed", printable(state.config.id), state.container_name);
-    if (existing) parts_.engine.remove(existing->id, {.stop = exit});
+    if (existing) parts_.engine.remove(existing->id, {.stop = stop});
   }
-  state.container_id = parts_.engine.create(state.container_name, body, {.stop = exit});
+  state.container_id = parts_.engine.create(state.container_name, body, {.stop = stop});
 }
 
-void Launcher::start_container(TaskState& state, const Publish& publish, const std::stop_token& exit) const {
+void Launcher::start_container(TaskState& state, const Publish& publish, const std::stop_token& stop) const {
   docker::ContainerSpec spec = container_spec(state);
   while (true) {
     try {
-      return parts_.engine.start(state.container_id, {.stop = exit});
+      return parts_.engine.start(state.container_id, {.stop = stop});
     } catch (const Error& error) {
-      if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), exit)) {
+      if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), stop)) {
         const std::string hint =
             gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";
         throw Error(error.kind(), error.what() + hint);
@@ -149,23 +174,23 @@ void Launcher::start_container(TaskState& state, const Publish& publish, const s
       spdlog::warn("task {}: its GPUs are asked for in another way, since: {}", printable(state.config.id),
                    error.what());
     }
-    parts_.engine.remove(state.container_id, {.stop = exit});
-    make_container(state, spec, exit);
+    parts_.engine.remove(state.container_id, {.stop = stop});
+    make_container(state, spec, stop);
     publish(state);
   }
 }
 
-bool Launcher::find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& exit) const {
+bool Launcher::find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& stop) const {
   const auto devices =
-      gpu::needs_cdi(reason) ? parts_.engine.info({.stop = exit}).cdi_devices : std::vector<std::string>();
+      gpu::needs_cdi(reason) ? parts_.engine.info({.stop = stop}).cdi_devices : std::vector<std::string>();
   return parts_.gpus.find_another_way(gpus, reason, devices);
 }
 
-void Launcher::start(TaskState& state, const Publish& publish, std::stop_token exit) const {
-  start_container(state, publish, exit);
+void Launcher::start(TaskState& state, const Publish& publish, std::stop_token stop) const {
+  start_container(state, publish, stop);
   state.ports.emplace();
   if (state.config.network_mode == docker::NetworkMode::bridge) {
-    if (const auto details = parts_.engine.inspect(state.container_id, {.stop = exit})) state.ports = details->ports;
+    if (const auto details = parts_.engine.inspect(state.container_id, {.stop = stop})) state.ports = details->ports;
   }
   state.become(TaskStatus::running);
   publish(state);
@@ -177,7 +202,8 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state) const {
   docker::ContainerSpec spec;
   spec.task_id = config.id;
   spec.image = docker::parse_image_reference(config.image_name).name();
-  spec.user = config.container_user;
+  spec.user = user_for_engine(config.container_user);
+  spec.pids_limit = settings_.task_pids;
   spec.privileged = config.privileged || settings_.privileged;
   spec.cpu = config.cpu;
   spec.memory = config.memory;

@@ -34,6 +34,7 @@ struct LaunchSettings {
   int runner_http_port = 10999;
   int runner_ssh_port = 10022;
   bool privileged = false;
+  std::int64_t task_pids = 32768;  // processes and threads of one container; 0: no limit
   std::vector<std::string> environment;  // "NAME=value"
 };
 
@@ -52,27 +53,25 @@ class Launcher {
   Launcher(HostParts parts, const TaskStore& store, LaunchSettings settings)
       : parts_(parts), store_(store), settings_(std::move(settings)) {}
 
-  struct Stops {
-    std::stop_token
-        terminate;         // not heard while the engine makes or starts the container: nobody has to guess if it did
-    std::stop_token exit;  // the process leaves: always heard
-  };
-
-  // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when a stop ended a step; what was taken
-  // by then is left for the ending to give back.
+  // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when `stop` ended a step; what was taken
+  // by then is left for the ending to give back, and a container that the engine makes all the same is left to whoever
+  // sees it (TaskManager).
   void launch(TaskState& state, const Secret& registry_password, const Publish& publish,
-              const std::function<void(const docker::PullProgress&)>& on_progress, const Stops& stops) const;
+              const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
 
  private:
   void prepare(TaskState& state, const Publish& publish, std::stop_token stop) const;
   void pull(TaskState& state, const Secret& registry_password, const Publish& publish,
             const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
-  void create(TaskState& state, const Publish& publish, std::stop_token exit) const;
-  void make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token exit) const;
-  void start(TaskState& state, const Publish& publish, std::stop_token exit) const;
-  void start_container(TaskState& state, const Publish& publish, const std::stop_token& exit) const;
+  docker::PullRequest pull_request(const TaskState& state, const Secret& registry_password,
+                                   const std::function<void(const docker::PullProgress&)>& on_progress) const;
+  void create(TaskState& state, const Secret& registry_password, const Publish& publish,
+              const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
+  void make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token stop) const;
+  void start(TaskState& state, const Publish& publish, std::stop_token stop) const;
+  void start_container(TaskState& state, const Publish& publish, const std::stop_token& stop) const;
   // The engine is asked what it knows where that matters. Throws Error.
-  bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& exit) const;
+  bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& stop) const;
   docker::ContainerSpec container_spec(const TaskState& state) const;
 
   HostParts parts_;

@@ -80,6 +80,11 @@ std::optional<host::TaskContainer> LiveTask::container() const {
                              .host_network = state_.config.network_mode == docker::NetworkMode::host};
 }
 
+bool LiveTask::may_make_container() const {
+  const std::scoped_lock lock(mutex_);
+  return state_.status != TaskStatus::terminated && !state_.ending && !wanted_ending_;
+}
+
 bool LiveTask::has_container(const std::string& container_id) const {
   const std::scoped_lock lock(mutex_);
   return state_.container_id == container_id;
@@ -225,7 +230,7 @@ void LiveTask::launch() {
   };
   try {
     tools_.launcher.launch(state, password, [this](const TaskState& next) { publish(next); }, show_progress,
-                           {.terminate = stop, .exit = exit_.get_token()});
+                           stop);
     spdlog::info("task {}: runs in container {}", printable(state.config.id), state.container_name);
     tools_.watcher.watch(state.container_id);
   } catch (const LaunchFailure& failure) {
@@ -262,12 +267,18 @@ void LiveTask::end() {
   const std::stop_callback on_exit(exit_.get_token(), [&attempt] { attempt.request_stop(); });
   const std::stop_token stop = attempt.get_token();
   if (!state.ending) {
-    state.ending = container_end ? tools_.finisher.ending_of(*container_end, stop) : *wanted;
+    state.ending = container_end ? tools_.finisher.ending_of(state, *container_end, stop) : *wanted;
     publish_at_any_rate(state);
   }
   if (!container_end) tools_.finisher.stop_container(state, grace, stop);
   tools_.watcher.forget(state.container_id);
-  tools_.finisher.give_back(state, stop);
+  // First, so that nothing that fails below keeps them.
+  if (!state.gpus_given_back) {
+    state.gpus_given_back = true;
+    if (state.gpu_ids && !state.gpu_ids->empty()) publish_at_any_rate(state);
+    tools_.finisher.give_back_gpus(state);
+  }
+  tools_.finisher.give_back_keys_and_volumes(state, stop);
   state.given_back = true;
   state.become(TaskStatus::terminated);
   publish_at_any_rate(state);
@@ -278,7 +289,8 @@ void LiveTask::remove_all() {
   TaskState state = copy_state();
   if (!state.removing) {
     state.removing = true;
-    publish(state);
+    // Removing makes room on a full disk.
+    publish_at_any_rate(state);
   }
   tools_.finisher.remove(state, exit_.get_token());
   on_removed_(state.config.id);
@@ -301,7 +313,7 @@ void LiveTask::publish(const TaskState& state) {
 void LiveTask::publish_at_any_rate(const TaskState& state) {
   try {
     publish(state);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     // An end must not wait for a full disk; what the journal lacks is found out again at the next start.
     spdlog::error("task {}: its journal is out of date: {}", printable(state.config.id), error.what());
     const std::scoped_lock lock(mutex_);

@@ -50,6 +50,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   bool is_local() const;
   // Nothing before it is made, and once the task is terminated.
   std::optional<host::TaskContainer> container() const;
+  // False once it is to end: a container that the engine makes for it after that is nobody's.
+  bool may_make_container() const;
   bool has_container(const std::string& container_id) const;
 
   // Returns when the task is terminated. Throws Error if an attempt fails, or takes 8 s longer than `grace`: the task

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <format>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "common/error.h"
@@ -23,15 +25,36 @@ std::string task_id_of(const ContainerSummary& container) {
   return label == container.labels.end() ? "" : label->second;
 }
 
+// One container that cannot be looked at keeps no other from being restored.
+std::optional<docker::ContainerDetails> look_at(const std::string& id, docker::EngineClient& engine) {
+  try {
+    return engine.inspect(id);
+  } catch (const std::exception& error) {
+    spdlog::error("Container {} is restored without its ports and GPUs: {}", id, error.what());
+    return std::nullopt;
+  }
+}
+
 void set_ports(TaskState& state, docker::EngineClient& engine) {
   state.ports.emplace();
   if (state.config.network_mode == docker::NetworkMode::host) return;
-  if (const auto details = engine.inspect(state.container_id)) state.ports = details->ports;
+  if (const auto details = look_at(state.container_id, engine)) state.ports = details->ports;
+}
+
+// What could not be written is found out again at the next start.
+void write(const TaskState& state, const std::function<void()>& save) {
+  try {
+    save();
+  } catch (const std::exception& error) {
+    spdlog::error("task {}: its journal is out of date: {}", printable(state.config.id), error.what());
+  }
 }
 
 // A task whose steps were cut off. Returns whether the journal changed.
 bool resume(TaskState& state, const ContainerSummary* container, docker::EngineClient& engine) {
   if (state.status == TaskStatus::running || state.status == TaskStatus::terminated || state.ending) return false;
+  // The journal may be from before that.
+  if (container != nullptr) state.create_sent = true;
   if (container != nullptr && container->status != ContainerStatus::created) {
     state.container_id = container->id;
     state.status = TaskStatus::running;
@@ -64,6 +87,7 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine,
   if (container.created && *container.created > 0 && *container.created < INT32_MAX * std::int64_t{100})
     state.submitted_at = *container.created * 1000;
   state.container_id = container.id;
+  state.create_sent = true;
   state.gpu_ids.emplace();
   state.ports.emplace();
   state.config.volumes = volumes_of(container);
@@ -75,7 +99,7 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine,
     return state;
   }
   state.status = TaskStatus::running;
-  if (const auto details = engine.inspect(container.id)) {
+  if (const auto details = look_at(container.id, engine)) {
     state.config.network_mode = details->host_network ? docker::NetworkMode::host : docker::NetworkMode::bridge;
     state.ports = details->ports;
     state.gpu_ids = gpus.ids_of(*details);
@@ -101,13 +125,13 @@ std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClien
     known.insert(state.config.id);
     const auto found = containers.find(state.config.id);
     if (resume(state, found == containers.end() ? nullptr : found->second, engine))
-      store.save(state, TaskStore::Flush::now);
+      write(state, [&] { store.save(state, TaskStore::Flush::now); });
   }
   for (const auto& [id, container] : containers) {
     if (known.contains(id)) continue;
     spdlog::info("container {} has no journal: its task {} is taken over", container->name, printable(id));
     states.push_back(adopt(*container, engine, gpus));
-    store.add(states.back());
+    write(states.back(), [&] { store.add(states.back()); });
   }
   return states;
 }

@@ -49,6 +49,9 @@ struct TaskState {
   // What is taken, or about to be. Giving back is idempotent, so that "about to" is enough to know.
   bool holds_keys = false;
   bool holds_volumes = false;
+  bool gpus_given_back = false;  // before the rest: another task may have them by now
+  bool create_sent = false;      // the engine was asked for a container, and may have made it
+  std::string boot_id;           // of the host when the task was submitted; empty if it is not known
   bool given_back = false;
   // Decided, and not carried out yet: while it is set and the status is not terminated, the container is being stopped.
   std::optional<Ending> ending;

@@ -6,22 +6,24 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/boot_id.h"
 #include "shim/task/restore.h"
 
 namespace dstack::shim::task {
 
 TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock,
-                         std::function<void(std::chrono::nanoseconds)> on_running)
+                         std::function<void(std::chrono::nanoseconds)> on_running, std::function<void()> on_keys_left)
     : parts_(parts),
       store_(home),
       runner_http_port_(settings.runner_http_port),
       launcher_(parts, store_, std::move(settings)),
-      finisher_(parts, store_),
+      finisher_(parts, store_, std::move(on_keys_left)),
       clock_(clock),
       on_running_(std::move(on_running)),
       watcher_(parts.engine,
                {.ended = [this](const docker::ContainerEnd& end) { container_ended(end); },
-                .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); }},
+                .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); },
+                .made = [this](const std::string& id, const std::string& task) { container_made(id, task); }},
                clock) {}
 
 TaskManager::~TaskManager() {
@@ -38,7 +40,7 @@ void TaskManager::restore() {
 
 void TaskManager::take_up(TaskState state) {
   if (!state.given_back) {
-    if (state.gpu_ids) parts_.gpus.restore(*state.gpu_ids);
+    if (state.gpu_ids && !state.gpus_given_back) parts_.gpus.restore(*state.gpu_ids);
     if (state.holds_keys) parts_.keys.restore(state.config.id, state.config.host_ssh_user, state.config.host_ssh_keys);
     if (state.holds_volumes) parts_.volumes.restore(state.config.id, state.config.volumes);
   }
@@ -51,6 +53,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   state.container_name = container_name(config.name, config.id);
   state.config = std::move(config);
   state.submitted_at = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
+  state.boot_id = os::boot_id();
   // About to be taken, which saves the journal another flush.
   state.holds_keys = !state.config.host_ssh_keys.empty();
   state.holds_volumes = !state.config.volumes.empty();
@@ -155,26 +158,35 @@ void TaskManager::container_ended(const docker::ContainerEnd& end) {
   for (const auto& task : tasks) task->container_ended(end);
 }
 
-// The engine may carry out a create long after everybody gave up on it.
+// The engine may carry out a create long after it was given up.
+bool TaskManager::wants_container(const std::string& task_id) const {
+  const std::scoped_lock lock(mutex_);
+  const auto task = tasks_.find(task_id);
+  return task != tasks_.end() && task->second->may_make_container();
+}
+
 void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& containers) {
-  if (exit_.stop_requested()) return;
   for (const docker::ContainerSummary& container : containers) {
     const auto label = container.labels.find(docker::kTaskIdLabel);
     if (label == container.labels.end() || container.status != docker::ContainerStatus::created) continue;
-    if (!store_.owns(runner_folder_of(container.mounts))) continue;
-    {
-      const std::scoped_lock lock(mutex_);
-      if (tasks_.contains(label->second)) continue;
-    }
-    spdlog::warn("container {} was made for a task that has gone; removed", container.name);
-    threads_.run([this, id = container.id] {
-      try {
-        parts_.engine.remove(id, {.stop = exit_.get_token()});
-      } catch (const Error& error) {
-        spdlog::error("{}", error.what());
-      }
-    });
+    if (store_.owns(runner_folder_of(container.mounts))) container_made(container.id, label->second);
   }
+}
+
+void TaskManager::container_made(const std::string& container_id, const std::string& task_id) {
+  if (exit_.stop_requested() || task_id.empty() || wants_container(task_id)) return;
+  threads_.run([this, container_id, task_id] {
+    try {
+      const docker::Call call{.stop = exit_.get_token()};
+      const auto container = parts_.engine.inspect(container_id, call);
+      if (!container || container->status != docker::ContainerStatus::created) return;
+      if (!belongs_to(*container, task_id, store_) || wants_container(task_id)) return;
+      spdlog::warn("Container {} was made for a task that has ended: removed", container->name);
+      parts_.engine.remove(container_id, call);
+    } catch (const std::exception& error) {
+      spdlog::error("{}", error.what());
+    }
+  });
 }
 
 }  // namespace dstack::shim::task

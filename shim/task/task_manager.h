@@ -30,9 +30,10 @@ struct TaskListItem {
 class TaskManager {
  public:
   // `on_running` hears of every task that has come to run, and how long that took since its submission; on the task's
-  // worker, before the API shows it.
+  // worker, before the API shows it. `on_keys_left` hears of every task whose host keys could not be removed.
   TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings,
-              os::Clock& clock = os::system_clock(), std::function<void(std::chrono::nanoseconds)> on_running = {});
+              os::Clock& clock = os::system_clock(), std::function<void(std::chrono::nanoseconds)> on_running = {},
+              std::function<void()> on_keys_left = {});
   TaskManager(const TaskManager&) = delete;
   TaskManager& operator=(const TaskManager&) = delete;
   // Tasks stay as they are, and so do their containers.
@@ -65,6 +66,9 @@ class TaskManager {
   std::shared_ptr<LiveTask> add(TaskState state);
   void take_up(TaskState state);
   void container_ended(const docker::ContainerEnd& end);
+  bool wants_container(const std::string& task_id) const;
+  // By this engine, for a task of any shim; removed if it is for one of ours that has ended. Does not block.
+  void container_made(const std::string& container_id, const std::string& task_id);
   void remove_leftovers(const std::vector<docker::ContainerSummary>& containers);
 
   const HostParts parts_;

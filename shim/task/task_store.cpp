@@ -24,6 +24,8 @@ namespace {
 constexpr const char* journal_name = "task.json";
 // The last flushed one, beside one that is not.
 constexpr const char* flushed_name = "task.json.flushed";
+// Of a folder whose journal cannot be read. No container is called so: their names end in eight hexadecimal digits.
+constexpr std::string_view kUnreadable = ".unreadable";
 constexpr std::size_t journal_limit = std::size_t{16} << 20;
 
 std::string serialise(const TaskState& state) {
@@ -44,6 +46,9 @@ std::string serialise(const TaskState& state) {
                         {"gpu_ids", state.gpu_ids ? json(*state.gpu_ids) : json()},
                         {"holds_keys", state.holds_keys},
                         {"holds_volumes", state.holds_volumes},
+                        {"gpus_given_back", state.gpus_given_back},
+                        {"create_sent", state.create_sent},
+                        {"boot_id", state.boot_id},
                         {"given_back", state.given_back},
                         {"ending", std::move(ending)},
                         {"removing", state.removing}};
@@ -72,12 +77,25 @@ TaskState parse(const std::string& text) {
   if (reader.has("gpu_ids")) state.gpu_ids = reader.strings("gpu_ids");
   state.holds_keys = reader.boolean("holds_keys");
   state.holds_volumes = reader.boolean("holds_volumes");
+  state.gpus_given_back = reader.boolean("gpus_given_back");
+  // Versions that did not write it may have sent one.
+  state.create_sent = reader.boolean("create_sent", true);
+  state.boot_id = reader.string("boot_id");
   state.given_back = reader.boolean("given_back");
   reader.object("ending", [&](const dstack::json::ObjectReader& ending) {
     state.ending = Ending{.reason = ending.string("reason"), .message = ending.string("message")};
   });
   state.removing = reader.boolean("removing");
   return state;
+}
+
+// Opening a FIFO would wait for a writer.
+std::string read_regular_file(const fs::path& path) {
+  const os::UniqueFd file = os::open_file(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) throw os_error("look at", path.string());
+  if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, path.string() + " is not a regular file");
+  return os::read_file(std::format("/proc/self/fd/{}", file.get()), journal_limit);
 }
 
 }  // namespace
@@ -91,7 +109,7 @@ bool has_journal(const fs::path& folder) {
 
 TaskState read_journal(const fs::path& folder) {
   const auto read_one = [&folder](const char* name) {
-    TaskState state = parse(os::read_file(folder / name, journal_limit));
+    TaskState state = parse(read_regular_file(folder / name));
     if (state.container_name != folder.filename())
       throw Error(ErrorKind::invalid, "container_name: not its folder's name");
     return state;
@@ -150,20 +168,40 @@ void TaskStore::save(const TaskState& state, Flush flush) const {
 
 std::vector<TaskState> TaskStore::load() const {
   std::vector<TaskState> states;
-  for (const fs::directory_entry& entry : fs::directory_iterator(tasks_)) {
-    const std::string name = entry.path().filename().string();
-    if (!has_journal(entry.path())) {
-      spdlog::info("folder {} has no journal: it was being made or removed; removed", printable(entry.path().string()));
-      os::remove_tree(tasks_, name);
-      continue;
-    }
+  std::vector<std::string> folders;
+  std::error_code failure;
+  for (fs::directory_iterator entry(tasks_, failure), end; !failure && entry != end; entry.increment(failure))
+    folders.push_back(entry->path().filename().string());
+  if (failure) spdlog::error("read folder {}: {}", printable(tasks_.string()), failure.message());
+  for (const std::string& name : folders) {
+    if (name.ends_with(kUnreadable)) continue;
+    const fs::path folder = tasks_ / name;
     try {
-      states.push_back(read_journal(entry.path()));
-    } catch (const Error& error) {
-      spdlog::error("folder {}: its task is not restored: {}", printable(entry.path().string()), error.what());
+      if (has_journal(folder)) {
+        states.push_back(read_journal(folder));
+        continue;
+      }
+      spdlog::info("Folder {} has no journal, an add or a remove was interrupted: removed", printable(folder.string()));
+      os::remove_tree(tasks_, name);
+    } catch (const std::exception& error) {
+      spdlog::error("Folder {}: its task is not restored: {}", printable(folder.string()), error.what());
+      set_aside(name);
     }
   }
   return states;
+}
+
+void TaskStore::set_aside(const std::string& container_name) const {
+  try {
+    const std::string aside = container_name + std::string(kUnreadable);
+    os::remove_tree(tasks_, aside);
+    std::error_code failure;
+    fs::rename(tasks_ / container_name, tasks_ / aside, failure);
+    if (failure) throw Error(ErrorKind::internal, failure.message());
+    spdlog::warn("Folder {} is kept as {}", printable(container_name), printable(aside));
+  } catch (const std::exception& error) {
+    spdlog::error("Set folder {} aside: {}", printable(container_name), error.what());
+  }
 }
 
 void TaskStore::make_runner_folder(const std::string& container_name) const {

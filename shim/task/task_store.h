@@ -32,7 +32,8 @@ class TaskStore {
   // Replaces the journal. One that was not flushed and did not outlive a power cut leaves the last one that was.
   void save(const TaskState& state, Flush flush) const;
   // Every task with a journal. Folders without one are what an interrupted add or remove left: they are removed. A
-  // journal that cannot be read is logged and left alone.
+  // journal that cannot be read is logged, and its folder renamed to "<container_name>.unreadable" for a person to look
+  // at, so that its container can be taken over. No folder keeps the others from being loaded.
   std::vector<TaskState> load() const;
 
   // Makes the folder that the container sees, empty: what lies there by that name is removed before.
@@ -52,6 +53,8 @@ class TaskStore {
   bool owns(const std::filesystem::path& runner_folder) const { return is_runner_folder(runner_folder, runners_); }
 
  private:
+  void set_aside(const std::string& container_name) const;
+
   std::filesystem::path tasks_;
   std::filesystem::path runners_;
 };

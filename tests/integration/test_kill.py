@@ -106,7 +106,7 @@ class Life:
             assert reason == "aborted_by_user", info
         elif self.ends_by_itself:
             cut_off = reason in ("executor_error", "creating_container_error") and "restarted" in info["termination_message"]
-            ended = reason == "container_exited_with_error" and info["termination_message"] == "last words"
+            ended = reason == "container_exited_with_error" and info["termination_message"].endswith("\nlast words")
             assert cut_off or ended, info
         else:
             assert reason in ("aborted_by_user", "executor_error", "creating_container_error"), info

@@ -87,7 +87,7 @@ def test_the_last_lines_of_a_failed_container_are_its_message(home, image, tmp_p
         calls = Calls(shim.wait_ready())
         info = calls.wait_for(calls.submit(image), "terminated")
         assert info["termination_reason"] == "container_exited_with_error"
-        assert info["termination_message"].splitlines() == ["line 3", "line 4", "line 5", "line 6", "bad"]
+        assert info["termination_message"].splitlines() == ["The container exited with status 9", "line 3", "line 4", "line 5", "line 6", "bad"]
 
 
 def test_what_a_hostile_job_leaves_is_neither_trusted_nor_followed(home, image, tmp_path):

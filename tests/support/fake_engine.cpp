@@ -199,6 +199,11 @@ void FakeEngine::add_image(const std::string& name) {
   images_.insert(name);
 }
 
+void FakeEngine::remove_image(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  images_.erase(name);
+}
+
 void FakeEngine::accept_loop(int listener, int stopped) {
   while (true) {
     std::array<pollfd, 2> waiting{{{.fd = listener, .events = POLLIN}, {.fd = stopped, .events = POLLIN}}};
@@ -365,6 +370,7 @@ void FakeEngine::create(const Request& request, Reply& reply) {
   container.id = std::format("{:064x}", next_id_++);
   container.name = name;
   container.create_body = request.body;
+  emit(container, "create");
   reply.answer(201, json{{"Id", container.id}, {"Warnings", json::array()}}.dump());
 }
 
@@ -448,7 +454,9 @@ void FakeEngine::usual_container(const Request& request, const std::string& id, 
 }
 
 void FakeEngine::emit(const Container& container, const std::string& action) {
-  json attributes{{"name", container.name}};
+  // Labels are among an event's attributes.
+  json attributes = json::parse(container.create_body).value("Labels", json::object());
+  attributes["name"] = container.name;
   if (action == "die") attributes["exitCode"] = std::to_string(container.exit_code);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   events_.push_back(json{{"Type", "container"},

@@ -94,6 +94,7 @@ class FakeEngine {
   void set_api_version(std::string version, std::string oldest = "1.24");
 
   void add_image(const std::string& name);  // with its tag
+  void remove_image(const std::string& name);
   // What happens to a container by itself, with its event.
   void end_container(const std::string& id_or_name, int exit_code, bool out_of_memory = false);
   void set_output(const std::string& id_or_name, std::string output);

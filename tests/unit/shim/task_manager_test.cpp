@@ -86,7 +86,7 @@ TEST_CASE_METHOD(TaskFixture, "running out of memory is told first of all") {
   engine.end_container(container(), 137, true);
   const task::TaskInfo ended = await_status(TaskStatus::terminated);
   CHECK(ended.termination_reason == "container_exited_with_error");
-  CHECK(ended.termination_message == "The container ran out of memory and was killed\nlast words");
+  CHECK(ended.termination_message == "The container ran out of memory and was killed\nThe container exited with status 137\nlast words");
 }
 
 TEST_CASE_METHOD(TaskFixture, "a container removed by hand ends its task") {
@@ -187,26 +187,51 @@ TEST_CASE_METHOD(TaskFixture, "a terminate ends a pull at once") {
   CHECK(engine.containers().empty());
 }
 
-TEST_CASE_METHOD(TaskFixture, "a terminate while the container is being made leaves none") {
+TEST_CASE_METHOD(TaskFixture, "a terminate does not wait for a container that is being made, which is removed when it is") {
+  tasks();
+  engine.await_listeners();
   Gate gate(engine, "POST /containers/create");
-  tasks().submit(config(), Secret());
+  task::TaskConfig wanted = config();
+  wanted.gpu = 1;
+  tasks().submit(wanted, Secret());
   gate.await();
-  auto ended = terminate_meanwhile();
-  // It waits for the task, so the launcher has been told.
-  clock.await_deadline_within(8s);
-  gate.open();
-  CHECK(ended.get().termination_reason == "aborted_by_user");
+  CHECK(terminate().termination_reason == "aborted_by_user");
+  CHECK(gpus.free() == 2);
   CHECK(engine.containers().empty());
+  // The engine goes on with it.
+  gate.open();
+  await([&] { return engine.count("DELETE /containers/*") == 1; });
+  await([&] { return engine.containers().empty(); });
 }
 
-TEST_CASE_METHOD(TaskFixture, "a terminate while the container is being started leaves none running") {
+TEST_CASE_METHOD(TaskFixture, "a terminate does not wait for a container that is being started, and leaves none") {
   Gate gate(engine, "POST /containers/0*");
   tasks().submit(config(), Secret());
   gate.await();
-  auto ended = terminate_meanwhile();
+  CHECK(terminate().termination_reason == "aborted_by_user");
+  CHECK(engine.containers().empty());
   gate.open();
-  CHECK(ended.get().termination_reason == "aborted_by_user");
-  for (const auto& container : engine.containers()) CHECK(container.status != "running");
+}
+
+TEST_CASE_METHOD(TaskFixture, "a terminate while an engine that answers nothing starts the container fails after 8 s") {
+  Gate start(engine, "POST /containers/0*");
+  tasks().submit(config(), Secret());
+  start.await();
+  engine.on("GET /containers/*", hang());
+  engine.on("DELETE /containers/*", hang());
+  auto ended = terminate_meanwhile();
+  engine.await("GET /containers/" + container() + "/json");
+  while (ended.wait_for(0s) != std::future_status::ready) {
+    if (!clock.end_next_wait(8s)) std::this_thread::yield();
+  }
+  CHECK_THROWS_AS(ended.get(), Error);
+  CHECK(tasks().info("1").status == TaskStatus::creating);
+  start.open();
+  engine.behave();
+  while (tasks().info("1").status != TaskStatus::terminated) {
+    if (!clock.end_next_wait(1min)) std::this_thread::yield();
+  }
+  CHECK(engine.containers().empty());
 }
 
 TEST_CASE_METHOD(TaskFixture,
@@ -303,10 +328,12 @@ TEST_CASE_METHOD(TaskFixture, "a volume that cannot be unmounted keeps its task 
   volumes.busy = true;
   CHECK_THROWS_AS(terminate(), Error);
   CHECK(tasks().info("1").status == TaskStatus::running);
-  CHECK(gpus.free() == 0);
+  // No process uses them, and another task may.
+  CHECK(gpus.free() == 2);
+  CHECK(gpus.take(1).size() == 1);
   volumes.busy = false;
   CHECK(terminate().status == TaskStatus::terminated);
-  CHECK(gpus.free() == 2);
+  CHECK(gpus.free() == 1);
   CHECK(volumes.mounts == 1);
 }
 
@@ -465,4 +492,70 @@ TEST_CASE_METHOD(TaskFixture, "a task's container is known from before its start
   terminate("1");
   terminate("2");
   CHECK(tasks().containers().empty());
+}
+
+TEST_CASE_METHOD(TaskFixture, "keys that cannot be removed do not keep a task from ending, nor its GPUs") {
+  const std::filesystem::path file = folder / "user/.ssh/authorized_keys";
+  std::filesystem::create_directory(folder / "user");
+  task::TaskConfig wanted = config();
+  wanted.gpu = 2;
+  wanted.host_ssh_user = "somebody";
+  wanted.host_ssh_keys = {"ssh-ed25519 AAAA me"};
+  run(wanted);
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
+  CHECK(terminate().status == TaskStatus::terminated);
+  CHECK(gpus.free() == 2);
+  CHECK(keys_left == 1);
+  tasks().remove("1");
+  CHECK(tasks().list(true).empty());
+}
+
+TEST_CASE_METHOD(TaskFixture, "keys that cannot be added end the task, which gives its GPUs back") {
+  std::filesystem::create_directories(folder / "user/.ssh/authorized_keys");
+  task::TaskConfig wanted = config();
+  wanted.gpu = 2;
+  wanted.host_ssh_user = "somebody";
+  wanted.host_ssh_keys = {"ssh-ed25519 AAAA me"};
+  CHECK(run(wanted).termination_reason == "executor_error");
+  CHECK(gpus.free() == 2);
+}
+
+TEST_CASE_METHOD(TaskFixture, "an exit status of 0 is done, whatever the engine says of memory") {
+  run();
+  engine.end_container(container(), 0, true);
+  CHECK(await_status(TaskStatus::terminated).termination_reason == "done_by_runner");
+}
+
+TEST_CASE_METHOD(TaskFixture, "root is uid 0 to the engine, and processes are limited") {
+  run();
+  const auto body = nlohmann::json::parse(engine.container(container())->create_body);
+  CHECK(body.at("User") == "0");
+  CHECK(body.at("HostConfig").at("PidsLimit") == 32768);
+  task::TaskConfig wanted = config("2");
+  wanted.container_user = "nobody:root";
+  run(wanted);
+  CHECK(nlohmann::json::parse(engine.container(container("2"))->create_body).at("User") == "nobody:0");
+}
+
+TEST_CASE_METHOD(TaskFixture, "an image that was removed before the container was made is pulled once more") {
+  engine.on(
+      "POST /containers/create",
+      [&](const FakeEngine::Request& request, FakeEngine::Reply& reply) {
+        engine.remove_image("app:1");
+        engine.as_usual(request, reply);
+      },
+      1);
+  CHECK(run().status == TaskStatus::running);
+  CHECK(engine.count("POST /images/create") == 1);
+}
+
+TEST_CASE_METHOD(TaskFixture, "a name without content for this platform is pulled, once") {
+  engine.on("POST /containers/create",
+            fail(404, "image with reference app:1 was found but does not provide any platform"));
+  const task::TaskInfo ended = run();
+  CHECK(ended.termination_reason == "creating_container_error");
+  CHECK(ended.termination_message.contains("does not provide any platform"));
+  CHECK(engine.count("POST /images/create") == 1);
+  CHECK(engine.count("POST /containers/create") == 2);
 }

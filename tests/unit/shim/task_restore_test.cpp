@@ -27,7 +27,8 @@ TEST_CASE_METHOD(TaskFixture, "an end during the absence is seen with its last l
   engine.set_output(container(), "last words\n");
   engine.end_container(container(), 3);
   tasks();
-  CHECK(await_status(TaskStatus::terminated).termination_message == "last words");
+  CHECK(await_status(TaskStatus::terminated).termination_message ==
+        "The container exited with status 3\nlast words");
 }
 
 TEST_CASE_METHOD(TaskFixture, "a container removed during the absence ends its task") {
@@ -177,4 +178,52 @@ TEST_CASE_METHOD(TaskFixture, "an engine that cannot be asked keeps the shim fro
   process.reset();
   engine.revive();
   CHECK(tasks().info("1").status == TaskStatus::running);
+}
+
+TEST_CASE_METHOD(TaskFixture, "an end by a restart of the host is told as such") {
+  run();
+  process.reset();
+  nlohmann::json old = journal();
+  CHECK_FALSE(old.at("boot_id").get<std::string>().empty());
+  old["boot_id"] = "the boot before";
+  os::write_file_atomic(home / "tasks" / container() / "task.json", old.dump(), 0600);
+  engine.set_output(container(), "last words\n");
+  engine.end_container(container(), 255);
+  tasks();
+  CHECK(await_status(TaskStatus::terminated).termination_message ==
+        "The host was restarted while the task was running\nThe container exited with status 255\nlast words");
+}
+
+TEST_CASE_METHOD(TaskFixture, "a journal that cannot be read is set aside, and its container taken over") {
+  const std::string id = run().container_id;
+  run(config("2"));
+  process.reset();
+  const std::filesystem::path path = home / "tasks" / container() / "task.json";
+  std::filesystem::remove(path.string() + ".flushed");
+  SECTION("another version's") { os::write_file_atomic(path, R"({"config": 5})", 0600); }
+  SECTION("a FIFO") {
+    std::filesystem::remove(path);
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  }
+  for (int start = 0; start < 2; ++start) {
+    restart();
+    CHECK(tasks().list(true).size() == 2);
+    CHECK(tasks().info("1").status == TaskStatus::running);
+    CHECK(tasks().info("1").container_id == id);
+  }
+  CHECK(std::filesystem::exists(home / "tasks" / (container() + ".unreadable") / "task.json"));
+  terminate();
+  tasks().remove("1");
+}
+
+TEST_CASE_METHOD(TaskFixture, "a container that cannot be looked at keeps no task from being restored") {
+  run();
+  const std::string id = run(config("2")).container_id;
+  process.reset();
+  std::filesystem::remove_all(home / "tasks" / container("2"));
+  engine.on("GET /containers/" + id + "/json",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(500, "no"); }, 1);
+  tasks();
+  CHECK(tasks().info("1").status == TaskStatus::running);
+  CHECK(tasks().info("2").status == TaskStatus::running);
 }

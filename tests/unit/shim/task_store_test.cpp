@@ -47,6 +47,9 @@ TaskState full_state() {
   state.gpu_ids = {"GPU-1"};
   state.holds_keys = true;
   state.holds_volumes = true;
+  state.gpus_given_back = true;
+  state.create_sent = true;
+  state.boot_id = "boot";
   state.ending = Ending{.reason = "done_by_runner", .message = "line\nline"};
   return state;
 }
@@ -78,6 +81,9 @@ TEST_CASE_METHOD(Fixture, "a journal gives back what was written") {
   CHECK(loaded[0].gpu_ids == state.gpu_ids);
   CHECK(loaded[0].holds_keys);
   CHECK(loaded[0].holds_volumes);
+  CHECK(loaded[0].gpus_given_back);
+  CHECK(loaded[0].create_sent);
+  CHECK(loaded[0].boot_id == "boot");
   CHECK_FALSE(loaded[0].given_back);
   CHECK(loaded[0].ending == state.ending);
 }
@@ -116,12 +122,13 @@ TEST_CASE_METHOD(Fixture, "a folder without a journal is what an interrupted ste
   CHECK_FALSE(fs::exists(home / "tasks/half"));
 }
 
-TEST_CASE_METHOD(Fixture, "a journal that cannot be read is left for a person, and the others are loaded") {
+TEST_CASE_METHOD(Fixture, "a journal that cannot be read is set aside for a person, and the others are loaded") {
   store.add(full_state());
   fs::create_directories(home / "tasks/broken");
   std::ofstream(home / "tasks/broken/task.json") << "{\"config\": 5}";
   CHECK(store.load().size() == 1);
-  CHECK(fs::exists(home / "tasks/broken/task.json"));
+  CHECK(fs::exists(home / "tasks/broken.unreadable/task.json"));
+  CHECK(store.load().size() == 1);
 }
 
 TEST_CASE_METHOD(Fixture, "a journal that did not outlive a power cut leaves the last flushed one") {

@@ -31,12 +31,12 @@ _dstack_shim() {
             /relay/remove) path=/relay/remove ;;
             /relay/keys) path=/relay/keys ;;
             /relay/hold) path=/relay/hold ;;
-            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--timeout | */--token | */--user | */--volume | */--workdir | */-t) skip=1 ;;
+            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-t) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top relay' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top relay' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;

@@ -28,6 +28,7 @@ complete -c dstack-shim -n '__fish_use_subcommand' -l dcgm-exporter-interval -x 
 complete -c dstack-shim -n '__fish_use_subcommand' -l dcgm-address -x -d 'A DCGM host engine (default: an embedded one)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l pass-env -x -d 'Variables that containers get, separated by commas'
 complete -c dstack-shim -n '__fish_use_subcommand' -l privileged -d 'Make every container privileged'
+complete -c dstack-shim -n '__fish_use_subcommand' -l task-pids -x -d 'Limit of processes and threads in a container (0: none)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l pjrt-device -x -d 'PJRT_DEVICE in containers'
 complete -c dstack-shim -n '__fish_use_subcommand' -l allow-task-callers -d 'Serve calls from tasks'\'' containers too, where a job is root on the host then'
 complete -c dstack-shim -n '__fish_use_subcommand' -l service -d 'Write host_info.json for the server'

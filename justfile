@@ -18,7 +18,7 @@ build:
 release *arguments:
     ./scripts/build {{arguments}}
 
-# All tests (--all for the sanitizers and the long ones)
+# All tests (--all for the sanitizers and the long ones, --unprivileged for what needs no root), or those named NAME
 test *arguments:
     ./scripts/test {{arguments}}
 
@@ -30,9 +30,13 @@ check:
 fmt:
     git ls-files '*.h' '*.cpp' | xargs clang-format-19 -i
 
-# Static analysis of all C++, against the dev build
-tidy:
-    git ls-files '*.cpp' | xargs run-clang-tidy-19 -quiet -p build/dev
+# clang-format, shellcheck, ruff and static analysis of what changed (--all: of everything)
+lint *arguments:
+    ./scripts/check-style {{arguments}}
+
+# CPU seconds of a build from nothing
+measure *arguments:
+    ./scripts/measure-build {{arguments}}
 
 # A job in a container, from nothing
 quickstart:

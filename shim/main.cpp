@@ -9,7 +9,6 @@
 #include "common/text/escape.h"
 #include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
-#include "shim/dcgm/helper.h"
 #include "shim/dcgm/services.h"
 #include "shim/docker/unpack_folder.h"
 #include "shim/gpu/detect.h"
@@ -93,7 +92,6 @@ int serve(const Options& options) {
 
 int main(int argc, char** argv) {
   try {
-    if (const auto status = dcgm::run_helper(argc, argv)) return *status;
     const auto command = parse_command_line(argc, argv);
     if (const auto* daemon = std::get_if<Options>(&command)) return serve(*daemon);
     if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);

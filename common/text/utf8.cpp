@@ -86,6 +86,20 @@ void append_utf8(std::string& text, char32_t character) {
   }
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  while (!text.empty()) {
+    const Utf8Character character = first_character(text);
+    if (character.kind == Utf8Character::Kind::valid) {
+      valid.append(text.substr(0, character.size));
+    } else {
+      append_utf8(valid, 0xfffd);
+    }
+    text.remove_prefix(character.kind == Utf8Character::Kind::incomplete ? text.size() : character.size);
+  }
+  return valid;
+}
+
 std::size_t printable_prefix(std::string_view text) {
   std::size_t done = 0;
   while (done < text.size()) {

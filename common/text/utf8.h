@@ -25,6 +25,9 @@ Utf8Character first_character(std::string_view text);
 // Whether all of `text` is valid characters.
 bool is_utf8(std::string_view text);
 
+// `text` with U+FFFD in place of whatever is not a valid character.
+std::string valid_utf8(std::string_view text);
+
 void append_utf8(std::string& text, char32_t character);
 
 // How many bytes append_utf8() appends.

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,7 @@ class Staged:
         archive, path = origins.fetch(self.dependency)
         progress(f"{self.name} {self.version}: building for {self.toolchain}")
         start = time.monotonic()
+        cpu_before = cpu_seconds_of_children()
         shutil.rmtree(work, ignore_errors=True)
         source = work / "source"
         top = unpack(path, source)
@@ -130,7 +132,8 @@ class Staged:
         self.prefix.parent.mkdir(parents=True, exist_ok=True)
         os.rename(f"{work}/image{self.prefix}", self.prefix)
         shutil.rmtree(work)
-        progress(f"{self.name} {self.version}: built in {time.monotonic() - start:.0f} s")
+        cpu = cpu_seconds_of_children() - cpu_before
+        progress(f"{self.name} {self.version}: built in {time.monotonic() - start:.0f} s ({cpu:.0f} CPU seconds)")
 
     def environment(self, work: Path, source: Path) -> dict[str, str]:
         """What cmake/recipes/lib.sh promises to a recipe."""
@@ -160,6 +163,11 @@ class Staged:
         else:
             variables |= {"CC": "clang-19", "CXX": "clang++-19"}
         return variables
+
+
+def cpu_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def unpack(archive: Path, target: Path) -> Path:
@@ -224,7 +232,7 @@ def plan(toolchain: str, wanted: set[str]) -> list[Installed | Staged]:
 
 def static_toolchain(toolchain: str) -> str:
     if toolchain.startswith("zig-"):
-        return toolchain.replace("-gnu", "-musl")
+        return toolchain
     return {"x86_64": "zig-amd64-musl", "aarch64": "zig-arm64-musl"}[platform.machine()]
 
 

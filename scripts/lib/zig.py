@@ -9,8 +9,8 @@ from pathlib import Path
 import origins
 from lock import Dependency, cache_dir, progress
 
-# The shim loads libraries of the host (libdcgm) and asks its NSS about users, so it is linked to glibc, and to one old
-# enough for every distribution in use. The runner lives in any image, so it is static.
+# Both programs are static. What the shim carries to open a library of the host (shim/dcgm/helper.c) is linked to glibc, and
+# to one old enough for every distribution in use.
 TARGETS = {
     "amd64-gnu": "x86_64-linux-gnu.2.28",
     "amd64-musl": "x86_64-linux-musl",

@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/os/child.h"
 #include "common/os/child_lines.h"
-#include "shim/dcgm/helper.h"
+#include "common/text/utf8.h"
 
 namespace dstack::shim::dcgm {
 
@@ -35,11 +35,14 @@ class Health::Process {
  private:
   static os::ChildSpec spec(const std::vector<std::string>& command) {
     // A driver that hangs in the kernel is not asked a second time.
-    return {.arguments = command,
+    std::vector<std::string> arguments = command;
+    arguments[0] = "dcgm-health";
+    return {.arguments = std::move(arguments),
+            .program = command[0],
             .input = os::ChildStream::pipe(),
             .output = os::ChildStream::pipe(),
             .dies_with_parent = true,
-            .key = health_command};
+            .key = "dcgm-health"};
   }
 
   os::Child child_;
@@ -130,7 +133,8 @@ bool Health::take_wish() {
 }
 
 bool Health::take_line(const std::string& line) {
-  const json value = json::parse(line, nullptr, false);
+  // What a library has written need not be UTF-8.
+  const json value = json::parse(text::valid_utf8(line), nullptr, false);
   std::optional<HealthReport> report;
   if (value.is_object() && value.contains("health")) {
     report = parse_report(value["health"]);

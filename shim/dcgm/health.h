@@ -24,7 +24,7 @@ struct HealthLimits {
   std::chrono::milliseconds longest_pause{std::chrono::minutes(10)};
 };
 
-// The GPUs' health, asked of DCGM in a process of its own (helper.h) that one thread looks after. A library that is
+// The GPUs' health, asked of DCGM in a process of its own (helper.c) that one thread looks after. A library that is
 // absent, hangs or crashes costs an answer, nothing else; the process is started again, ever less often.
 //
 // check() may be called from any thread.

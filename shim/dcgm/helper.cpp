@@ -1,59 +1,43 @@
 #include "shim/dcgm/helper.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include <iostream>
-#include <nlohmann/json.hpp>
-#include <span>
-#include <string>
+#include <cerrno>
+#include <format>
 #include <string_view>
 
 #include "common/error.h"
-#include "shim/dcgm/library.h"
+
+extern "C" const char dstack_dcgm_health[], dstack_dcgm_health_end[];
 
 namespace dstack::shim::dcgm {
 
 namespace {
 
-using nlohmann::json;
+constexpr const char* kName = "dcgm-health";
 
-void answer(const json& value) {
-  // What a library has written need not be UTF-8.
-  std::cout << value.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
-}
-
-int serve_health(const std::string& address) {
-  try {
-    Library library;
-    library.start(address);
-    std::string line;
-    while (std::getline(std::cin, line)) {
-      try {
-        answer({{"health", to_json(library.check())}});
-      } catch (const Error& error) {
-        answer({{"error", error.what()}});
-      }
-    }
-    return 0;
-  } catch (const std::exception& error) {
-    answer({{"error", error.what()}});
-    return 1;
-  }
+// Newer kernels want to be told that it is a program; older ones do not know the flag.
+int create_memory_file() {
+  constexpr unsigned kExecutable = 0x10;  // MFD_EXEC, since Linux 6.3
+  const int file = ::memfd_create(kName, MFD_CLOEXEC | kExecutable);
+  return file < 0 && errno == EINVAL ? ::memfd_create(kName, MFD_CLOEXEC) : file;
 }
 
 }  // namespace
 
-std::optional<int> run_helper(int argc, const char* const* argv) {
-  if (argc < 2) return std::nullopt;
-  const std::span arguments(argv + 1, static_cast<std::size_t>(argc - 1));
-  const std::string_view command = arguments[0];
-  if (command == health_command) {
-    const int status = serve_health(arguments.size() > 1 ? arguments[1] : "");
-    // Past the library's own clean-up, which may hang.
-    std::cout.flush();
-    ::_exit(status);
+HelperProgram::HelperProgram() : file_(create_memory_file()) {
+  if (!file_) throw os_error("create a file in memory for", kName);
+  for (std::string_view rest(dstack_dcgm_health, dstack_dcgm_health_end); !rest.empty();) {
+    const ssize_t written = ::write(file_.get(), rest.data(), rest.size());
+    if (written < 0) throw os_error("write to memory", kName);
+    rest.remove_prefix(static_cast<std::size_t>(written));
   }
-  return std::nullopt;
+}
+
+std::vector<std::string> HelperProgram::command(const std::string& address) const {
+  // By this process's number, since the child has closed its own descriptors when it becomes the program.
+  return {std::format("/proc/{}/fd/{}", ::getpid(), file_.get()), address};
 }
 
 }  // namespace dstack::shim::dcgm

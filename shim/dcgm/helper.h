@@ -1,17 +1,25 @@
 #pragma once
 
-#include <optional>
+#include <filesystem>
+#include <string>
+#include <vector>
 
-// A program that this very executable is as well: it starts itself again under this name, so that NVIDIA's code runs in
-// a process that may hang or crash.
+#include "common/os/unique_fd.h"
+
 namespace dstack::shim::dcgm {
 
-// `dstack-shim dcgm-health [ADDRESS]`: for each line on its standard input one look at the GPUs' health, answered by
-// one line of JSON: {"health": …} or {"error": "…"}. What keeps it from working at all is told the same way, once,
-// before it exits with status 1. It ends with its input.
-inline constexpr const char* health_command = "dcgm-health";
+// The program dcgm-health (helper.c), which this one carries with it: the shim is static and cannot open a library of
+// the host. It lies in memory, so that no folder has to allow programs.
+class HelperProgram {
+ public:
+  // Throws Error if the kernel does not let this process keep a program in memory.
+  HelperProgram();
 
-// Runs what the command line asks for; its exit status. Nothing if it asks for something else.
-std::optional<int> run_helper(int argc, const char* const* argv);
+  // What starts it for the host engine at `address`, or one of its own if that is empty. Valid as long as this object.
+  std::vector<std::string> command(const std::string& address = "") const;
+
+ private:
+  os::UniqueFd file_;
+};
 
 }  // namespace dstack::shim::dcgm

@@ -5,15 +5,12 @@
 #include "common/error.h"
 #include "common/gpu/vendor.h"
 #include "common/os/child.h"
-#include "shim/dcgm/helper.h"
 
 namespace dstack::shim::dcgm {
 
 namespace {
 
 // This program, also when its file has been replaced since.
-constexpr const char* self = "/proc/self/exe";
-
 std::unique_ptr<Exporter> start_exporter(const ServiceSettings& settings) {
   const auto program = os::find_program("dcgm-exporter");
   if (!program) {
@@ -34,7 +31,8 @@ Services start_services(const ServiceSettings& settings) {
   if (dstack::gpu::detect_vendor() != dstack::gpu::Vendor::nvidia) return services;
   try {
     services.exporter = start_exporter(settings);
-    services.health = std::make_unique<Health>(std::vector<std::string>{self, health_command, settings.address});
+    services.helper = std::make_unique<HelperProgram>();
+    services.health = std::make_unique<Health>(services.helper->command(settings.address));
   } catch (const Error& error) {
     spdlog::error("DCGM: {}", error.what());
   }

@@ -7,6 +7,7 @@
 
 #include "shim/dcgm/exporter.h"
 #include "shim/dcgm/health.h"
+#include "shim/dcgm/helper.h"
 
 namespace dstack::shim::dcgm {
 
@@ -19,8 +20,9 @@ struct ServiceSettings {
 
 // What watches over NVIDIA's GPUs on this host.
 struct Services {
-  std::unique_ptr<Exporter> exporter;  // nothing without dcgm-exporter
-  std::unique_ptr<Health> health;      // nothing on a host without NVIDIA's device nodes
+  std::unique_ptr<HelperProgram> helper;  // what `health` starts, so it outlives that
+  std::unique_ptr<Exporter> exporter;     // nothing without dcgm-exporter
+  std::unique_ptr<Health> health;         // nothing on a host without NVIDIA's device nodes
 };
 
 // Starts them on a host with NVIDIA's device nodes; does nothing on any other. Never throws: what does not work is

@@ -1,7 +1,9 @@
 #include "shim/host/startup_memory.h"
 
 #include <link.h>
+#ifdef __GLIBC__
 #include <malloc.h>
+#endif
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,7 +29,9 @@ void drop_unwritable(const dl_phdr_info& program) {
 }  // namespace
 
 void give_back_startup_memory() {
-  ::malloc_trim(0);
+#ifdef __GLIBC__
+  ::malloc_trim(0);  // musl's allocator gives back what is free by itself
+#endif
   // The first one is the program itself.
   ::dl_iterate_phdr(
       [](dl_phdr_info* program, std::size_t, void*) {

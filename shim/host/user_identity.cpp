@@ -1,20 +1,25 @@
 #include "shim/host/user_identity.h"
 
-#include <pwd.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <exception>
 #include <format>
 #include <thread>
 #include <vector>
 
 #include "common/error.h"
+#include "common/os/command.h"
+#include "common/os/user_db.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::host {
 
 namespace {
+
+constexpr std::chrono::seconds kDirectoryLimit{10};
 
 // These ids belong to a thread, not to the process. With a file-system uid other than 0 the kernel takes the
 // capabilities that pass file permissions by from the thread until it is 0 again. The calls tell no error: what holds
@@ -31,16 +36,32 @@ void set_file_ids(uid_t uid, gid_t gid) {
 }  // namespace
 
 User find_user(const std::string& name) {
-  if (name.empty()) throw Error(ErrorKind::not_found, "look up a user of this host: the name is empty");
-  std::vector<char> buffer(16384);
-  passwd entry{};
-  passwd* found = nullptr;
-  const int failure = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
-  if (found == nullptr) {
-    throw Error(ErrorKind::not_found, std::format("look up user {} of this host: {}", printable(name),
-                                                  failure == 0 ? "no such user" : describe_errno(failure)));
+  const std::string attempt = std::format("look up user {} of this host", printable(name));
+  if (const auto entry = os::UserDatabase().find_user(name)) {
+    return {.name = name, .uid = entry->uid, .gid = entry->gid, .home = entry->home};
   }
-  return {.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid, .home = entry.pw_dir};
+  // Directory services (LDAP, SSSD) are plug-ins of the host's C library, which a static program cannot load.
+  os::CommandResult answer;
+  try {
+    answer = os::run_command({.arguments = {"getent", "passwd", "--", name}, .limit = kDirectoryLimit});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+    throw Error(ErrorKind::not_found, attempt + ": not in /etc/passwd, and getent is not installed");
+  }
+  constexpr int kNoSuchEntry = 2;
+  if (!answer.succeeded()) {
+    const bool unknown = answer.end == os::CommandResult::End::exited && answer.exit_status == kNoSuchEntry;
+    throw Error(unknown ? ErrorKind::not_found : ErrorKind::unavailable,
+                std::format("{}: {}", attempt, unknown ? "no such user" : "getent " + answer.describe()));
+  }
+  const std::vector<std::string_view> lines = text::split_lines(answer.output);
+  const std::vector<std::string_view> fields = text::split(lines.empty() ? "" : lines.front(), ':');
+  constexpr std::size_t kFieldCount = 7;  // name, password, uid, gid, comment, home, shell
+  const auto uid = fields.size() == kFieldCount ? os::parse_user_id(fields[2]) : std::nullopt;
+  const auto gid = fields.size() == kFieldCount ? os::parse_user_id(fields[3]) : std::nullopt;
+  // getent takes a number for a user id.
+  if (!uid || !gid || fields[0] != name) throw Error(ErrorKind::not_found, attempt + ": no such user");
+  return {.name = name, .uid = *uid, .gid = *gid, .home = std::string(fields[5])};
 }
 
 void with_file_access_of(const User& user, const std::function<void()>& work) {
@@ -49,7 +70,7 @@ void with_file_access_of(const User& user, const std::function<void()>& work) {
   std::thread([&] {
     try {
       if (::geteuid() == 0) {
-        // The raw call changes this thread alone, glibc's would change all of them.
+        // The raw call changes this thread alone, the C library's would change all of them.
         if (::syscall(SYS_setgroups, 0, nullptr) != 0) throw os_error("drop the groups for", user.name);
         set_file_ids(user.uid, user.gid);
       }

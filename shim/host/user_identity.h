@@ -14,7 +14,8 @@ struct User {
   std::string home;
 };
 
-// Looks a user of this host up; throws Error (not_found).
+// Looks a user of this host up, in /etc/passwd and then by `getent`, which asks the directory services. Throws Error:
+// not_found, or unavailable if a directory service does not answer within ten seconds.
 User find_user(const std::string& name);
 
 // Runs `work` on a thread of its own whose file accesses are this user's, not root's, and waits for it: whatever links

@@ -192,9 +192,9 @@ TEST_CASE("the health that DCGM tells is told on, and none otherwise") {
     INFO(how);
     if (std::string_view(how) == "crash-check") ::setenv("FAKE_DCGM_LOG", log.c_str(), 1);
     ::setenv("FAKE_DCGM", how, 1);
-    host.services.health =
-        std::make_unique<dcgm::Health>(std::vector<std::string>{DSTACK_TEST_DCGM_HELPER, dcgm::health_command, ""},
-                                       os::system_clock(), dcgm::HealthLimits{.answer = std::chrono::seconds(20)});
+    if (!host.services.helper) host.services.helper = std::make_unique<dcgm::HelperProgram>();
+    host.services.health = std::make_unique<dcgm::Health>(host.services.helper->command(), os::system_clock(),
+                                                          dcgm::HealthLimits{.answer = std::chrono::seconds(20)});
     if (!host.client) host.serve();
     const bool crashes = std::string_view(how) == "crash-check";
     const auto ask = [&host] { return json::parse(host.get("/api/instance/health").body)["dcgm"]; };

@@ -22,6 +22,7 @@ namespace {
 // Which library the helper finds, and how it behaves.
 struct Fixture {
   test::TemporaryDirectory folder;
+  HelperProgram helper;
 
   Fixture() {
     os::ignore_broken_pipes();
@@ -38,9 +39,7 @@ struct Fixture {
     ::setenv("LD_LIBRARY_PATH", std::filesystem::path(path).parent_path().c_str(), 1);
   }
   static void behave(const char* how) { ::setenv("FAKE_DCGM", how, 1); }
-  static std::vector<std::string> command(const std::string& address = "") {
-    return {DSTACK_TEST_DCGM_HELPER, health_command, address};
-  }
+  std::vector<std::string> command(const std::string& address = "") const { return helper.command(address); }
   void await_log(const char* text) const {
     while (!log().contains(text)) std::this_thread::yield();
   }

@@ -57,10 +57,14 @@ void write_authorized_keys(const std::vector<std::string>& keys) {
 
 }  // namespace
 
-void prepare_container(const Options& options, const os::UserDatabase& users) {
+void prepare_held_container(const os::UserDatabase& users) {
   if (::geteuid() != 0)
     throw Error(ErrorKind::forbidden, std::format("dstack-runner must be root, it is user {}", ::geteuid()));
   put_home_right(users);
+}
+
+void prepare_container(const Options& options, const os::UserDatabase& users) {
+  prepare_held_container(users);
   make_folders();
   write_authorized_keys(options.ssh_authorized_keys);
 }

@@ -9,4 +9,7 @@ namespace dstack::runner {
 // empty /dstack/ssh with the authorized keys in it. Call it before any thread starts. Throws Error.
 void prepare_container(const Options& options, const os::UserDatabase& users = os::UserDatabase());
 
+// The same as far as a runner needs it that holds its container, without /dstack.
+void prepare_held_container(const os::UserDatabase& users = os::UserDatabase());
+
 }  // namespace dstack::runner

@@ -16,6 +16,8 @@
 #include "runner/api/routes.h"
 #include "runner/api/serving.h"
 #include "runner/container.h"
+#include "runner/exec/held.h"
+#include "runner/exec/supervisor.h"
 #include "runner/job/executor.h"
 #include "runner/job/reaper.h"
 #include "runner/lifetime.h"
@@ -91,7 +93,14 @@ int main(int argc, char** argv) {
     if (const auto* command = std::get_if<dstack::runner::join::Command>(&invocation)) {
       return dstack::runner::join::execute(*command);
     }
-    return dstack::runner::start(std::get<dstack::runner::Options>(invocation));
+    if (std::holds_alternative<dstack::runner::SuperviseCommand>(invocation)) return dstack::runner::exec::supervise();
+    if (const auto* chown = std::get_if<dstack::runner::ChownCommand>(&invocation)) {
+      return dstack::runner::run_chown(*chown);
+    }
+    const auto& options = std::get<dstack::runner::Options>(invocation);
+    if (!options.hold) return dstack::runner::start(options);
+    dstack::runner::exec::hold(options);
+    return 0;
   } catch (const dstack::CommandError& error) {
     std::println(stderr, "dstack-runner: {}", error.what());
     return error.exit_status();

@@ -8,6 +8,7 @@
 #include "common/command_error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
+#include "common/text/split.h"
 #include "common/version.h"
 
 namespace dstack::runner {
@@ -31,8 +32,32 @@ void add_start_options(CLI::App& start, Options& options) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->trigger_on_parse();
   start.add_option("--ssh-log-level", options.ssh_log_level, "LogLevel of the SSH server")->capture_default_str();
+  start.add_flag("--hold", options.hold,
+                 "Run no job: keep the container for programs that are started through the API");
+  start.add_option("--token-file", options.token_file,
+                   "With --hold: a file below /tmp/runner with the token that callers must send; it is removed");
   // Shims before 0.20.4 pass it.
   start.add_option("--home-dir", "Ignored")->group("");
+}
+
+// "UID:GID"
+std::string parse_owner(const std::string& text, ChownCommand& chown) {
+  std::string_view rest = text;
+  const auto uid = os::parse_user_id(text::take_until(rest, ':'));
+  const auto gid = os::parse_user_id(rest);
+  if (!uid || !gid) return std::format("{} is not UID:GID", printable(text));
+  chown.uid = *uid;
+  chown.gid = *gid;
+  return {};
+}
+
+CLI::App* add_chown(CLI::App& app, ChownCommand& chown) {
+  CLI::App* command = app.add_subcommand("chown", "Give a file, or a folder and all below it, to a user and a group");
+  command->add_option("owner", "UID:GID, numbers")
+      ->required()
+      ->check(CLI::Validator([&chown](const std::string& text) { return parse_owner(text, chown); }, ""));
+  command->add_option("path", chown.path, "What is given; links are given, not followed")->required();
+  return command;
 }
 
 }  // namespace
@@ -58,6 +83,10 @@ Invocation parse_command_line(int argc, const char* const* argv, bool process_1)
   join::add_commands(app, start, host_start, command);
   // What a container's runner has always ended with; a person's commands have their own.
   int usage_status = exit_status::kFailed;
+  ChownCommand chown;
+  const CLI::App* chown_command = add_chown(app, chown);
+  // For the runner itself.
+  const CLI::App* supervise = app.add_subcommand("supervise")->group("");
   try {
     const bool host = join::is_host_start(argc, argv, process_1);
     if (host) usage_status = exit_status::kUsage;
@@ -65,6 +94,10 @@ Invocation parse_command_line(int argc, const char* const* argv, bool process_1)
     const auto parsed = log::parse_level(level);
     if (!parsed) throw CLI::ValidationError("--log-level", std::format("{} is not a log level", printable(level)));
     options.log_level = *parsed;
+    if (!options.token_file.empty() && !options.hold)
+      throw CLI::ValidationError("--token-file", "is for --hold only");
+    if (chown_command->parsed()) return chown;
+    if (supervise->parsed()) return SuperviseCommand{};
     if (start.parsed() && !host) return options;
     return command;
   } catch (const CLI::ParseError& error) {

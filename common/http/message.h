@@ -29,7 +29,7 @@ struct Request {
   std::int64_t query_integer(std::string_view name) const;
 };
 
-// Takes a piece of a streamed answer; false when the client has gone.
+// Takes a piece of a streamed answer; false when the client has gone. An empty piece only asks whether it has.
 using BodySink = std::function<bool(std::string_view)>;
 
 struct Response {

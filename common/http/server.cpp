@@ -93,12 +93,16 @@ Request convert(const httplib::Request& source) {
   return request;
 }
 
-void convert(Response response, httplib::Response& target) {
+// `connection` is the one that the answer goes to.
+void convert(Response response, httplib::Response& target, const SocketStream& connection) {
   target.status = response.status;
   if (response.stream) {
     auto write = std::move(response.stream);
-    target.set_chunked_content_provider(response.content_type, [write](std::size_t, httplib::DataSink& sink) {
-      write([&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
+    target.set_chunked_content_provider(response.content_type, [write, &connection](std::size_t, httplib::DataSink& sink) {
+      write([&](std::string_view piece) {
+        // To the library an empty piece is the end.
+        return piece.empty() ? connection.is_peer_alive() : sink.write(piece.data(), piece.size());
+      });
       sink.done();
       return true;
     });
@@ -167,7 +171,7 @@ class Server::Implementation : public httplib::Server {
       // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
       if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
       const std::string path = request.target.substr(0, request.target.find('?'));
-      convert(not_found(router_.find(request.method, path), response), response);
+      convert(not_found(router_.find(request.method, path), response), response, *current_);
     });
   }
 
@@ -250,7 +254,7 @@ class Server::Implementation : public httplib::Server {
       const auto refusal = refuse(convert(request));
       if (!refusal) return HandlerResponse::Unhandled;
       current_->end_after_answer(farewell_silence, farewell_limit);
-      convert(*refusal, response);
+      convert(*refusal, response, *current_);
       return HandlerResponse::Handled;
     }
     const bool has_body =
@@ -291,7 +295,7 @@ class Server::Implementation : public httplib::Server {
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.
     if (response.status >= 400) current_->end_after_answer(farewell_silence, farewell_limit);
-    convert(std::move(response), target);
+    convert(std::move(response), target, *current_);
   }
 
   static http::Response not_found(const Router::Result& found, httplib::Response& target) {

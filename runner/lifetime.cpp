@@ -55,7 +55,7 @@ void Lifetime::take_signal() {
     if (job::reap_orphans()) executor_.children_changed();
     return;
   }
-  spdlog::info("{}: stopping the job and leaving", job::signal_name(signal));
+  spdlog::info("{}: stopping the job and leaving", job::describe_signal(signal));
   if (!signal_) {
     signal_ = signal;
     over_before_signal_ = executor_.over();

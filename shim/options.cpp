@@ -1,6 +1,5 @@
 #include "shim/options.h"
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,9 @@
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
+#include "common/os/user_db.h"
+#include "common/text/split.h"
+#include "common/text/trim.h"
 #include "common/version.h"
 
 namespace dstack::shim {
@@ -32,7 +34,7 @@ struct RawOptions {
 
 std::filesystem::path user_home() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return home;
-  if (const passwd* entry = ::getpwuid(::getuid())) return entry->pw_dir;
+  if (const auto user = os::UserDatabase().find_user(::getuid())) return user->home;
   return "/root";
 }
 
@@ -51,13 +53,8 @@ std::filesystem::path running_executable() {
 
 std::vector<std::string> split_names(std::string_view list) {
   std::vector<std::string> names;
-  while (!list.empty()) {
-    const std::size_t comma = std::min(list.find(','), list.size());
-    std::string_view name = list.substr(0, comma);
-    list.remove_prefix(std::min(comma + 1, list.size()));
-    while (name.starts_with(' ')) name.remove_prefix(1);
-    while (name.ends_with(' ')) name.remove_suffix(1);
-    if (!name.empty()) names.emplace_back(name);
+  for (const std::string_view piece : text::split(list, ',')) {
+    if (const std::string_view name = text::trim(piece); !name.empty()) names.emplace_back(name);
   }
   return names;
 }
@@ -116,14 +113,20 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
 }
 
-// CLI11 takes a variable for unset whose value does not pass the checks of its flag.
+// CLI11 takes a variable for unset whose value does not pass the checks of its flag. For the daemon only: a person's
+// command does not fail over a variable that it has no use for.
 void refuse_ignored_variables(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     const std::string& variable = option->get_envname();
     const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
     if (option->count() > 0 || value == nullptr || *value == '\0') continue;
-    throw CLI::ValidationError(variable, std::format("{} is no value for {}", printable(value), option->get_name()));
+    throw CLI::ValidationError(variable, std::format("invalid value {} for {}", printable(value), option->get_name()));
   }
+}
+
+bool is_daemon(const CLI::App& app) {
+  const auto subcommands = app.get_subcommands();
+  return subcommands.empty() || subcommands.front()->get_name() == "serve";
 }
 
 void finish(Options& options, const RawOptions& raw) {
@@ -162,7 +165,7 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   try {
     app.parse(argc, argv);
-    refuse_ignored_variables(app);
+    if (is_daemon(app)) refuse_ignored_variables(app);
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error, std::cout, std::cerr);

@@ -16,7 +16,11 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/http/url.h"
 #include "common/os/ca_certificates.h"
+#include "common/text/letter_case.h"
+#include "common/text/number.h"
+#include "common/text/trim.h"
 
 namespace dstack::http {
 
@@ -36,20 +40,6 @@ void initialise_once() {
 // libcurl's own sockets would be inherited by the programs we start.
 curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-bool is_loopback(std::string_view url) {
-  const std::size_t start = url.find("://");
-  if (start == std::string_view::npos) return false;
-  url.remove_prefix(start + 3);
-  return url.starts_with("127.") || url.starts_with("[::1]") || url.starts_with("localhost:") || url == "localhost" ||
-         url.starts_with("localhost/");
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
-  return text;
 }
 
 struct EasyDeleter {
@@ -72,9 +62,7 @@ HeaderList make_headers(const ClientRequest& request) {
   };
   bool has_type = false;
   for (const std::string& line : request.headers) {
-    std::string name = line.substr(0, line.find(':'));
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    has_type |= name == "content-type";
+    has_type |= text::equal_ignoring_case(line.substr(0, line.find(':')), "content-type");
     add(line);
   }
   // A name without a value takes away what libcurl would send by itself.
@@ -106,13 +94,11 @@ struct Receiver {
         response.headers.clear();
         response.status = 0;
         if (const std::size_t space = line.find(' '); space != std::string_view::npos) {
-          const std::string_view rest = line.substr(space + 1);
-          std::from_chars(rest.data(), rest.data() + rest.size(), response.status);
+          response.status = text::parse_number<int>(line.substr(space + 1, 3)).value_or(0);
         }
       } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
-        std::string name(trimmed(line.substr(0, colon)));
-        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-        response.headers.insert_or_assign(std::move(name), std::string(trimmed(line.substr(colon + 1))));
+        std::string name = text::lower_case(text::trim(line.substr(0, colon)));
+        response.headers.insert_or_assign(std::move(name), std::string(text::trim(line.substr(colon + 1))));
       }
       return line.size();
     } catch (...) {
@@ -306,7 +292,7 @@ class Client::Implementation {
     set(session, CURLOPT_WRITEFUNCTION, &Receiver::on_body);
     set(session, CURLOPT_WRITEDATA, &receiver);
     if (!endpoint_.unix_socket.empty()) set(session, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
-    if (!endpoint_.unix_socket.empty() || is_loopback(endpoint_.base_url)) set(session, CURLOPT_PROXY, "");
+    if (!endpoint_.unix_socket.empty() || is_loopback_url(endpoint_.base_url)) set(session, CURLOPT_PROXY, "");
     if (!endpoint_.ca_file.empty()) {
       set(session, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
     } else {

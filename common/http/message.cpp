@@ -1,10 +1,10 @@
 #include "common/http/message.h"
 
-#include <charconv>
 #include <format>
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/text/number.h"
 
 namespace dstack::http {
 
@@ -17,12 +17,10 @@ std::optional<std::string> Request::header(std::string_view lower_case_name) con
 std::int64_t Request::query_integer(std::string_view name) const {
   const auto found = query.find(name);
   if (found == query.end()) return 0;
-  const std::string& digits = found->second;
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (error != std::errc{} || end != digits.data() + digits.size())
-    throw Error(ErrorKind::invalid, std::format("{}: expected a number, got {}", name, printable(digits)));
-  return number;
+  const auto number = text::parse_number<std::int64_t>(found->second);
+  if (!number)
+    throw Error(ErrorKind::invalid, std::format("{}: expected a number, got {}", name, printable(found->second)));
+  return *number;
 }
 
 Response Response::empty() { return {}; }

@@ -16,6 +16,7 @@
 #include "common/http/listener.h"
 #include "common/http/router.h"
 #include "common/http/socket_stream.h"
+#include "common/text/number.h"
 
 namespace dstack::http {
 
@@ -337,8 +338,9 @@ class Server::Implementation : public httplib::Server {
       return Error(ErrorKind::too_large, std::format("the request's body is larger than {} bytes", limits_.body));
     };
     if (const auto announced = request.header("content-length")) {
-      // Longer numbers than this are too large whatever they are; httplib judges malformed ones.
-      if (announced->size() > 18 || std::strtoull(announced->c_str(), nullptr, 10) > limits_.body) throw too_large();
+      // httplib judges malformed numbers; one that does not fit is too large.
+      const auto size = text::parse_number<std::uint64_t>(*announced);
+      if (size ? *size > limits_.body : text::is_digits(*announced)) throw too_large();
     }
     bool over = false;
     const bool complete = reader([&](const char* data, std::size_t size) {

@@ -16,13 +16,14 @@
 
 #include "common/error.h"
 #include "common/text/escape.h"
+#include "common/text/letter_case.h"
 
 namespace dstack::log {
 
 namespace {
 
-constexpr std::size_t file_limit = 10 << 20;
-constexpr std::size_t rotated_files = 2;  // beside the current one
+constexpr std::size_t kFileLimit = 10 << 20;
+constexpr std::size_t kRotatedFiles = 2;  // beside the current one
 
 // All sinks hang under this one, so that they can be changed while other threads log.
 std::shared_ptr<spdlog::sinks::dist_sink_mt>& sinks() {
@@ -76,8 +77,7 @@ constexpr const char* line_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %&";
 }  // namespace
 
 std::optional<spdlog::level::level_enum> parse_level(std::string_view name) {
-  std::string lower(name);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = text::lower_case(name);
   using enum spdlog::level::level_enum;
   if (lower == "fatal" || lower == "1") return critical;
   if (lower == "error" || lower == "2") return err;
@@ -88,6 +88,14 @@ std::optional<spdlog::level::level_enum> parse_level(std::string_view name) {
   return std::nullopt;
 }
 
+spdlog::sink_ptr rotating_file(const std::filesystem::path& file) {
+  try {
+    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file.string(), kFileLimit, kRotatedFiles);
+  } catch (const spdlog::spdlog_ex& error) {
+    throw Error(ErrorKind::internal, error.what());
+  }
+}
+
 void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<std::filesystem::path>& file) {
   std::vector<spdlog::sink_ptr> all;
   if (stream == Stream::standard_error) {
@@ -95,13 +103,7 @@ void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<
   } else {
     all.push_back(std::make_shared<spdlog::sinks::stdout_sink_mt>());
   }
-  if (file) {
-    try {
-      all.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file->string(), file_limit, rotated_files));
-    } catch (const spdlog::spdlog_ex& error) {
-      throw Error(ErrorKind::internal, error.what());
-    }
-  }
+  if (file) all.push_back(rotating_file(*file));
   sinks()->set_sinks(std::move(all));
   auto logger = std::make_shared<spdlog::logger>("dstack", sinks());
   logger->set_level(level);

@@ -18,6 +18,9 @@ enum class Stream { standard_output, standard_error };
 // journal's, its lines carry a priority instead of time and level, which the journal keeps by itself.
 void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<std::filesystem::path>& file);
 
+// A log file that is rotated as set_up()'s is. Throws Error if it cannot be opened.
+spdlog::sink_ptr rotating_file(const std::filesystem::path& file);
+
 // Adds a place that everything is logged to from now on; removed by its owner with remove_sink.
 void add_sink(spdlog::sink_ptr sink);
 void remove_sink(const spdlog::sink_ptr& sink);

@@ -74,6 +74,17 @@ std::optional<std::string> try_read_file(const std::filesystem::path& path) {
   }
 }
 
+std::vector<std::string> list_folder(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  std::filesystem::directory_iterator entry(folder, failure);
+  while (!failure && entry != std::filesystem::directory_iterator()) {
+    names.push_back(entry->path().filename().string());
+    entry.increment(failure);
+  }
+  return names;
+}
+
 void write_all(int fd, std::string_view data, std::string_view what) {
   while (!data.empty()) {
     const ssize_t count = ::write(fd, data.data(), data.size());

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/os/unique_fd.h"
 
@@ -20,6 +21,9 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit = std
 
 // The whole file, nothing if it cannot be read (/proc and /sys probes).
 std::optional<std::string> try_read_file(const std::filesystem::path& path);
+
+// The names in a folder, in no order; those that could be read if the folder, or a part of it, could not.
+std::vector<std::string> list_folder(const std::filesystem::path& folder);
 
 // Writes all of `data`; throws Error naming `what`.
 void write_all(int fd, std::string_view data, std::string_view what);

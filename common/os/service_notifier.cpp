@@ -4,13 +4,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
 #include "common/os/unique_fd.h"
+#include "common/text/number.h"
 
 namespace dstack::os {
 
@@ -18,11 +18,8 @@ namespace {
 
 std::optional<std::int64_t> number(const char* text) {
   if (text == nullptr) return std::nullopt;
-  std::int64_t value = 0;
-  const char* end = text + std::strlen(text);
-  const auto [stop, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || stop != end || value <= 0) return std::nullopt;
-  return value;
+  const auto value = text::parse_number<std::int64_t>(text);
+  return value && *value > 0 ? value : std::nullopt;
 }
 
 // A line of its own in the protocol must not become two.

@@ -3,12 +3,31 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 
 #include "common/error.h"
 
 namespace dstack::os {
+
+namespace {
+
+struct NamedSignal {
+  std::string_view name;
+  int number;
+};
+
+constexpr NamedSignal kSignals[] = {
+    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},   {"SIGTRAP", SIGTRAP},
+    {"SIGABRT", SIGABRT},     {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},   {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
+    {"SIGSEGV", SIGSEGV},     {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
+    {"SIGVTALRM", SIGVTALRM}, {"SIGPROF", SIGPROF}, {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGIO", SIGIO},
+    {"SIGPWR", SIGPWR},       {"SIGSYS", SIGSYS},
+};
+
+}  // namespace
 
 UniqueFd block_and_watch(std::initializer_list<int> signals) {
   sigset_t set;
@@ -30,6 +49,16 @@ int next_signal(const UniqueFd& watched) {
     pollfd waiting{.fd = watched.get(), .events = POLLIN, .revents = 0};
     ::poll(&waiting, 1, -1);
   }
+}
+
+std::optional<std::string_view> signal_name(int number) {
+  const auto* const found = std::ranges::find(kSignals, number, &NamedSignal::number);
+  return found == std::end(kSignals) ? std::nullopt : std::optional(found->name);
+}
+
+std::optional<int> signal_number(std::string_view name) {
+  const auto* const found = std::ranges::find(kSignals, name, &NamedSignal::name);
+  return found == std::end(kSignals) ? std::nullopt : std::optional(found->number);
 }
 
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }

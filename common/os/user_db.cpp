@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <functional>
 
 #include "common/error.h"
 #include "common/os/unique_fd.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
+#include "common/text/trim.h"
 
 namespace dstack::os {
 
@@ -19,12 +21,6 @@ namespace {
 
 // A group may have many members, so lines get long; what is beyond this of one line is passed over.
 constexpr std::size_t line_limit = 1 << 20;
-
-std::string_view trimmed(std::string_view line) {
-  while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-  while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
-  return line;
-}
 
 // Calls `take` for each line until it returns true.
 void read_lines(const std::filesystem::path& path, const std::function<bool(std::string_view)>& take) {
@@ -55,42 +51,34 @@ void read_lines(const std::filesystem::path& path, const std::function<bool(std:
         add(line);
         line = rest;
       }
-      if (take(trimmed(line))) return;
+      if (take(text::trim(line))) return;
       rest.clear();
       piece.remove_prefix(end + 1);
     }
     add(piece);
   }
-  if (!rest.empty()) take(trimmed(rest));
-}
-
-// The text before the next `separator`, which is taken off `text` with it.
-std::string_view next_field(std::string_view& text, char separator) {
-  const std::size_t end = text.find(separator);
-  const std::string_view field = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  return field;
+  if (!rest.empty()) take(text::trim(rest));
 }
 
 // name:password:uid:gid:comment:home:shell; what follows the gid may be absent.
 std::optional<UserEntry> parse_user(std::string_view line) {
-  const std::string_view name = next_field(line, ':');
-  next_field(line, ':');
-  const auto uid = parse_user_id(next_field(line, ':'));
-  const auto gid = parse_user_id(next_field(line, ':'));
+  const std::string_view name = text::take_until(line, ':');
+  text::take_until(line, ':');
+  const auto uid = parse_user_id(text::take_until(line, ':'));
+  const auto gid = parse_user_id(text::take_until(line, ':'));
   // "+name" and "-name" are orders to a name service, "#…" a comment.
   if (name.empty() || name[0] == '#' || name[0] == '+' || name[0] == '-' || !uid || !gid) return std::nullopt;
-  next_field(line, ':');
-  const std::string_view home = next_field(line, ':');
+  text::take_until(line, ':');
+  const std::string_view home = text::take_until(line, ':');
   return UserEntry{
       .name = std::string(name), .uid = *uid, .gid = *gid, .home = std::string(home), .shell = std::string(line)};
 }
 
 // name:password:gid:member,member; leaves the members in `line`.
 std::optional<GroupEntry> parse_group(std::string_view& line) {
-  const std::string_view name = next_field(line, ':');
-  next_field(line, ':');
-  const auto gid = parse_user_id(next_field(line, ':'));
+  const std::string_view name = text::take_until(line, ':');
+  text::take_until(line, ':');
+  const auto gid = parse_user_id(text::take_until(line, ':'));
   if (name.empty() || name[0] == '#' || name[0] == '+' || name[0] == '-' || !gid) return std::nullopt;
   return GroupEntry{.name = std::string(name), .gid = *gid};
 }
@@ -120,6 +108,15 @@ std::optional<UserEntry> UserDatabase::find_user(std::string_view name) const {
   return first_user(passwd_, [name](const UserEntry& entry) { return entry.name == name; });
 }
 
+std::vector<UserEntry> UserDatabase::users() const {
+  std::vector<UserEntry> all;
+  read_lines(passwd_, [&all](std::string_view line) {
+    if (auto entry = parse_user(line)) all.push_back(*std::move(entry));
+    return false;
+  });
+  return all;
+}
+
 std::optional<GroupEntry> UserDatabase::find_group(std::string_view name) const {
   std::optional<GroupEntry> found;
   read_lines(group_, [&](std::string_view line) {
@@ -137,7 +134,7 @@ std::vector<UserId> UserDatabase::groups_with_member(std::string_view user) cons
     const auto entry = parse_group(line);
     if (!entry) return false;
     for (bool member = false; !member && !line.empty();) {
-      member = trimmed(next_field(line, ',')) == user;
+      member = text::trim(text::take_until(line, ',')) == user;
       if (member && std::ranges::find(groups, entry->gid) == groups.end()) groups.push_back(entry->gid);
     }
     return false;
@@ -146,10 +143,8 @@ std::vector<UserId> UserDatabase::groups_with_member(std::string_view user) cons
 }
 
 std::optional<UserId> parse_user_id(std::string_view text) {
-  std::int64_t id = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc{} || end != text.data() + text.size() || id < 0 || id > largest_user_id) return std::nullopt;
-  return static_cast<UserId>(id);
+  const auto id = text::parse_number<UserId>(text);
+  return id && *id <= largest_user_id ? id : std::nullopt;
 }
 
 }  // namespace dstack::os

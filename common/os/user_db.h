@@ -36,6 +36,7 @@ class UserDatabase {
 
   std::optional<UserEntry> find_user(UserId uid) const;
   std::optional<UserEntry> find_user(std::string_view name) const;  // by name only, also if it looks like a number
+  std::vector<UserEntry> users() const;                             // all of them
   std::optional<GroupEntry> find_group(std::string_view name) const;
   // The groups that name `user` as a member, in the file's order, each once.
   std::vector<UserId> groups_with_member(std::string_view user) const;

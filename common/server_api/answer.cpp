@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/member.h"
 
 namespace dstack::server_api {
 
@@ -12,11 +13,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t kMessageLimit = 1000;
-
-std::string text_in(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 // Foreign text in a message: what could move a cursor or break the line is escaped.
 std::string one_line(std::string_view text) {
@@ -45,12 +41,12 @@ std::string field_of(const json& item) {
 
 void add_item(ServerError& error, const json& item) {
   if (!item.is_object()) return;
-  std::string message = one_line(text_in(item, "msg"));
+  std::string message = one_line(dstack::json::text_member(item, "msg"));
   if (const std::string field = field_of(item); !field.empty())
     message = std::format("{}: {}", one_line(field), message);
   if (message.empty()) return;
   error.message += (error.message.empty() ? "" : "; ") + message;
-  if (error.code.empty()) error.code = text_in(item, "code");
+  if (error.code.empty()) error.code = dstack::json::text_member(item, "code");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/member.h"
 
 namespace dstack::server_api {
 
@@ -12,21 +13,8 @@ using nlohmann::json;
 
 namespace {
 
-const json kNothing;
-
-const json& member(const json& object, const char* name) {
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(name);
-  return found == object.end() ? kNothing : *found;
-}
-
-std::string text(const json& object, const char* name) {
-  const json& value = member(object, name);
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
 std::string required_text(const json& object, const char* name, const char* of) {
-  const json& value = member(object, name);
+  const json& value = dstack::json::member(object, name);
   if (!value.is_string()) throw Error(ErrorKind::invalid, std::format("{} of {} is missing", name, of));
   return value.get<std::string>();
 }
@@ -37,14 +25,14 @@ const json& required_list(const json& value, const char* what) {
 }
 
 std::optional<std::int64_t> integer(const json& object, const char* name) {
-  const json& value = member(object, name);
+  const json& value = dstack::json::member(object, name);
   if (!value.is_number_integer()) return std::nullopt;
   return value.get<std::int64_t>();
 }
 
 std::vector<std::string> texts(const json& object, const char* name) {
   std::vector<std::string> list;
-  const json& value = member(object, name);
+  const json& value = dstack::json::member(object, name);
   if (!value.is_array()) return list;
   for (const json& item : value) {
     if (item.is_string()) list.push_back(item.get<std::string>());
@@ -54,7 +42,7 @@ std::vector<std::string> texts(const json& object, const char* name) {
 
 std::map<std::string, std::string> text_map(const json& object, const char* name) {
   std::map<std::string, std::string> map;
-  const json& value = member(object, name);
+  const json& value = dstack::json::member(object, name);
   if (!value.is_object()) return map;
   for (const auto& [key, item] : value.items()) {
     if (item.is_string()) map[key] = item.get<std::string>();
@@ -65,18 +53,18 @@ std::map<std::string, std::string> text_map(const json& object, const char* name
 User parse_user(const json& object, const char* of) {
   return {.id = required_text(object, "id", of),
           .name = required_text(object, "username", of),
-          .global_role = text(object, "global_role"),
-          .ssh_public_key = text(object, "ssh_public_key")};
+          .global_role = dstack::json::text_member(object, "global_role"),
+          .ssh_public_key = dstack::json::text_member(object, "ssh_public_key")};
 }
 
 std::optional<Resources> parse_resources(const json& instance) {
-  const json& found = member(member(instance, "instance_type"), "resources");
+  const json& found = dstack::json::member(dstack::json::member(instance, "instance_type"), "resources");
   if (!found.is_object()) return std::nullopt;
   Resources resources{.cpus = integer(found, "cpus").value_or(0),
                       .memory_mib = integer(found, "memory_mib").value_or(0)};
-  const json& gpus = member(found, "gpus");
+  const json& gpus = dstack::json::member(found, "gpus");
   if (gpus.is_array()) {
-    for (const json& gpu : gpus) resources.gpus.push_back(text(gpu, "name"));
+    for (const json& gpu : gpus) resources.gpus.push_back(dstack::json::text_member(gpu, "name"));
   }
   return resources;
 }
@@ -87,21 +75,22 @@ Instance parse_instance(const json& object) {
                     .number = integer(object, "instance_num").value_or(0),
                     .status = required_text(object, "status", "an instance"),
                     .busy_blocks = integer(object, "busy_blocks").value_or(0),
-                    .hostname = text(object, "hostname"),
-                    .backend = text(object, "backend"),
-                    .region = text(object, "region"),
+                    .hostname = dstack::json::text_member(object, "hostname"),
+                    .backend = dstack::json::text_member(object, "backend"),
+                    .region = dstack::json::text_member(object, "region"),
                     .resources = parse_resources(object),
-                    .created = text(object, "created"),
-                    .termination_reason = text(object, "termination_reason"),
-                    .termination_message = text(object, "termination_reason_message")};
-  instance.unreachable = member(object, "unreachable") == json(true);
-  if (const json& price = member(object, "price"); price.is_number()) instance.price = price.get<double>();
+                    .created = dstack::json::text_member(object, "created"),
+                    .termination_reason = dstack::json::text_member(object, "termination_reason"),
+                    .termination_message = dstack::json::text_member(object, "termination_reason_message")};
+  instance.unreachable = dstack::json::member(object, "unreachable") == json(true);
+  if (const json& price = dstack::json::member(object, "price"); price.is_number())
+    instance.price = price.get<double>();
   return instance;
 }
 
 std::vector<FleetHost> parse_hosts(const json& ssh_config) {
   std::vector<FleetHost> hosts;
-  const json& found = member(ssh_config, "hosts");
+  const json& found = dstack::json::member(ssh_config, "hosts");
   if (!found.is_array()) return hosts;
   const std::int64_t common_port = integer(ssh_config, "port").value_or(0);
   for (const json& host : found) {
@@ -109,7 +98,8 @@ std::vector<FleetHost> parse_hosts(const json& ssh_config) {
     if (host.is_string()) {
       hosts.push_back({.hostname = host.get<std::string>(), .port = common_port});
     } else {
-      hosts.push_back({.hostname = text(host, "hostname"), .port = integer(host, "port").value_or(common_port)});
+      hosts.push_back({.hostname = dstack::json::text_member(host, "hostname"),
+                       .port = integer(host, "port").value_or(common_port)});
     }
   }
   return hosts;
@@ -118,17 +108,20 @@ std::vector<FleetHost> parse_hosts(const json& ssh_config) {
 }  // namespace
 
 MyUser parse_my_user(const json& answer) {
-  return {.user = parse_user(answer, "the user"), .ssh_private_key = Secret(text(answer, "ssh_private_key"))};
+  return {.user = parse_user(answer, "the user"),
+          .ssh_private_key = Secret(dstack::json::text_member(answer, "ssh_private_key"))};
 }
 
 Project parse_project(const json& answer) {
   Project project{.name = required_text(answer, "project_name", "the project")};
-  for (const json& backend : required_list(member(answer, "backends"), "the list of the project's backends")) {
-    project.backends.push_back(text(backend, "name"));
+  for (const json& backend :
+       required_list(dstack::json::member(answer, "backends"), "the list of the project's backends")) {
+    project.backends.push_back(dstack::json::text_member(backend, "name"));
   }
-  for (const json& found : required_list(member(answer, "members"), "the list of the project's members")) {
-    project.members.push_back(
-        {.user = parse_user(member(found, "user"), "a member"), .role = text(found, "project_role")});
+  for (const json& found :
+       required_list(dstack::json::member(answer, "members"), "the list of the project's members")) {
+    project.members.push_back({.user = parse_user(dstack::json::member(found, "user"), "a member"),
+                               .role = dstack::json::text_member(found, "project_role")});
   }
   return project;
 }
@@ -136,21 +129,22 @@ Project parse_project(const json& answer) {
 Fleet parse_fleet(const json& answer) {
   Fleet fleet{.id = required_text(answer, "id", "a fleet"),
               .name = required_text(answer, "name", "a fleet"),
-              .project = text(answer, "project_name"),
-              .status = text(answer, "status"),
-              .created = text(answer, "created_at")};
-  const json& configuration = member(member(answer, "spec"), "configuration");
-  const json& ssh = member(configuration, "ssh_config");
+              .project = dstack::json::text_member(answer, "project_name"),
+              .status = dstack::json::text_member(answer, "status"),
+              .created = dstack::json::text_member(answer, "created_at")};
+  const json& configuration = dstack::json::member(dstack::json::member(answer, "spec"), "configuration");
+  const json& ssh = dstack::json::member(configuration, "ssh_config");
   fleet.over_ssh = ssh.is_object();
   fleet.hosts = parse_hosts(ssh);
   fleet.environment = text_map(configuration, "env");
   fleet.tags = text_map(configuration, "tags");
-  fleet.maximum = integer(member(configuration, "nodes"), "max");
+  fleet.maximum = integer(dstack::json::member(configuration, "nodes"), "max");
   fleet.regions = texts(configuration, "regions");
   fleet.instance_types = texts(configuration, "instance_types");
-  fleet.spot_policy = text(configuration, "spot_policy");
+  fleet.spot_policy = dstack::json::text_member(configuration, "spot_policy");
   fleet.idle_seconds = integer(configuration, "idle_duration");
-  for (const json& instance : required_list(member(answer, "instances"), "the list of a fleet's instances")) {
+  for (const json& instance :
+       required_list(dstack::json::member(answer, "instances"), "the list of a fleet's instances")) {
     fleet.instances.push_back(parse_instance(instance));
   }
   return fleet;
@@ -167,9 +161,9 @@ std::vector<Event> parse_events(const json& answer) {
   for (const json& found : required_list(answer, "the list of events")) {
     Event event{.id = required_text(found, "id", "an event"),
                 .recorded_at = required_text(found, "recorded_at", "an event"),
-                .message = text(found, "message")};
-    if (const json& targets = member(found, "targets"); targets.is_array()) {
-      for (const json& target : targets) event.targets.push_back(text(target, "id"));
+                .message = dstack::json::text_member(found, "message")};
+    if (const json& targets = dstack::json::member(found, "targets"); targets.is_array()) {
+      for (const json& target : targets) event.targets.push_back(dstack::json::text_member(target, "id"));
     }
     events.push_back(std::move(event));
   }
@@ -179,14 +173,15 @@ std::vector<Event> parse_events(const json& answer) {
 std::vector<Run> parse_runs(const json& answer) {
   std::vector<Run> runs;
   for (const json& found : required_list(answer, "the list of runs")) {
-    Run run{.name = required_text(member(found, "run_spec"), "run_name", "a run"),
-            .status = text(found, "status"),
-            .fleet = text(member(found, "fleet"), "name")};
-    if (const json& jobs = member(found, "jobs"); jobs.is_array()) {
+    Run run{.name = required_text(dstack::json::member(found, "run_spec"), "run_name", "a run"),
+            .status = dstack::json::text_member(found, "status"),
+            .fleet = dstack::json::text_member(dstack::json::member(found, "fleet"), "name")};
+    if (const json& jobs = dstack::json::member(found, "jobs"); jobs.is_array()) {
       for (const json& job : jobs) {
-        const json& submissions = member(job, "job_submissions");
+        const json& submissions = dstack::json::member(job, "job_submissions");
         if (!submissions.is_array() || submissions.empty()) continue;
-        const std::string hostname = text(member(submissions.back(), "job_provisioning_data"), "hostname");
+        const std::string hostname =
+            dstack::json::text_member(dstack::json::member(submissions.back(), "job_provisioning_data"), "hostname");
         if (!hostname.empty()) run.hostnames.push_back(hostname);
       }
     }

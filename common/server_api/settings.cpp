@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/exit_status.h"
+#include "common/http/url.h"
 #include "common/os/file.h"
+#include "common/text/letter_case.h"
 #include "common/yaml/document.h"
 
 namespace dstack::server_api {
@@ -65,7 +67,7 @@ std::string checked_url(std::string url, const std::string& origin) {
 // Letter case of the host and a port that goes without saying make no other server.
 std::string comparable(std::string url) {
   while (url.ends_with('/')) url.pop_back();
-  for (char& letter : url) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  url = text::lower_case(url);
   if (url.starts_with("http://") && url.ends_with(":80")) url.resize(url.size() - 3);
   if (url.starts_with("https://") && url.ends_with(":443")) url.resize(url.size() - 4);
   return url;
@@ -206,18 +208,10 @@ void store(const std::filesystem::path& file, const Given& values) {
 }
 
 std::string host_of_url(const std::string& url) {
-  const std::size_t scheme = url.find("://");
-  if (scheme == std::string::npos) return "";
-  std::string host = url.substr(scheme + 3);
-  host = host.substr(0, host.find_first_of("/?#"));
-  if (const std::size_t at = host.rfind('@'); at != std::string::npos) host = host.substr(at + 1);
-  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
-  return host.substr(0, host.find(':'));
+  const auto parsed = http::parse_url(url);
+  return parsed ? parsed->host : "";
 }
 
-bool is_loopback_url(const std::string& url) {
-  const std::string host = host_of_url(url);
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
+bool is_loopback_url(const std::string& url) { return http::is_loopback_url(url); }
 
 }  // namespace dstack::server_api

@@ -1,8 +1,9 @@
 #include "common/server_api/time.h"
 
-#include <charconv>
 #include <chrono>
 #include <format>
+
+#include "common/text/number.h"
 
 namespace dstack::server_api {
 
@@ -12,10 +13,9 @@ namespace {
 
 // Takes `length` digits off the text.
 std::optional<int> take_digits(std::string_view& text, std::size_t length) {
-  if (text.size() < length) return std::nullopt;
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + length, number);
-  if (error != std::errc{} || end != text.data() + length || number < 0) return std::nullopt;
+  const std::string_view digits = text.substr(0, length);
+  if (digits.size() < length || !text::is_digits(digits)) return std::nullopt;
+  const auto number = text::parse_number<int>(digits);
   text.remove_prefix(length);
   return number;
 }

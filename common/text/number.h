@@ -19,6 +19,8 @@ std::optional<Number> parse_number(std::string_view text, int base = 10) {
   return number;
 }
 
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 // One decimal digit or more, and nothing else.
 constexpr bool is_digits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;

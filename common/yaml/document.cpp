@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/text/letter_case.h"
 
 namespace dstack::yaml {
 
@@ -124,8 +125,7 @@ yaml_scalar_style_t style_of(const std::string& text) {
   const bool begins_as_text =
       !text.empty() && ((text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '/');
   static constexpr std::array kReserved = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"};
-  std::string lower = text;
-  for (char& letter : lower) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  const std::string lower = text::lower_case(text);
   const bool reserved = std::ranges::find(kReserved, lower) != kReserved.end();
   return begins_as_text && !reserved ? YAML_ANY_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 }

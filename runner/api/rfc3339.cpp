@@ -2,11 +2,11 @@
 
 #include <chrono>
 
+#include "common/text/number.h"
+
 namespace dstack::runner {
 
 namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Takes what RFC 3339 has at fixed places from the front of a text.
 class Reader {
@@ -17,7 +17,7 @@ class Reader {
   int number(int digits, int limit) {
     int value = 0;
     for (int i = 0; i < digits; ++i) {
-      if (text_.empty() || !is_digit(text_.front())) return fail();
+      if (text_.empty() || !text::is_digit(text_.front())) return fail();
       value = value * 10 + (text_.front() - '0');
       text_.remove_prefix(1);
     }
@@ -36,7 +36,7 @@ class Reader {
   }
 
   bool next_is(char c) const { return !text_.empty() && text_.front() == c; }
-  bool next_is_digit() const { return !text_.empty() && is_digit(text_.front()); }
+  bool next_is_digit() const { return !text_.empty() && text::is_digit(text_.front()); }
   bool succeeded() const { return !failed_ && text_.empty(); }
 
  private:

@@ -56,7 +56,10 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
     return info ? Response::json(to_json(*info)) : Response::empty();
   });
   server.get("/api/pull", [&logs, &connections](const Request& request) {
-    return logs.pull(request.query_integer("timestamp"), connections.seconds_without());
+    Response response;
+    response.content_type = "application/json";
+    response.stream = logs.pull(request.query_integer("timestamp"), connections.seconds_without());
+    return response;
   });
   server.post("/api/stop", [&executor](const Request&) {
     executor.stop();

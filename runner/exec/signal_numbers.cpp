@@ -2,7 +2,7 @@
 
 #include <csignal>
 
-#include "runner/job/ending.h"
+#include "common/os/signals.h"
 
 namespace dstack::runner::exec {
 
@@ -18,7 +18,7 @@ std::optional<int> signal_number(std::string_view name) {
   if (name == "SIGURG") return SIGURG;
   if (name == "SIGWINCH") return SIGWINCH;
   for (int number = 1; number < NSIG; ++number) {
-    if (job::signal_name(number) == name) return number;
+    if (os::signal_name(number) == name) return number;
   }
   return std::nullopt;
 }

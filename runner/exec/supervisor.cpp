@@ -238,7 +238,7 @@ class Supervisor {
     json exit_status;
     json signal;
     if (status_ && status_->signal) {
-      signal = job::signal_name(*status_->signal);
+      signal = os::signal_name(*status_->signal);
     } else if (status_) {
       exit_status = status_->code;
     }

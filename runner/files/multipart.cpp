@@ -1,11 +1,12 @@
 #include "runner/files/multipart.h"
 
 #include <algorithm>
-#include <cctype>
 #include <format>
 #include <utility>
 
 #include "common/error.h"
+#include "common/text/letter_case.h"
+#include "common/text/trim.h"
 
 namespace dstack::runner::files {
 
@@ -16,26 +17,13 @@ constexpr std::size_t longest_boundary = 70;  // RFC 2046
 
 Error invalid(std::string message) { return {ErrorKind::invalid, std::move(message)}; }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
-std::string_view trim(std::string_view text) {
-  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // The value of the parameter `name` in "value; name=token; other="a \"quoted\" string"".
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {
   std::size_t at = header.find(';');
   while (at != std::string_view::npos) {
     const std::size_t equals = header.find('=', at);
     if (equals == std::string_view::npos) return std::nullopt;
-    const bool found = lower(trim(header.substr(at + 1, equals - at - 1))) == name;
+    const bool found = text::lower_case(text::trim(header.substr(at + 1, equals - at - 1))) == name;
     std::string value;
     std::size_t end = equals + 1;
     while (end < header.size() && (header[end] == ' ' || header[end] == '\t')) ++end;
@@ -47,7 +35,7 @@ std::optional<std::string> parameter(std::string_view header, std::string_view n
       at = header.find(';', std::min(end, header.size()));
     } else {
       at = header.find(';', end);
-      value = trim(header.substr(end, at == std::string_view::npos ? at : at - end));
+      value = text::trim(header.substr(end, at == std::string_view::npos ? at : at - end));
     }
     if (found) return value;
   }
@@ -60,7 +48,8 @@ FormParser::Part parse_headers(std::string_view text) {
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 2, text.size()));
     const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || lower(trim(line.substr(0, colon))) != "content-disposition") continue;
+    if (colon == std::string_view::npos || text::lower_case(text::trim(line.substr(0, colon))) != "content-disposition")
+      continue;
     const std::string_view value = line.substr(colon + 1);
     return {.field = parameter(value, "name").value_or(""), .file_name = parameter(value, "filename").value_or("")};
   }
@@ -71,7 +60,8 @@ FormParser::Part parse_headers(std::string_view text) {
 
 std::string multipart_boundary(const std::optional<std::string>& content_type) {
   if (!content_type || content_type->empty()) throw invalid("missing content-type header");
-  const std::string media = lower(trim(std::string_view(*content_type).substr(0, content_type->find(';'))));
+  const std::string media =
+      text::lower_case(text::trim(std::string_view(*content_type).substr(0, content_type->find(';'))));
   if (media != "multipart/form-data") {
     throw invalid(std::format("multipart/form-data expected, got {}", printable(media)));
   }

@@ -4,6 +4,10 @@
 #include <format>
 #include <utility>
 
+#include "common/exit_status.h"
+#include "common/os/signals.h"
+#include "common/termination_reason.h"
+
 namespace dstack::runner::job {
 
 namespace {
@@ -18,11 +22,11 @@ JobState failed(std::string reason, std::string message, std::optional<int> exit
 JobState state_of_exit(const ExitStatus& exit, bool out_of_memory) {
   if (!exit.signal && exit.code == 0)
     return {.state = "done", .termination_reason = "", .termination_message = "", .exit_status = 0};
-  std::string message = exit.signal ? std::format("The job was killed by {}", signal_name(*exit.signal))
+  std::string message = exit.signal ? std::format("The job was killed by {}", describe_signal(*exit.signal))
                                     : std::format("The job exited with status {}", exit.code);
   // A shell reports a command that SIGKILL ended as its own status 128 + 9.
-  if (out_of_memory && (exit.signal || exit.code == 128 + SIGKILL)) message += ", out of memory";
-  return failed("container_exited_with_error", std::move(message), exit.signal ? -1 : exit.code);
+  if (out_of_memory && (exit.signal || exit.code == exit_status::of_signal(SIGKILL))) message += ", out of memory";
+  return failed(termination_reason::kContainerExitedWithError, std::move(message), exit.signal ? -1 : exit.code);
 }
 
 }  // namespace
@@ -32,7 +36,7 @@ JobState state_of(const Ended& ended, bool out_of_memory, std::int64_t log_quota
     case Ended::Cause::stopped: return stopped_state();
     case Ended::Cause::max_duration:
       return {.state = "terminated",
-              .termination_reason = "max_duration_exceeded",
+              .termination_reason = termination_reason::kMaxDurationExceeded,
               .termination_message = "Max duration exceeded",
               .exit_status = std::nullopt};
     case Ended::Cause::log_quota: return log_quota_state(log_quota_hour);
@@ -45,7 +49,7 @@ JobState stopped_state() {
   return {.state = "terminated", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt};
 }
 
-JobState executor_error(std::string message) { return failed("executor_error", std::move(message)); }
+JobState executor_error(std::string message) { return failed(termination_reason::kExecutorError, std::move(message)); }
 
 JobState executor_error(const CannotExecute& error) {
   JobState state = executor_error(std::string(error.what()));
@@ -53,39 +57,18 @@ JobState executor_error(const CannotExecute& error) {
   return state;
 }
 
-JobState setup_error(std::string message) { return failed("container_exited_with_error", std::move(message)); }
+JobState setup_error(std::string message) {
+  return failed(termination_reason::kContainerExitedWithError, std::move(message));
+}
 
 JobState log_quota_state(std::int64_t log_quota_hour) {
-  return failed("log_quota_exceeded",
+  return failed(termination_reason::kLogQuotaExceeded,
                 std::format("Job log output exceeded the hourly quota of {} bytes", log_quota_hour));
 }
 
-std::string signal_name(int number) {
-  switch (number) {
-    case SIGHUP: return "SIGHUP";
-    case SIGINT: return "SIGINT";
-    case SIGQUIT: return "SIGQUIT";
-    case SIGILL: return "SIGILL";
-    case SIGTRAP: return "SIGTRAP";
-    case SIGABRT: return "SIGABRT";
-    case SIGBUS: return "SIGBUS";
-    case SIGFPE: return "SIGFPE";
-    case SIGKILL: return "SIGKILL";
-    case SIGUSR1: return "SIGUSR1";
-    case SIGSEGV: return "SIGSEGV";
-    case SIGUSR2: return "SIGUSR2";
-    case SIGPIPE: return "SIGPIPE";
-    case SIGALRM: return "SIGALRM";
-    case SIGTERM: return "SIGTERM";
-    case SIGVTALRM: return "SIGVTALRM";
-    case SIGPROF: return "SIGPROF";
-    case SIGXCPU: return "SIGXCPU";
-    case SIGXFSZ: return "SIGXFSZ";
-    case SIGIO: return "SIGIO";
-    case SIGPWR: return "SIGPWR";
-    case SIGSYS: return "SIGSYS";
-    default: return std::format("signal {}", number);
-  }
+std::string describe_signal(int number) {
+  const auto name = os::signal_name(number);
+  return name ? std::string(*name) : std::format("signal {}", number);
 }
 
 }  // namespace dstack::runner::job

@@ -23,6 +23,6 @@ JobState setup_error(std::string message);  // of the repo
 JobState log_quota_state(std::int64_t log_quota_hour);
 
 // "SIGKILL"; "signal 40" for one without a name.
-std::string signal_name(int number);
+std::string describe_signal(int number);
 
 }  // namespace dstack::runner::job

@@ -1,6 +1,5 @@
 #include "runner/job/executor.h"
 
-#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -14,20 +13,11 @@
 
 namespace dstack::runner::job {
 
-namespace {
-
-constexpr std::size_t runner_log_limit = 10 << 20;
-constexpr std::size_t rotated_runner_logs = 2;  // beside the current one
-
-}  // namespace
-
 // While it lives, the runner's own log goes to runner.log and to the readers of /api/pull too.
 class Executor::RunnerLog {
  public:
   RunnerLog(const std::filesystem::path& temp_dir, Logs& logs)
-      : sinks_{std::make_shared<spdlog::sinks::rotating_file_sink_mt>((temp_dir / "runner.log").string(),
-                                                                      runner_log_limit, rotated_runner_logs),
-               logs.runner_log_sink()} {
+      : sinks_{log::rotating_file(temp_dir / "runner.log"), logs.runner_log_sink()} {
     for (const auto& sink : sinks_) log::add_sink(sink);
   }
   RunnerLog(const RunnerLog&) = delete;

@@ -78,7 +78,7 @@ Ended start_and_watch(const Submission& submission, const Prepared& prepared, co
                       const Environment& environment, Logs& logs, os::Clock& clock) {
   if (submission.commands.empty()) throw Error(ErrorKind::invalid, "there are no commands to run");
   Terminal terminal;
-  Process process({.program = find_program(submission.commands[0], own_environment()),
+  Process process({.program = resolve_command(submission.commands[0], own_environment()),
                    .arguments = submission.commands,
                    .environment = render(environment),
                    .working_dir = prepared.working_dir,

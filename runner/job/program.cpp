@@ -27,7 +27,7 @@ int why_not_executable(const std::filesystem::path& file) {
 
 }  // namespace
 
-std::filesystem::path find_program(const std::string& name, const Environment& container) {
+std::filesystem::path resolve_command(const std::string& name, const Environment& container) {
   if (name.contains('/')) return name;
   const auto variable = container.find("PATH");
   const std::string_view path =

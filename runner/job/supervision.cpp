@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "common/error.h"
+#include "common/stop_stages.h"
 
 namespace dstack::runner::job {
 
@@ -18,14 +19,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto stage_length = 5s;
 // For a pipe's reader that outlives its writer by a moment (`exec > >(tee log)`).
 constexpr auto straggler_grace = 200ms;
 // The end of a process that is nobody's child here is not announced, so the tree is looked at again and again.
 constexpr auto look_interval = 20ms;
-// From the stop, or the job's own end, to giving up on processes that were killed and do not go: one in an
-// uninterruptible wait (a dead network disk) may never, one that gives back a GPU's memory takes seconds.
-constexpr auto whole_end = 10800ms;
 
 }  // namespace
 
@@ -113,21 +110,21 @@ void Supervision::on_time() {
 }
 
 void Supervision::begin_end() {
-  if (!patience_end_) patience_end_ = clock_.now() + whole_end;
+  if (!give_up_at_) give_up_at_ = clock_.now() + kWholeStop;
 }
 
 void Supervision::stop(Ended::Cause cause) {
   begin_end();
   cause_ = cause;
   stage_ = Stage::interrupted;
-  stage_end_ = clock_.now() + stage_length;
+  stage_end_ = clock_.now() + kInterruptStage.length;
   terminal_.interrupt();
 }
 
 void Supervision::hang_up() {
   spdlog::info("The job goes on after an interrupt: hanging up");
   stage_ = Stage::hung_up;
-  stage_end_ = clock_.now() + stage_length;
+  stage_end_ = clock_.now() + kHangUpStage.length;
   for (const ProcessEntry& process : find_processes_()) {
     if (process.session != process_.pid() || !process.alive()) continue;
     ::kill(process.pid, SIGHUP);
@@ -150,7 +147,7 @@ bool Supervision::clear_away() {
   const os::SteadyTime now = clock_.now();
   next_look_ = now + look_interval;
   if (stage_ == Stage::killed) {
-    if (now >= *patience_end_) {
+    if (now >= *give_up_at_) {
       spdlog::error("{} processes of the job do not end although they were killed", left.size());
       return true;
     }

@@ -70,9 +70,9 @@ class Supervision {
   // What is waited for; each is absent while it is not.
   std::optional<os::SteadyTime> max_duration_end_;
   std::optional<os::SteadyTime> stage_end_;
-  std::optional<os::SteadyTime> grace_end_;     // of the while that stragglers have
-  std::optional<os::SteadyTime> next_look_;     // at the process tree
-  std::optional<os::SteadyTime> patience_end_;  // with processes that were killed; kept from the end's beginning on
+  std::optional<os::SteadyTime> grace_end_;   // of the while that stragglers have
+  std::optional<os::SteadyTime> next_look_;   // at the process tree
+  std::optional<os::SteadyTime> give_up_at_;  // with processes that were killed; kept from the end's beginning on
 };
 
 }  // namespace dstack::runner::job

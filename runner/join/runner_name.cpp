@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <format>
 
+#include "common/text/number.h"
+
 namespace dstack::runner::join {
 
 namespace {
@@ -10,20 +12,19 @@ namespace {
 constexpr std::size_t kLongest = 41;
 
 bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
 
 bool is_runner_name(std::string_view name) {
   if (name.size() < 2 || name.size() > kLongest || !is_letter(name[0])) return false;
-  return std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c) || c == '-'; });
+  return std::ranges::all_of(name, [](char c) { return is_letter(c) || text::is_digit(c) || c == '-'; });
 }
 
 std::string runner_name_of(std::string_view host_name) {
   std::string name;
   for (char c : host_name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    if (!is_letter(c) && !is_digit(c)) c = '-';
+    if (!is_letter(c) && !text::is_digit(c)) c = '-';
     if (c == '-' && name.ends_with('-')) continue;
     name += c;
   }

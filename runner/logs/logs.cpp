@@ -72,7 +72,7 @@ class Logs::Implementation {
     look_whether_drained();
   }
 
-  http::Response pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
+  PageWriter pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
     std::unique_lock lock(mutex_);
     Page::Snapshot snapshot{.job = job_events_,
                             .job_count = job_events_.count(),
@@ -82,12 +82,9 @@ class Logs::Implementation {
                             .latest = stamps_.tell(),
                             .complete = complete_};
     lock.unlock();
-    http::Response response;
-    response.content_type = "application/json";
-    response.stream = [this, page = Page(std::move(snapshot), after), no_connections_secs](const http::BodySink& sink) {
+    return [this, page = Page(std::move(snapshot), after), no_connections_secs](const PieceSink& sink) {
       if (page.write(sink, no_connections_secs)) handed_over(page);
     };
-    return response;
   }
 
   bool drained() const {
@@ -239,7 +236,7 @@ void Logs::add_state(const JobState& state) { implementation_->add_state(state);
 void Logs::end_output() { implementation_->end_output(); }
 void Logs::finish(const JobState& end) { implementation_->finish(end); }
 spdlog::sink_ptr Logs::runner_log_sink() { return implementation_->sink(); }
-http::Response Logs::pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
+PageWriter Logs::pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
   return implementation_->pull(after, no_connections_secs);
 }
 bool Logs::drained() const { return implementation_->drained(); }

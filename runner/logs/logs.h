@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "common/http/message.h"
 #include "common/os/clock.h"
 
 namespace dstack::runner {
@@ -25,6 +25,12 @@ struct JobState {
   // "not_found" or "not_executable" where that is what kept the command from running; else empty. Servers ignore it.
   std::string start_failure = {};
 };
+
+// Takes a piece of a page; false when its reader has gone.
+using PieceSink = std::function<bool(std::string_view)>;
+// Writes a page of the logs as JSON, a piece at a time, and counts it as handed over if its reader took all of it.
+// Throws Error where the logs cannot be read.
+using PageWriter = std::function<void(const PieceSink&)>;
 
 // Everything a job and the runner say, kept on disk in the runner's temporary folder: the job's raw output, its plain
 // text, the runner's own log lines, the job states; and what readers were told of it. Memory does not grow with it.
@@ -68,8 +74,8 @@ class Logs {
   // runner_logs. Take it away before this object goes.
   spdlog::sink_ptr runner_log_sink();
 
-  // The answer to GET /api/pull?timestamp=`after` (ms), streamed from disk.
-  http::Response pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs);
+  // The page of what is later than `after` (ms), read from disk as it is written.
+  PageWriter pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs);
 
   // True once the job is over, a pull has handed over everything, and no WebSocket is still on its way to the end.
   bool drained() const;

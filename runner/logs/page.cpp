@@ -59,7 +59,7 @@ std::uint64_t Page::size_until(std::int64_t time) const {
   return size(snapshot_.job, job_) + size(snapshot_.runner, runner_);
 }
 
-bool Page::write(const http::BodySink& sink, std::optional<std::int64_t> no_connections_secs) const {
+bool Page::write(const PieceSink& sink, std::optional<std::int64_t> no_connections_secs) const {
   nlohmann::json states = nlohmann::json::array();
   for (const StampedState& each : states_) states.push_back(to_json(each));
   std::string text = R"({"job_states":)" + states.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -73,7 +73,7 @@ bool Page::write(const http::BodySink& sink, std::optional<std::int64_t> no_conn
 }
 
 // Leaves the last of it in `text`.
-bool Page::write_events(const http::BodySink& sink, std::string& text, const EventLog& log, Range range) const {
+bool Page::write_events(const PieceSink& sink, std::string& text, const EventLog& log, Range range) const {
   std::array<EventLog::Event, 128> events{};
   std::string message;
   for (std::uint64_t next = range.first; next < range.end;) {

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "common/http/message.h"
 #include "runner/logs/event_log.h"
 #include "runner/logs/logs.h"
 
@@ -43,7 +42,7 @@ class Page {
   bool last() const { return snapshot_.complete && until_ == snapshot_.latest; }
 
   // Writes the JSON; false when the client went away.
-  bool write(const http::BodySink& sink, std::optional<std::int64_t> no_connections_secs) const;
+  bool write(const PieceSink& sink, std::optional<std::int64_t> no_connections_secs) const;
 
  private:
   struct Range {
@@ -52,7 +51,7 @@ class Page {
   };
 
   std::uint64_t size_until(std::int64_t time) const;
-  bool write_events(const http::BodySink& sink, std::string& text, const EventLog& log, Range range) const;
+  bool write_events(const PieceSink& sink, std::string& text, const EventLog& log, Range range) const;
 
   Snapshot snapshot_;
   std::int64_t until_;

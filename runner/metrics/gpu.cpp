@@ -2,11 +2,13 @@
 
 #include <spdlog/spdlog.h>
 #include <algorithm>
-#include <charconv>
 #include <string>
 
 #include "common/error.h"
 #include "common/os/command.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
+#include "common/text/trim.h"
 
 namespace dstack::runner::metrics {
 
@@ -14,29 +16,15 @@ namespace {
 
 constexpr std::chrono::seconds tool_limit{5};
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view blanks = " \t\r\n";
-  const std::size_t start = std::min(text.find_first_not_of(blanks), text.size());
-  text.remove_prefix(start);
-  return text.substr(0, text.find_last_not_of(blanks) + 1);
-}
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const std::size_t end = text.find(separator);
-    parts.push_back(trimmed(text.substr(0, end)));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
+std::vector<std::string_view> split_and_trim(std::string_view text, char separator) {
+  std::vector<std::string_view> parts = text::split(text, separator);
+  for (std::string_view& part : parts) part = text::trim(part);
+  return parts;
 }
 
 std::optional<std::uint64_t> parse_figure(std::string_view text) {
-  if (text.ends_with('%')) text = trimmed(text.substr(0, text.size() - 1));
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return number;
+  if (text.ends_with('%')) text = text::trim(text.substr(0, text.size() - 1));
+  return text::parse_number<std::uint64_t>(text);
 }
 
 // What the tools print for a value that a GPU does not have: "[N/A]", "[Not Supported]", "[Unknown Error]", "N/A".
@@ -79,8 +67,8 @@ bool only_warns(gpu::Vendor vendor, const os::CommandResult& result) {
 
 std::vector<GpuMetrics> parse_smi_csv(std::string_view output) {
   std::vector<GpuMetrics> gpus;
-  for (const std::string_view line : split(output, '\n')) {
-    const auto fields = split(line, ',');
+  for (const std::string_view line : split_and_trim(output, '\n')) {
+    const auto fields = split_and_trim(line, ',');
     const auto gpu = fields.size() == 2 ? make(fields[0], fields[1]) : std::nullopt;
     if (gpu) {
       gpus.push_back(*gpu);
@@ -96,8 +84,8 @@ std::vector<GpuMetrics> parse_amd_smi_csv(std::string_view output) {
   std::size_t memory = unknown;
   std::size_t percent = unknown;
   std::vector<GpuMetrics> gpus;
-  for (const std::string_view line : split(output, '\n')) {
-    const auto fields = split(line, ',');
+  for (const std::string_view line : split_and_trim(output, '\n')) {
+    const auto fields = split_and_trim(line, ',');
     if (memory == unknown) {
       // Warnings may come before the header.
       const auto find = [&fields](std::string_view name) {

@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/text/trim.h"
 #include "runner/files/entry_path.h"
 #include "runner/repo/binary_patch.h"
 #include "runner/repo/diff.h"
@@ -185,7 +186,7 @@ void apply_diff(std::string_view diff, files::Tree& tree, const std::filesystem:
     diff = completed;
   }
   const std::vector<FileDiff> files = parse_diff(diff);
-  if (files.empty() && diff.find_first_not_of(" \t\r\n") != std::string_view::npos) {
+  if (files.empty() && !text::trim(diff).empty()) {
     throw Error(ErrorKind::invalid,
                 "there is no diff in what was uploaded: git may have been told to have another program make it, by its "
                 "setting diff.external or the variable GIT_EXTERNAL_DIFF");

@@ -5,6 +5,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/text/number.h"
 #include "runner/repo/diff_name.h"
 
 namespace dstack::runner::repo {
@@ -59,14 +60,12 @@ class Parser {
   }
 
   mode_t mode(std::string_view text) const {
-    mode_t value = 0;
-    const auto [end, result] = std::from_chars(text.data(), text.data() + text.size(), value, 8);
-    const bool whole = result == std::errc{} && end == text.data() + text.size();
-    const mode_t type = value & 0170000;
-    if (!whole || (type != 0100000 && type != link_mode && type != submodule_mode)) {
-      throw error(std::format("{} is no file's mode", printable(text)));
+    const auto value = text::parse_number<mode_t>(text, 8);
+    const mode_t type = value.value_or(0) & 0170000;
+    if (!value || (type != 0100000 && type != link_mode && type != submodule_mode)) {
+      throw error(std::format("{} is not a file mode", printable(text)));
     }
-    return value;
+    return *value;
   }
 
   FileDiff file(std::string_view names) {

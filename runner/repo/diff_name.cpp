@@ -1,10 +1,10 @@
 #include "runner/repo/diff_name.h"
 
 #include <algorithm>
-#include <cctype>
 #include <format>
 
 #include "common/error.h"
+#include "common/text/letter_case.h"
 #include "runner/files/entry_path.h"
 
 namespace dstack::runner::repo {
@@ -49,8 +49,7 @@ std::string_view without_prefix(std::string_view path) {
 
 bool is_git_folder(std::string_view part) {
   // Also as other systems' file systems would take it.
-  std::string lower(part);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = text::lower_case(part);
   return lower == ".git" || lower == "git~1";
 }
 

@@ -1,20 +1,14 @@
 #include "runner/repo/url.h"
 
 #include <algorithm>
-#include <cctype>
 #include <format>
 
 #include "common/error.h"
+#include "common/text/letter_case.h"
 
 namespace dstack::runner::repo {
 
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 std::optional<Url> parse_short_form(std::string_view text) {
   const std::size_t colon = text.find(':');
@@ -25,7 +19,7 @@ std::optional<Url> parse_short_form(std::string_view text) {
     url.user = host.substr(0, at);
     host.remove_prefix(at + 1);
   }
-  url.host = lower(host);
+  url.host = text::lower_case(host);
   if (url.host.empty()) return std::nullopt;
   return url;
 }
@@ -35,7 +29,7 @@ std::optional<Url> parse_short_form(std::string_view text) {
 std::optional<Url> parse_url(std::string_view text) {
   const std::size_t separator = text.find("://");
   if (separator == std::string_view::npos) return parse_short_form(text);
-  Url url{.scheme = lower(text.substr(0, separator))};
+  Url url{.scheme = text::lower_case(text.substr(0, separator))};
   std::string_view rest = text.substr(separator + 3);
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   std::string_view authority = rest.substr(0, slash);
@@ -48,7 +42,7 @@ std::optional<Url> parse_url(std::string_view text) {
   const std::size_t bracket = authority.rfind(']');
   const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
   if (colon != std::string_view::npos) url.port = authority.substr(colon + 1);
-  url.host = lower(authority.substr(0, colon));
+  url.host = text::lower_case(authority.substr(0, colon));
   if (url.host.empty()) return std::nullopt;
   return url;
 }

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <utility>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/proc_net.h"
 
 namespace dstack::runner::ssh {
 
@@ -20,40 +20,14 @@ using namespace std::chrono_literals;
 constexpr auto look_interval = 2500ms;
 constexpr auto shortest_visit = 10s;
 
-std::string_view next_word(std::string_view& line) {
-  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-  const std::string_view word = line.substr(0, line.find(' '));
-  line.remove_prefix(word.size());
-  return word;
-}
-
-// The port behind the colon of "0100007F:2726".
-std::optional<int> port_of(std::string_view address) {
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  const std::string_view digits = address.substr(colon + 1);
-  int port = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port, 16);
-  if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-  return port;
-}
-
 }  // namespace
 
 std::set<std::string> find_connections(std::string_view table, int port) {
-  constexpr std::string_view established = "01";
   std::set<std::string> found;
-  while (!table.empty()) {
-    // "number: local remote state queues timer retransmissions uid timeout inode …"
-    std::string_view line = table.substr(0, table.find('\n'));
-    table.remove_prefix(std::min(line.size() + 1, table.size()));
-    next_word(line);
-    const std::string_view local = next_word(line);
-    const std::string_view remote = next_word(line);
-    if (next_word(line) != established || port_of(local) != port) continue;
-    for (int skipped = 0; skipped < 5; ++skipped) next_word(line);
+  for (const os::TcpEntry& entry : os::parse_proc_net_tcp(table)) {
     // With the inode, since a new connection may come from the same port as an old one.
-    found.insert(std::string(remote) + " " + std::string(next_word(line)));
+    if (entry.is_established() && entry.local_port == port)
+      found.insert(std::string(entry.remote) + " " + std::string(entry.inode));
   }
   return found;
 }

@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
+#include "common/termination_reason.h"
 #include "shim/api/schemas.h"
 
 namespace dstack::shim::api {
@@ -43,9 +44,9 @@ SubmitRequest read_legacy_submit(const std::string& body) {
   config.container_ssh_keys = reader.strings("public_keys");
   config.host_ssh_user = reader.string("ssh_user");
   if (const std::string key = reader.string("ssh_key"); !key.empty()) config.host_ssh_keys = {key};
-  config.volume_mounts = task::read_volume_mounts(reader, "mounts");
-  config.volumes = task::read_volumes(reader, "volumes");
-  config.instance_mounts = task::read_instance_mounts(reader, "instance_mounts");
+  config.volume_mounts = dstack::json::read_list<task::VolumeMount>(reader, "mounts");
+  config.volumes = dstack::json::read_list<volume::VolumeInfo>(reader, "volumes");
+  config.instance_mounts = dstack::json::read_list<task::InstanceMount>(reader, "instance_mounts");
   check_config(config);
   return request;
 }
@@ -101,7 +102,7 @@ http::Response LegacyApi::pull() const {
 http::Response LegacyApi::stop(const http::Request& request) {
   const bool force = !request.body.empty() && read_force(request.body);
   if (find(tasks_)) {
-    tasks_.terminate(legacy_task_id, {.reason = task::reason::terminated_by_server, .message = ""},
+    tasks_.terminate(legacy_task_id, {.reason = termination_reason::kTerminatedByServer, .message = ""},
                      force ? std::chrono::seconds{0} : stop_grace);
   }
   return http::Response::json({{"state", state_of(find(tasks_))}});

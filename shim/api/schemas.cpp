@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
+#include "common/termination_reason.h"
 
 namespace dstack::shim::api {
 
@@ -116,7 +117,7 @@ TerminateRequest read_terminate(const std::string& body) {
   TerminateRequest request;
   request.ending = {.reason = reader.string("termination_reason"), .message = reader.string("termination_message")};
   request.grace = std::chrono::seconds(read_grace(reader));
-  if (request.ending.reason.empty()) request.ending.reason = task::reason::terminated_by_server;
+  if (request.ending.reason.empty()) request.ending.reason = termination_reason::kTerminatedByServer;
   // One of the server's own words, which may be one that this version has not heard of.
   const auto is_reason = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
   if (request.ending.reason.size() > 64 || !std::ranges::all_of(request.ending.reason, is_reason)) {

@@ -11,7 +11,10 @@
 #include <random>
 
 #include "common/error.h"
+#include "common/exit_status.h"
 #include "common/os/signals.h"
+#include "common/termination_reason.h"
+#include "common/text/split.h"
 #include "shim/client/job_output.h"
 #include "shim/client/output.h"
 #include "shim/client/pull_display.h"
@@ -37,14 +40,11 @@ std::string random_uuid() {
                      d);
 }
 
-int signal_number(const std::string& message) {
-  static const std::map<std::string, int> numbers{
-      {"SIGHUP", SIGHUP},   {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},   {"SIGTRAP", SIGTRAP},
-      {"SIGABRT", SIGABRT}, {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},   {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
-      {"SIGSEGV", SIGSEGV}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
-      {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGSYS", SIGSYS}};
-  for (const auto& [name, number] : numbers) {
-    if (message.contains(name)) return number;
+// The signal that a runner's message names: "The job was killed by SIGTERM, out of memory".
+int signal_in(std::string_view message) {
+  for (std::string_view word : text::split_words(message)) {
+    if (word.ends_with(',')) word.remove_suffix(1);
+    if (const auto number = os::signal_number(word)) return *number;
   }
   return SIGKILL;
 }
@@ -52,7 +52,7 @@ int signal_number(const std::string& message) {
 int exit_code_of(const JobEnd& end) {
   if (end.state == "done") return 0;
   if (!end.exit_status) return 1;
-  return *end.exit_status >= 0 ? static_cast<int>(*end.exit_status) : 128 + signal_number(end.message);
+  return *end.exit_status >= 0 ? static_cast<int>(*end.exit_status) : exit_status::of_signal(signal_in(end.message));
 }
 
 // One run of the command. What a step throws ends it; the task is then cleaned up like after any other end.
@@ -191,7 +191,8 @@ class Run {
 
   void clean_up() {
     try {
-      shim_.terminate(id_, interrupted() ? "terminated_by_user" : "done_by_runner", "", std::chrono::seconds{0});
+      shim_.terminate(id_, interrupted() ? termination_reason::kTerminatedByUser : termination_reason::kDoneByRunner,
+                      "", std::chrono::seconds{0});
       // A detached one goes by itself.
       if (options_.remove && !options_.detach) shim_.remove(id_);
     } catch (const Error& error) {

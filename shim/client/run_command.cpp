@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "common/text/number.h"
 #include "shim/client/run.h"
 
 namespace dstack::shim::client {
@@ -7,8 +8,7 @@ namespace dstack::shim::client {
 namespace {
 
 std::string check_gpus(const std::string& text) {
-  if (text == "all" || (!text.empty() && text.size() < 5 && text.find_first_not_of("0123456789") == std::string::npos))
-    return {};
+  if (text == "all" || (text.size() < 5 && text::is_digits(text))) return {};
   return "neither a number nor all: " + text;
 }
 

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/text/number.h"
+
 namespace dstack::shim::client {
 
 using nlohmann::json;
@@ -10,20 +12,17 @@ namespace {
 
 // "1000:100" or "name:group".
 json user_of(const std::string& text) {
-  const auto is_number = [](const std::string& word) {
-    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
-  };
   const std::size_t colon = text.find(':');
   const std::string user = text.substr(0, colon);
   const std::string group = colon == std::string::npos ? "" : text.substr(colon + 1);
   json object = json::object();
-  if (is_number(user)) {
-    object["uid"] = std::stoull(user);
+  if (const auto uid = text::parse_number<std::uint64_t>(user)) {
+    object["uid"] = *uid;
   } else {
     object["username"] = user;
   }
-  if (is_number(group)) {
-    object["gid"] = std::stoull(group);
+  if (const auto gid = text::parse_number<std::uint64_t>(group)) {
+    object["gid"] = *gid;
   } else if (!group.empty()) {
     object["groupname"] = group;
   }
@@ -41,7 +40,7 @@ json task_of(const RunOptions& options, const std::string& id, const std::string
   return {{"id", id},
           {"name", name},
           {"image_name", options.image},
-          {"gpu", options.gpus == "all" ? -1 : std::stoi(options.gpus)},
+          {"gpu", options.gpus == "all" ? -1 : text::parse_number<int>(options.gpus).value_or(0)},
           {"cpu", options.cpus},
           {"memory", options.memory},
           {"shm_size", options.shm_size},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/termination_reason.h"
 #include "shim/client/find_task.h"
 #include "shim/client/output.h"
 #include "shim/client/shim_api.h"
@@ -69,7 +70,7 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
     std::cerr << std::format("note: {} belongs to a dstack server, which will find it gone\n", label_of(task));
   }
   unless_gone([&] {
-    if (!task.ended()) shim.terminate(task.id, kByUser, "Removed at the host", seconds{0});
+    if (!task.ended()) shim.terminate(task.id, termination_reason::kTerminatedByUser, "Removed at the host", seconds{0});
     shim.remove(task.id);
   });
 }

@@ -3,6 +3,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/termination_reason.h"
 #include "shim/client/runner_api.h"
 #include "shim/client/text.h"
 
@@ -44,7 +45,7 @@ void Stopping::finish(const TaskEntry& task) {
     // Where the runner could not be asked, the engine gives the container its time to end. A task that does not run has
     // nothing to end by itself, and one that has ended stays as it is.
     const bool by_engine = task.status == "running" && !interrupted;
-    shim_.terminate(task.id, kByUser, "Stopped at the host", by_engine ? limit_ : seconds{0});
+    shim_.terminate(task.id, termination_reason::kTerminatedByUser, "Stopped at the host", by_engine ? limit_ : seconds{0});
   });
 }
 

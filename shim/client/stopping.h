@@ -12,8 +12,6 @@
 namespace dstack::shim::client {
 
 // The termination reason of what a person ends; one of the server's.
-inline constexpr const char* kByUser = "terminated_by_user";
-
 // "name (9f0c1a2b)"
 std::string label_of(const TaskEntry& task);
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "common/stop_stages.h"
+
 namespace CLI {
 class App;
 }
@@ -18,11 +20,11 @@ struct TaskCommand {
 
   std::optional<Verb> verb;  // nothing until its subcommand was given
   int shim_port = 10998;
-  std::vector<std::string> tasks;          // as a person names them, see find_task.h
-  bool json = false;                       // list
-  bool follow = false;                     // logs
-  bool force = false;                      // remove
-  std::chrono::seconds::rep timeout = 15;  // stop
+  std::vector<std::string> tasks;                            // as a person names them, see find_task.h
+  bool json = false;                                         // list
+  bool follow = false;                                       // logs
+  bool force = false;                                        // remove
+  std::chrono::seconds::rep timeout = kStopTimeout.count();  // stop
 };
 
 // Adds the subcommands and their flags; `command` must outlive the parsing.

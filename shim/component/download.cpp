@@ -9,14 +9,15 @@
 #include <chrono>
 #include <cstdlib>
 #include <format>
-#include <sstream>
 #include <vector>
 
 #include "common/error.h"
 #include "common/http/client.h"
+#include "common/http/url.h"
 #include "common/os/command.h"
 #include "common/os/file.h"
 #include "common/os/unique_fd.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::component {
 
@@ -26,44 +27,22 @@ constexpr int redirect_limit = 10;
 constexpr std::chrono::minutes download_limit{10};
 constexpr std::chrono::seconds version_limit{10};
 
-struct Url {
-  std::string scheme;
-  std::string base;  // with the host
-  std::string path;  // with the query
-};
-
-Url parse_url(const std::string& text) {
-  const std::size_t colon = text.find("://");
-  Url url{.scheme = text.substr(0, colon == std::string::npos ? 0 : colon), .base = text, .path = "/"};
-  if (url.scheme != "http" && url.scheme != "https") {
-    throw Error(ErrorKind::invalid,
-                std::format("download {}: neither an http nor an https URL", http::loggable_url(text)));
-  }
-  const std::size_t slash = text.find('/', colon + 3);
-  if (slash == std::string::npos) return url;
-  url.base = text.substr(0, slash);
-  url.path = text.substr(slash, text.find('#', slash) - slash);
-  return url;
-}
-
-std::string resolve(const Url& from, const std::string& location) {
-  if (location.starts_with("//")) return from.scheme + ":" + location;
-  if (location.starts_with('/')) return from.base + location;
-  return location;
-}
-
 // Writes what the URL answers to `fd`, which is empty.
 void fetch(std::string address, int fd, const std::filesystem::path& file, std::stop_token stop) {
   const auto deadline = std::chrono::steady_clock::now() + download_limit;
   for (int redirects = 0; redirects <= redirect_limit; ++redirects) {
-    const Url url = parse_url(address);
-    http::Client client({.base_url = url.base});
+    const auto url = http::parse_url(address);
+    if (!url) {
+      throw Error(ErrorKind::invalid,
+                  std::format("download {}: not an http or https URL", http::loggable_url(address)));
+    }
+    http::Client client({.base_url = url->base});
     const auto rest =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (rest.count() <= 0)
       throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not done within 10 min");
     const http::ClientResponse response = client.stream(
-        {.path = url.path, .total_limit = rest},
+        {.path = url->path, .total_limit = rest},
         [&](std::string_view piece) {
           os::write_all(fd, piece, file.string());
           return true;
@@ -75,8 +54,8 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
       throw Error(ErrorKind::unavailable,
                   std::format("download {}: status {}", http::loggable_url(address), response.status));
     }
-    const std::string next = resolve(url, location->second);
-    if (url.scheme == "https" && !next.starts_with("https://")) {
+    const std::string next = http::resolve_url(address, location->second).value_or(location->second);
+    if (url->scheme == "https" && !next.starts_with("https://")) {
       throw Error(ErrorKind::unavailable,
                   std::format("download {}: redirected to {}", http::loggable_url(address), http::loggable_url(next)));
     }
@@ -109,17 +88,12 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it {}", file.string(), result.describe()));
   }
-  std::istringstream words(result.output);
-  std::string program;
-  std::string word;
-  std::string version;
-  std::string more;
-  words >> program >> word >> version;
-  if (program != name || version.empty() || words >> more) {
+  const auto words = text::split_words(result.output);  // NAME version VERSION
+  if (words.size() != 3 || words[0] != name) {
     throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it says {}, which is not {}",
                                                     file.string(), printable(result.output), name));
   }
-  return version;
+  return std::string(words[2]);
 }
 
 Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop)

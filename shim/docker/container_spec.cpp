@@ -4,6 +4,8 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
+
 namespace dstack::shim::docker {
 
 namespace {
@@ -57,6 +59,17 @@ void publish_ports(json& body, json& host, const std::vector<int>& ports) {
 }
 
 }  // namespace
+
+void read_field(const dstack::json::ObjectReader& reader, std::string_view name, NetworkMode& mode) {
+  const std::string text = reader.string(name);
+  if (!text.empty() && text != "host" && text != "bridge") {
+    throw Error(ErrorKind::invalid,
+                std::format("{}: neither host nor bridge: {}", reader.path_of(name), printable(text)));
+  }
+  mode = text == "bridge" ? NetworkMode::bridge : NetworkMode::host;
+}
+
+nlohmann::json write_field(NetworkMode mode) { return mode == NetworkMode::host ? "host" : "bridge"; }
 
 json create_body(const ContainerSpec& spec) {
   json host{

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "common/json/fields.h"
+
 namespace dstack::shim::docker {
 
 inline constexpr const char* kTaskLabel = "ai.dstack.shim.is-task=true";
@@ -15,6 +17,10 @@ inline constexpr const char* kRunnerFolderInContainer = "/tmp/runner";
 inline constexpr const char* kRunnerBinaryInContainer = "/usr/local/bin/dstack-runner";
 
 enum class NetworkMode { host, bridge };
+
+// As a field of a record (common/json/fields.h): "host", which is the default, or "bridge".
+void read_field(const dstack::json::ObjectReader& reader, std::string_view name, NetworkMode& mode);
+nlohmann::json write_field(NetworkMode mode);
 
 // `source` on the host, `target` in the container; both byte for byte.
 struct BindMount {
@@ -27,6 +33,12 @@ struct DeviceMapping {
   std::string path_on_host;
   std::string path_in_container;
 };
+
+template <dstack::json::RecordOf<DeviceMapping> Record>
+void visit_fields(Record& device, auto&& field) {
+  field("path_on_host", device.path_on_host);
+  field("path_in_container", device.path_in_container);
+}
 
 // What the GPUs of a task add to its container. The vendor's code fills it in; here it is only written down.
 struct GpuSettings {

@@ -6,6 +6,8 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::docker {
 
@@ -15,12 +17,9 @@ constexpr const char* kDefaultHost = "unix:///var/run/docker.sock";
 
 // "1.44"
 bool is_version(const std::string& text) {
-  const std::size_t dot = text.find('.');
-  if (dot == std::string::npos) return false;
-  const auto is_number = [](std::string_view part) {
-    return !part.empty() && part.size() <= 4 && std::ranges::all_of(part, [](char c) { return c >= '0' && c <= '9'; });
-  };
-  return is_number(std::string_view(text).substr(0, dot)) && is_number(std::string_view(text).substr(dot + 1));
+  const auto parts = text::split(text, '.');
+  return parts.size() == 2 &&
+         std::ranges::all_of(parts, [](std::string_view part) { return part.size() <= 4 && text::is_digits(part); });
 }
 
 // As docker's own clients do: certificates are used where DOCKER_CERT_PATH names a folder; an engine's certificate is

@@ -1,13 +1,14 @@
 #include "shim/docker/engine_answers.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/error.h"
+#include "common/json/member.h"
+#include "common/text/number.h"
 #include "common/text/utf8.h"
 #include "shim/docker/container_spec.h"
 
@@ -19,28 +20,9 @@ using nlohmann::json;
 
 constexpr std::size_t kMessageLimit = 2000;
 
-const json& field(const json& object, std::string_view name) {
-  static const json nothing;
-  if (!object.is_object()) return nothing;
-  const auto found = object.find(name);
-  return found == object.end() ? nothing : *found;
-}
-
-std::string text(const json& object, std::string_view name) {
-  const json& value = field(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 bool boolean(const json& object, std::string_view name) {
-  const json& value = field(object, name);
+  const json& value = dstack::json::member(object, name);
   return value.is_boolean() && value.get<bool>();
-}
-
-std::optional<int> number(std::string_view digits) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return value;
 }
 
 std::string without_slash(std::string name) {
@@ -71,7 +53,8 @@ std::map<std::string, std::string, std::less<>> parse_labels(const json& labels)
 std::vector<ContainerMount> parse_mounts(const json& mounts) {
   std::vector<ContainerMount> out;
   if (!mounts.is_array()) return out;
-  for (const json& mount : mounts) out.push_back({text(mount, "Source"), text(mount, "Destination")});
+  for (const json& mount : mounts)
+    out.push_back({dstack::json::text_member(mount, "Source"), dstack::json::text_member(mount, "Destination")});
   return out;
 }
 
@@ -90,11 +73,12 @@ std::vector<PortMapping> parse_ports(const json& ports) {
   if (!ports.is_object()) return out;
   for (const auto& [name, bindings] : ports.items()) {
     if (!name.ends_with("/tcp") || !bindings.is_array()) continue;
-    const std::optional<int> container = number(std::string_view(name).substr(0, name.size() - 4));
+    const std::optional<int> container = text::parse_number<int>(std::string_view(name).substr(0, name.size() - 4));
     if (!container) continue;
     for (const json& binding : bindings) {
-      if (text(binding, "HostIp").contains(':')) continue;
-      if (const std::optional<int> host = number(text(binding, "HostPort"))) out.push_back({*host, *container});
+      if (dstack::json::text_member(binding, "HostIp").contains(':')) continue;
+      if (const std::optional<int> host = text::parse_number<int>(dstack::json::text_member(binding, "HostPort")))
+        out.push_back({*host, *container});
     }
   }
   std::ranges::sort(out, {}, &PortMapping::container);
@@ -133,7 +117,7 @@ std::string one_line(std::string_view text) {
 
 std::string engine_message(std::string_view body) {
   const json answer = json::parse(body, nullptr, false);
-  std::string message = text(answer, "message");
+  std::string message = dstack::json::text_member(answer, "message");
   if (message.empty()) {
     while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
     return body.empty() ? "no reason given" : printable(body, kMessageLimit);
@@ -143,54 +127,57 @@ std::string engine_message(std::string_view body) {
 
 EngineInfo parse_info(const json& answer) {
   EngineInfo info;
-  info.root_directory = text(answer, "DockerRootDir");
-  info.version = text(answer, "ServerVersion");
+  info.root_directory = dstack::json::text_member(answer, "DockerRootDir");
+  info.version = dstack::json::text_member(answer, "ServerVersion");
   // "2", and "v2" from Podman.
-  std::string cgroup = text(answer, "CgroupVersion");
+  std::string cgroup = dstack::json::text_member(answer, "CgroupVersion");
   if (cgroup.starts_with('v')) cgroup.erase(0, 1);
-  info.cgroup_version = number(cgroup).value_or(0);
-  if (const json& runtimes = field(answer, "Runtimes"); runtimes.is_object()) {
+  info.cgroup_version = text::parse_number<int>(cgroup).value_or(0);
+  if (const json& runtimes = dstack::json::member(answer, "Runtimes"); runtimes.is_object()) {
     for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
   }
-  info.security_options = parse_strings(field(answer, "SecurityOptions"));
-  if (const json& devices = field(answer, "DiscoveredDevices"); devices.is_array()) {
+  info.security_options = parse_strings(dstack::json::member(answer, "SecurityOptions"));
+  if (const json& devices = dstack::json::member(answer, "DiscoveredDevices"); devices.is_array()) {
     for (const json& device : devices) {
-      if (text(device, "Source") == "cdi") info.cdi_devices.push_back(text(device, "ID"));
+      if (dstack::json::text_member(device, "Source") == "cdi")
+        info.cdi_devices.push_back(dstack::json::text_member(device, "ID"));
     }
   }
   info.keeps_containers = boolean(answer, "LiveRestoreEnabled");
-  if (const json& status = field(answer, "DriverStatus"); status.is_array()) {
+  if (const json& status = dstack::json::member(answer, "DriverStatus"); status.is_array()) {
     info.containerd_images = std::ranges::any_of(status, [](const json& pair) {
       const std::vector<std::string> words = parse_strings(pair);
       return words.size() == 2 && words[0] == "driver-type" && words[1] == "io.containerd.snapshotter.v1";
     });
   }
-  info.containerd_address = text(field(answer, "Containerd"), "Address");
+  info.containerd_address = dstack::json::text_member(dstack::json::member(answer, "Containerd"), "Address");
   return info;
 }
 
 ContainerDetails parse_details(const json& answer) {
   ContainerDetails out;
-  out.id = text(answer, "Id");
-  out.name = without_slash(text(answer, "Name"));
-  const json& state = field(answer, "State");
-  out.status = parse_status(text(state, "Status"));
-  if (const json& code = field(state, "ExitCode"); code.is_number_integer()) out.exit_code = code.get<int>();
+  out.id = dstack::json::text_member(answer, "Id");
+  out.name = without_slash(dstack::json::text_member(answer, "Name"));
+  const json& state = dstack::json::member(answer, "State");
+  out.status = parse_status(dstack::json::text_member(state, "Status"));
+  if (const json& code = dstack::json::member(state, "ExitCode"); code.is_number_integer())
+    out.exit_code = code.get<int>();
   out.out_of_memory = boolean(state, "OOMKilled");
-  out.error = one_line(text(state, "Error"));
-  const json& config = field(answer, "Config");
-  out.labels = parse_labels(field(config, "Labels"));
+  out.error = one_line(dstack::json::text_member(state, "Error"));
+  const json& config = dstack::json::member(answer, "Config");
+  out.labels = parse_labels(dstack::json::member(config, "Labels"));
   out.tty = boolean(config, "Tty");
-  out.environment = parse_strings(field(config, "Env"));
-  out.mounts = parse_mounts(field(answer, "Mounts"));
-  out.ports = parse_ports(field(field(answer, "NetworkSettings"), "Ports"));
-  const json& host = field(answer, "HostConfig");
-  out.host_network = text(host, "NetworkMode") == "host";
-  if (const json& devices = field(host, "Devices"); devices.is_array()) {
-    for (const json& device : devices) out.devices.push_back(text(device, "PathOnHost"));
+  out.environment = parse_strings(dstack::json::member(config, "Env"));
+  out.mounts = parse_mounts(dstack::json::member(answer, "Mounts"));
+  out.ports = parse_ports(dstack::json::member(dstack::json::member(answer, "NetworkSettings"), "Ports"));
+  const json& host = dstack::json::member(answer, "HostConfig");
+  out.host_network = dstack::json::text_member(host, "NetworkMode") == "host";
+  if (const json& devices = dstack::json::member(host, "Devices"); devices.is_array()) {
+    for (const json& device : devices) out.devices.push_back(dstack::json::text_member(device, "PathOnHost"));
   }
-  if (const json& requests = field(host, "DeviceRequests"); requests.is_array()) {
-    for (const json& request : requests) out.device_requests.push_back(parse_strings(field(request, "DeviceIDs")));
+  if (const json& requests = dstack::json::member(host, "DeviceRequests"); requests.is_array()) {
+    for (const json& request : requests)
+      out.device_requests.push_back(parse_strings(dstack::json::member(request, "DeviceIDs")));
   }
   return out;
 }
@@ -200,15 +187,15 @@ std::vector<ContainerSummary> parse_list(const json& answer) {
   if (!answer.is_array()) return out;
   for (const json& entry : answer) {
     ContainerSummary container;
-    container.id = text(entry, "Id");
+    container.id = dstack::json::text_member(entry, "Id");
     if (container.id.empty()) continue;
-    const std::vector<std::string> names = parse_strings(field(entry, "Names"));
+    const std::vector<std::string> names = parse_strings(dstack::json::member(entry, "Names"));
     if (!names.empty()) container.name = without_slash(names.front());
-    container.status = parse_status(text(entry, "State"));
-    if (const json& created = field(entry, "Created"); created.is_number_integer())
+    container.status = parse_status(dstack::json::text_member(entry, "State"));
+    if (const json& created = dstack::json::member(entry, "Created"); created.is_number_integer())
       container.created = created.get<std::int64_t>();
-    container.labels = parse_labels(field(entry, "Labels"));
-    container.mounts = parse_mounts(field(entry, "Mounts"));
+    container.labels = parse_labels(dstack::json::member(entry, "Labels"));
+    container.mounts = parse_mounts(dstack::json::member(entry, "Mounts"));
     out.push_back(std::move(container));
   }
   return out;
@@ -216,21 +203,22 @@ std::vector<ContainerSummary> parse_list(const json& answer) {
 
 std::optional<ContainerEvent> parse_event(std::string_view line) {
   const json event = json::parse(line, nullptr, false);
-  if (text(event, "Type") != "container") return std::nullopt;
+  if (dstack::json::text_member(event, "Type") != "container") return std::nullopt;
   ContainerEvent out;
-  out.action = text(event, "Action");
+  out.action = dstack::json::text_member(event, "Action");
   // Podman calls them "died" and "remove".
   if (out.action == "died") out.action = "die";
   if (out.action == "remove") out.action = "destroy";
   if (out.action != "create" && out.action != "die" && out.action != "destroy") return std::nullopt;
-  const json& actor = field(event, "Actor");
-  out.container_id = text(actor, "ID");
+  const json& actor = dstack::json::member(event, "Actor");
+  out.container_id = dstack::json::text_member(actor, "ID");
   if (out.container_id.empty()) return std::nullopt;
-  const json& attributes = field(actor, "Attributes");
-  out.task_id = text(attributes, kTaskIdLabel);
+  const json& attributes = dstack::json::member(actor, "Attributes");
+  out.task_id = dstack::json::text_member(attributes, kTaskIdLabel);
   if (out.action == "die") {
-    out.exit_code = number(text(attributes, "exitCode"));
-    if (!out.exit_code) out.exit_code = number(text(attributes, "containerExitCode"));
+    out.exit_code = text::parse_number<int>(dstack::json::text_member(attributes, "exitCode"));
+    if (!out.exit_code)
+      out.exit_code = text::parse_number<int>(dstack::json::text_member(attributes, "containerExitCode"));
   }
   return out;
 }

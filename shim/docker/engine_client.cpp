@@ -3,12 +3,15 @@
 #include <ctime>
 
 #include <algorithm>
-#include <charconv>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/error.h"
+#include "common/json/member.h"
+#include "common/text/base64.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 #include "shim/docker/engine_answers.h"
 
 namespace dstack::shim::docker {
@@ -37,13 +40,12 @@ constexpr Version kOldest{1, 41};  // Engine 20.10
 constexpr Version kNewest{1, 56};  // seen to work up to here
 
 std::optional<Version> parse_version(std::string_view text) {
-  Version version;
-  const char* const end = text.data() + text.size();
-  const auto [dot, error] = std::from_chars(text.data(), end, version.major);
-  if (error != std::errc() || dot == end || *dot != '.') return std::nullopt;
-  const auto [last, minor_error] = std::from_chars(dot + 1, end, version.minor);
-  if (minor_error != std::errc() || last != end) return std::nullopt;
-  return version;
+  const auto parts = text::split(text, '.');
+  if (parts.size() != 2) return std::nullopt;
+  const auto major = text::parse_number<int>(parts[0]);
+  const auto minor = text::parse_number<int>(parts[1]);
+  if (!major || !minor) return std::nullopt;
+  return Version{*major, *minor};
 }
 
 std::string container_path(std::string_view id, std::string_view rest) {
@@ -52,20 +54,6 @@ std::string container_path(std::string_view id, std::string_view rest) {
 
 std::string label_filter(const std::string& label) {
   return http::encode_url_component(json{{"label", json::array({label})}}.dump());
-}
-
-// URL-safe base64 with padding (RFC 4648, 5).
-std::string base64_url(std::string_view data) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string out;
-  for (std::size_t i = 0; i < data.size(); i += 3) {
-    const std::string_view group = data.substr(i, 3);
-    unsigned bits = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
-    for (std::size_t k = 0; k < 4; ++k) out += k <= group.size() ? kDigits[bits >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
 }
 
 ErrorKind kind_of(int status) {
@@ -211,7 +199,7 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
                     {"password", credentials.password.reveal()},
                     {"serveraddress", image.server_address()}};
     request.headers.push_back("X-Registry-Auth: " +
-                              base64_url(auth.dump(-1, ' ', false, json::error_handler_t::replace)));
+                              text::base64_url(auth.dump(-1, ' ', false, json::error_handler_t::replace)));
   }
   send("pull " + image.name(), std::move(request), call, kUnbounded, {}, [&take](std::string_view piece) {
     take(piece);
@@ -233,10 +221,11 @@ std::string EngineClient::create(const std::string& name, const json& body, cons
     }
   }();
   const json answer = parse_answer(attempt, body_of_answer);
-  if (!answer.is_object() || !answer.contains("Id") || !answer["Id"].is_string()) {
+  std::string id = dstack::json::text_member(answer, "Id");
+  if (id.empty()) {
     throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
   }
-  return answer["Id"].get<std::string>();
+  return id;
 }
 
 void EngineClient::start(const std::string& id, const Call& call) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/json/member.h"
 #include "shim/docker/engine_answers.h"
 
 namespace dstack::shim::docker {
@@ -12,12 +13,6 @@ using nlohmann::json;
 
 // A longer line is not a progress line.
 constexpr std::size_t kProgressLineLimit = std::size_t{1} << 20;
-
-std::string member_text(const json& object, std::string_view name) {
-  if (!object.is_object()) return {};
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 std::uint64_t number(const json& object, std::string_view name) {
   const auto found = object.find(name);
@@ -45,14 +40,14 @@ bool PullStream::take_line(std::string_view line) {
   const json message = json::parse(line, nullptr, false);
   if (!message.is_object()) return false;
 
-  if (const auto detail = message.find("errorDetail"); detail != message.end() && !member_text(*detail, "message").empty()) {
-    error_ = one_line(member_text(*detail, "message"));
-  } else if (const std::string error = member_text(message, "error"); !error.empty()) {
+  if (const auto detail = message.find("errorDetail"); detail != message.end() && !dstack::json::text_member(*detail, "message").empty()) {
+    error_ = one_line(dstack::json::text_member(*detail, "message"));
+  } else if (const std::string error = dstack::json::text_member(message, "error"); !error.empty()) {
     error_ = one_line(error);
   }
 
-  const std::string status = member_text(message, "status");
-  const std::string id = member_text(message, "id");
+  const std::string status = dstack::json::text_member(message, "status");
+  const std::string id = dstack::json::text_member(message, "id");
   if (status.starts_with("Status:")) {
     completed_ = true;
     // containerd's image store does not say of each layer that it was extracted.
@@ -67,7 +62,7 @@ bool PullStream::take_line(std::string_view line) {
   const auto detail = message.find("progressDetail");
   const bool has_detail = detail != message.end() && detail->is_object();
   // "bytes" is left unsaid; newer engines count the extraction in seconds ("s").
-  const std::string units = has_detail ? member_text(*detail, "units") : "";
+  const std::string units = has_detail ? dstack::json::text_member(*detail, "units") : "";
   const bool bytes = units.empty() || units == "bytes";
   const std::uint64_t current = has_detail ? number(*detail, "current") : 0;
   const std::uint64_t total = has_detail ? number(*detail, "total") : 0;

@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "common/error.h"
 #include "common/http/client.h"
+#include "common/json/member.h"
 #include "common/os/file.h"
+#include "common/os/proc_net.h"
+#include "common/text/number.h"
 
 namespace dstack::shim::doctor {
 
@@ -19,10 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds answer_limit{3};
-
-bool is_number(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-}
 
 // Whether a socket bound to this address keeps 127.0.0.1 from being bound: the address itself and every address, of
 // IPv4 or of IPv6 (which takes IPv4 along unless told otherwise). As the kernel writes them, in the machine's order.
@@ -36,17 +33,10 @@ bool takes_loopback(std::string_view address) {
 std::set<std::string> listeners(const fs::path& proc, int port) {
   std::set<std::string> inodes;
   for (const char* table : {"net/tcp", "net/tcp6"}) {
-    std::istringstream lines(os::try_read_file(proc / table).value_or(""));
-    std::string line;
-    while (std::getline(lines, line)) {
-      // sl local remote state queues timer retransmits uid timeout inode
-      std::istringstream words(line);
-      std::array<std::string, 10> field;
-      for (std::string& word : field) words >> word;
-      const std::size_t colon = field[1].find(':');
-      constexpr const char* listening = "0A";
-      if (field[3] != listening || colon == std::string::npos || !takes_loopback(field[1].substr(0, colon))) continue;
-      if (field[1].substr(colon + 1) == std::format("{:04X}", port)) inodes.insert(field[9]);
+    const std::string text = os::try_read_file(proc / table).value_or("");
+    for (const os::TcpEntry& entry : os::parse_proc_net_tcp(text)) {
+      if (entry.is_listening() && entry.local_port == port && takes_loopback(entry.local_address()))
+        inodes.emplace(entry.inode);
     }
   }
   return inodes;
@@ -57,7 +47,7 @@ std::optional<std::string> holder(const fs::path& proc, const std::set<std::stri
   std::error_code failure;
   for (const auto& process : fs::directory_iterator(proc, failure)) {
     const std::string id = process.path().filename().string();
-    if (!is_number(id)) continue;
+    if (!text::is_digits(id)) continue;
     for (const auto& descriptor : fs::directory_iterator(process.path() / "fd", failure)) {
       const std::string target = fs::read_symlink(descriptor.path(), failure).string();
       if (!target.starts_with("socket:[") || !inodes.contains(target.substr(8, target.size() - 9))) continue;
@@ -75,9 +65,9 @@ std::optional<std::string> shim_version(const Host& host) {
     http::Client client({.base_url = std::format("http://127.0.0.1:{}", host.shim_port)}, *host.clock);
     const http::ClientResponse answer = client.send({.path = "/api/healthcheck", .total_limit = answer_limit});
     const auto body = nlohmann::json::parse(answer.body, nullptr, false);
-    if (!body.is_object() || body.value("service", nlohmann::json()) != "dstack-shim") return std::nullopt;
-    const auto version = body.value("version", nlohmann::json());
-    return version.is_string() ? readable(version.get<std::string>()) : "unknown";
+    if (json::text_member(body, "service") != "dstack-shim") return std::nullopt;
+    const std::string version = json::text_member(body, "version");
+    return version.empty() ? "unknown" : readable(version);
   } catch (const Error&) {
     return std::nullopt;
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <format>
 #include <map>
@@ -10,6 +9,8 @@
 #include <system_error>
 
 #include "common/os/file.h"
+#include "common/text/number.h"
+#include "common/text/trim.h"
 #include "shim/gpu/tool_output.h"
 
 namespace dstack::shim::gpu {
@@ -19,14 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view node_prefix = "/dev/dri/renderD";
-
-template <typename Number>
-std::optional<Number> number(std::string_view text, int base = 10) {
-  Number value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // A place on the bus as the kernel's topology has it.
 struct Location {
@@ -44,7 +37,7 @@ std::optional<Location> location_of(std::string_view bus_id) {
   const std::size_t bus = bus_id.rfind(':', device - 1);
   if (bus == std::string_view::npos) return std::nullopt;
   const auto hexadecimal = [&](std::size_t from, std::size_t to) {
-    return number<std::uint32_t>(bus_id.substr(from, to - from), 16);
+    return text::parse_number<std::uint32_t>(bus_id.substr(from, to - from), 16);
   };
   const auto parts = std::array{hexadecimal(0, bus), hexadecimal(bus + 1, device), hexadecimal(device + 1, dot),
                                 hexadecimal(dot + 1, bus_id.size())};
@@ -60,14 +53,8 @@ struct ComputeNode {
   bool has_processor_cores = false;
 };
 
-std::vector<std::string> entries_of(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code failure;
-  fs::directory_iterator entry(folder, failure);
-  while (!failure && entry != fs::directory_iterator()) {
-    names.push_back(entry->path().filename().string());
-    entry.increment(failure);
-  }
+std::vector<std::string> sorted_names_in(const fs::path& folder) {
+  std::vector<std::string> names = os::list_folder(folder);
   // By their numbers: "renderD99" before "renderD128", "9" before "10".
   std::ranges::sort(names, {}, [](const std::string& name) { return std::pair(name.size(), name); });
   return names;
@@ -76,13 +63,13 @@ std::vector<std::string> entries_of(const fs::path& folder) {
 std::vector<ComputeNode> compute_nodes(const fs::path& root) {
   std::vector<ComputeNode> nodes;
   const fs::path folder = root / "sys/class/kfd/kfd/topology/nodes";
-  for (const std::string& name : entries_of(folder)) {
+  for (const std::string& name : sorted_names_in(folder)) {
     std::map<std::string, std::uint64_t, std::less<>> properties;
     const std::string text = os::try_read_file(folder / name / "properties").value_or("");
     for (const std::string_view line : lines_of(text)) {
       const std::size_t blank = line.find(' ');
       if (blank == std::string_view::npos) continue;
-      if (const auto value = number<std::uint64_t>(trim(line.substr(blank))))
+      if (const auto value = text::parse_number<std::uint64_t>(text::trim(line.substr(blank))))
         properties[std::string(line.substr(0, blank))] = *value;
     }
     if (properties["simd_count"] == 0 || properties["drm_render_minor"] == 0) continue;
@@ -125,7 +112,7 @@ std::vector<std::string> amd_render_nodes(const std::string& bus_id, const fs::p
     if (node.location == *location && is_there(node)) add(node.render_node);
   }
   // By the device's own folder.
-  for (const std::string& name : entries_of(root / "sys/bus/pci/devices" / bus_id / "drm")) {
+  for (const std::string& name : sorted_names_in(root / "sys/bus/pci/devices" / bus_id / "drm")) {
     if (name.starts_with("renderD")) add("/dev/dri/" + name);
   }
   if (!nodes.empty()) return nodes;

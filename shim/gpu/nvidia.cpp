@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <format>
 #include <optional>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
+#include "common/text/trim.h"
 #include "shim/gpu/machine_memory.h"
 #include "shim/gpu/tool_output.h"
 
@@ -150,17 +152,14 @@ Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock) {
 NvidiaDevice parse_nvidia_information(std::string_view text) {
   NvidiaDevice device;
   while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const std::string_view line = text::take_line(text);
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    const std::string_view name = trim(line.substr(0, colon));
-    const std::string_view value = trim(line.substr(colon + 1));
+    const std::string_view name = text::trim(line.substr(0, colon));
+    const std::string_view value = text::trim(line.substr(colon + 1));
     if (name == "GPU UUID" && is_uuid(value)) device.uuid = value;
     if (name == "Device Minor") {
-      int minor = -1;
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), minor);
-      if (error == std::errc() && end == value.data() + value.size() && minor >= 0) device.minor = minor;
+      if (const auto minor = text::parse_number<int>(value); minor && *minor >= 0) device.minor = *minor;
     }
   }
   return device;

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/text/trim.h"
 #include "shim/gpu/tool_container.h"
 #include "shim/gpu/tool_output.h"
 
@@ -63,7 +64,7 @@ Chip read_chip(const json& device) {
   std::string type = text_member(info, "board_type");
   if (type.ends_with(" L") || type.ends_with(" R")) {
     chip.side = type.back();
-    type = std::string(trim(std::string_view(type).substr(0, type.size() - 2)));
+    type = std::string(text::trim(std::string_view(type).substr(0, type.size() - 2)));
   }
   chip.board = board_name(known_value(type));
   return chip;

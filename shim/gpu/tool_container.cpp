@@ -8,6 +8,7 @@
 #include <random>
 
 #include "common/error.h"
+#include "common/text/trim.h"
 
 namespace dstack::shim::gpu {
 
@@ -77,7 +78,7 @@ ToolOutput run_tool_container(docker::EngineClient& engine, docker::ImagePuller&
   docker::ContainerOutput output = engine.output(container.name(), {.stop = stop});
   ToolOutput result{.text = std::move(output.output)};
   if (exit_code != 0)
-    result.failure = std::format("exited with status {}: {}", exit_code, printable(trim(output.errors)));
+    result.failure = std::format("exited with status {}: {}", exit_code, printable(text::trim(output.errors)));
   return result;
 }
 

@@ -10,6 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/text/letter_case.h"
+#include "common/text/split.h"
+#include "common/text/trim.h"
 
 namespace dstack::shim::gpu {
 
@@ -17,18 +20,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view blanks = " \t\r\n";
 // Without the persistence daemon the driver is set up anew for every call, which takes seconds for each GPU.
 constexpr std::chrono::minutes tool_limit{1};
 constexpr std::size_t logged_rows = 20;
 constexpr int brace_limit = 4096;
 constexpr std::size_t row_limit = std::size_t{256} << 10;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
 
 // The length of the object at the start of `text`, by its braces outside of strings; 0 if it has no end.
 std::size_t object_length(std::string_view text) {
@@ -51,12 +47,6 @@ std::size_t object_length(std::string_view text) {
   return 0;
 }
 
-std::string_view take_line(std::string_view& text) {
-  const std::string_view line = text.substr(0, text.find('\n'));
-  text.remove_prefix(std::min(text.size(), line.size() + 1));
-  return line;
-}
-
 }  // namespace
 
 ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
@@ -74,7 +64,7 @@ Inventory require_gpus(Inventory inventory, std::string_view tool, const ToolOut
   if (inventory.gpus.empty()) {
     throw Error(ErrorKind::unavailable,
                 std::format("{} names no GPU: it {}; it printed {}", tool,
-                            output.failure.empty() ? "succeeded" : output.failure, printable(trim(output.text))));
+                            output.failure.empty() ? "succeeded" : output.failure, printable(text::trim(output.text))));
   }
   if (!output.failure.empty())
     spdlog::warn("{} {}, but it named {} GPUs, which are used", tool, output.failure, inventory.gpus.size());
@@ -89,27 +79,17 @@ void SkippedRows::add(std::string_view row, std::string_view reason) {
   if (++count_ <= logged_rows) spdlog::warn("{}: {}: {}", tool_, reason, printable(row));
 }
 
-std::string_view trim(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(blanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
-
 std::vector<std::string_view> csv_fields(std::string_view line) {
-  std::vector<std::string_view> fields;
-  while (true) {
-    const std::size_t comma = line.find(',');
-    fields.push_back(trim(line.substr(0, comma)));
-    if (comma == std::string_view::npos) return fields;
-    line.remove_prefix(comma + 1);
-  }
+  std::vector<std::string_view> fields = text::split(line, ',');
+  for (std::string_view& field : fields) field = text::trim(field);
+  return fields;
 }
 
 std::vector<std::string_view> lines_of(std::string_view output) {
   std::vector<std::string_view> lines;
   while (!output.empty()) {
-    const std::string_view line = take_line(output);
-    if (trim(line).empty()) continue;
+    const std::string_view line = text::take_line(output);
+    if (text::trim(line).empty()) continue;
     lines.push_back(line);
   }
   return lines;
@@ -118,9 +98,9 @@ std::vector<std::string_view> lines_of(std::string_view output) {
 bool is_placeholder(std::string_view text) {
   constexpr std::array<std::string_view, 7> words{"N/A",           "unknown",     "unknown error", "not supported",
                                                   "not available", "GPU is lost", "ERR!"};
-  text = trim(text);
+  text = text::trim(text);
   if (text.empty() || (text.starts_with('[') && text.ends_with(']'))) return true;
-  return std::ranges::any_of(words, [&](std::string_view word) { return same_word(word, text); });
+  return std::ranges::any_of(words, [&](std::string_view word) { return text::equal_ignoring_case(word, text); });
 }
 
 bool is_id(std::string_view text) {
@@ -131,21 +111,21 @@ bool is_id(std::string_view text) {
 }
 
 std::string known_value(std::string_view text) {
-  text = trim(text);
+  text = text::trim(text);
   return is_placeholder(text) ? "" : std::string(text);
 }
 
 std::optional<std::int64_t> parse_mebibytes(std::string_view text) {
-  text = trim(text);
+  text = text::trim(text);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   constexpr std::int64_t most = std::int64_t{1} << 40;
   if (error != std::errc() || value < 0 || value > most) return std::nullopt;
-  const std::string_view unit = trim(text.substr(static_cast<std::size_t>(end - text.data())));
+  const std::string_view unit = text::trim(text.substr(static_cast<std::size_t>(end - text.data())));
   // The tools mean the same by MB and MiB.
-  if (unit.empty() || same_word(unit, "MiB") || same_word(unit, "MB")) return value;
-  if (same_word(unit, "GiB") || same_word(unit, "GB")) return value * 1024;
-  if (same_word(unit, "KiB") || same_word(unit, "KB")) return value / 1024;
+  if (unit.empty() || text::equal_ignoring_case(unit, "MiB") || text::equal_ignoring_case(unit, "MB")) return value;
+  if (text::equal_ignoring_case(unit, "GiB") || text::equal_ignoring_case(unit, "GB")) return value * 1024;
+  if (text::equal_ignoring_case(unit, "KiB") || text::equal_ignoring_case(unit, "KB")) return value / 1024;
   return std::nullopt;
 }
 
@@ -172,14 +152,14 @@ const json& member(const json& object, std::string_view name) {
   if (!object.is_object()) return nothing;
   if (const auto exact = object.find(name); exact != object.end()) return *exact;
   for (const auto& [key, value] : object.items()) {
-    if (same_word(key, name)) return value;
+    if (text::equal_ignoring_case(key, name)) return value;
   }
   return nothing;
 }
 
 std::string text_member(const json& object, std::string_view name) {
   const json& value = member(object, name);
-  return value.is_string() ? std::string(trim(value.get_ref<const std::string&>())) : "";
+  return value.is_string() ? std::string(text::trim(value.get_ref<const std::string&>())) : "";
 }
 
 }  // namespace dstack::shim::gpu

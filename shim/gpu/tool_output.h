@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/os/command.h"
 #include "common/os/clock.h"
+#include "common/os/command.h"
 #include "shim/gpu/inventory.h"
 
 // How the vendors' tools write what they know.
@@ -43,9 +43,6 @@ class SkippedRows {
   std::string tool_;
   std::size_t count_ = 0;
 };
-
-std::string_view trim(std::string_view text);
-
 // The fields of one line of "--format=csv", without blanks around them. The tools quote nothing.
 std::vector<std::string_view> csv_fields(std::string_view line);
 

@@ -1,18 +1,18 @@
 #include "shim/host/container_processes.h"
 
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <format>
-#include <sstream>
 
 #include "common/error.h"
 #include "common/os/capabilities.h"
 #include "common/os/file.h"
+#include "common/os/proc_net.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::host {
 
@@ -35,18 +35,6 @@ std::filesystem::directory_iterator entries_of(const std::filesystem::path& fold
 std::string link_target(const std::filesystem::path& link) {
   std::error_code failure;
   return std::filesystem::read_symlink(link, failure).string();
-}
-
-// The end as /proc/net/tcp and tcp6 write it: each four bytes of the address as a number of this machine's, in hex.
-std::vector<std::string> written(const os::TcpEnd& end) {
-  std::array<std::uint32_t, 4> words{};
-  if (::inet_pton(AF_INET, end.address.c_str(), &words[0]) == 1) {
-    const std::uint32_t mark = htonl(0xffff);
-    return {std::format(": {:08X}:{:04X} ", words[0], end.port),
-            std::format(": {:08X}{:08X}{:08X}{:08X}:{:04X} ", 0, 0, mark, words[0], end.port)};
-  }
-  if (::inet_pton(AF_INET6, end.address.c_str(), words.data()) != 1) return {};
-  return {std::format(": {:08X}{:08X}{:08X}{:08X}:{:04X} ", words[0], words[1], words[2], words[3], end.port)};
 }
 
 }  // namespace
@@ -113,9 +101,7 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
   if (const int last = last_outsider_; last != 0 && is_outsider_with_it(std::to_string(last))) return Holder::outsider;
   for (const std::string& pid : pids()) {
     if (!is_outsider_with_it(pid)) continue;
-    int number = 0;
-    std::from_chars(pid.data(), pid.data() + pid.size(), number);
-    last_outsider_ = number;
+    last_outsider_ = text::parse_number<int>(pid).value_or(0);
     return Holder::outsider;
   }
   if (seen_all) return Holder::nobody;
@@ -126,8 +112,8 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
 ContainerIds ContainerProcesses::told_by_cgroup2(const ContainerIds& containers) const {
   ContainerIds told;
   for (const std::string& pid : pids()) {
-    std::istringstream lines(cgroups_of(pid));
-    for (std::string line; std::getline(lines, line);) {
+    const std::string cgroups = cgroups_of(pid);
+    for (const std::string_view line : text::split_lines(cgroups)) {
       // "0::/docker/0123…" is the hierarchy of cgroup2, "4:memory:/…" one of version 1.
       if (!line.starts_with("0::")) continue;
       if (auto container = container_in(line, containers)) told.insert(*std::move(container));
@@ -138,14 +124,17 @@ ContainerIds ContainerProcesses::told_by_cgroup2(const ContainerIds& containers)
 
 std::optional<std::string> ContainerProcesses::container_with(const os::TcpEnd& end,
                                                               const ContainerIds& containers) const {
-  const std::vector<std::string> wanted = written(end);
+  const std::vector<std::string> wanted = os::proc_net_names(end);
   std::set<std::string> seen;
   for (const std::string& pid : pids()) {
     auto container = container_in(cgroups_of(pid), containers);
     if (!container || !seen.insert(link_target(proc_ / pid / "ns/net")).second) continue;
     for (const char* table : {"net/tcp", "net/tcp6"}) {
       const std::string text = os::try_read_file(proc_ / pid / table).value_or("");
-      if (std::ranges::any_of(wanted, [&text](const std::string& one) { return text.contains(one); })) return container;
+      const auto is_wanted = [&wanted](const os::TcpEntry& entry) {
+        return std::ranges::contains(wanted, entry.local);
+      };
+      if (std::ranges::any_of(os::parse_proc_net_tcp(text), is_wanted)) return container;
     }
   }
   return std::nullopt;

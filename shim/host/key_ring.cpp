@@ -1,6 +1,5 @@
 #include "shim/host/key_ring.h"
 
-#include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
@@ -20,20 +19,6 @@
 namespace dstack::shim::host {
 
 namespace {
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
-// The users of /etc/passwd; those of a directory service may be any number and are asked for by name only.
-std::vector<User> local_users() {
-  std::vector<User> users;
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen("/etc/passwd", "re"));
-  while (const passwd* entry = file ? ::fgetpwent(file.get()) : nullptr) {
-    users.push_back({.name = entry->pw_name, .uid = entry->pw_uid, .gid = entry->pw_gid, .home = entry->pw_dir});
-  }
-  return users;
-}
 
 // Most users of a host are services without a home; to look with their own rights takes a thread each.
 bool may_have_keys(const User& user) {
@@ -74,7 +59,7 @@ void KeyRing::release(const std::string& holder) {
 void KeyRing::remove_leftovers() {
   const std::scoped_lock lock(mutex_);
   std::vector<User> affected;
-  std::ranges::copy_if(local_users(), std::back_inserter(affected),
+  std::ranges::copy_if(os::UserDatabase().users(), std::back_inserter(affected),
                        [](const User& user) { return may_have_keys(user) && has_our_keys(user); });
   if (affected.empty() || another_shim_runs("/proc")) return;
   for (const User& user : affected) {

@@ -9,23 +9,14 @@
 #include <vector>
 
 #include "common/os/file.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::host {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<std::string> entries_of(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code failure;
-  fs::directory_iterator entry(folder, failure);
-  while (!failure && entry != fs::directory_iterator()) {
-    names.push_back(entry->path().filename().string());
-    entry.increment(failure);
-  }
-  return names;
-}
 
 // A kernel shows the first 15 bytes of a program's name, and a release's has its platform behind "dstack-shim".
 bool has_name_and_is_not_our_child(const fs::path& process) {
@@ -39,15 +30,11 @@ bool has_name_and_is_not_our_child(const fs::path& process) {
 }
 
 bool is_of_root(const fs::path& process) {
-  std::istringstream lines(os::try_read_file(process / "status").value_or(""));
-  std::string line;
-  while (std::getline(lines, line)) {
-    if (!line.starts_with("Uid:")) continue;
-    std::istringstream ids(line.substr(4));
-    std::string real;
-    std::string effective;
-    ids >> real >> effective;
-    return real == "0" && effective == "0";
+  const std::string status = os::try_read_file(process / "status").value_or("");
+  for (const std::string_view line : text::split_lines(status)) {
+    const auto words = text::split_words(line);  // "Uid:", real, effective, saved, of the file system
+    if (words.size() < 3 || words[0] != "Uid:") continue;
+    return words[1] == "0" && words[2] == "0";
   }
   return false;
 }
@@ -64,15 +51,14 @@ bool has_a_shims_log_open(const fs::path& process) {
     std::error_code failure;
     return fs::read_symlink(process / "fd" / descriptor, failure).filename() == "shim.log" && !failure;
   };
-  return std::ranges::any_of(entries_of(process / "fd"), is_log);
+  return std::ranges::any_of(os::list_folder(process / "fd"), is_log);
 }
 
 }  // namespace
 
 bool another_shim_runs(const fs::path& proc) {
-  return std::ranges::any_of(entries_of(proc), [&proc](const std::string& name) {
-    if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; }) || name == std::to_string(::getpid()))
-      return false;
+  return std::ranges::any_of(os::list_folder(proc), [&proc](const std::string& name) {
+    if (!text::is_digits(name) || name == std::to_string(::getpid())) return false;
     const fs::path process = proc / name;
     return has_name_and_is_not_our_child(process) && is_of_root(process) && is_in_our_namespace(proc, process) &&
            has_a_shims_log_open(process);

@@ -37,9 +37,7 @@ void set_file_ids(uid_t uid, gid_t gid) {
 
 User find_user(const std::string& name) {
   const std::string attempt = std::format("look up user {} of this host", printable(name));
-  if (const auto entry = os::UserDatabase().find_user(name)) {
-    return {.name = name, .uid = entry->uid, .gid = entry->gid, .home = entry->home};
-  }
+  if (auto entry = os::UserDatabase().find_user(name)) return *std::move(entry);
   // Directory services (LDAP, SSSD) are plug-ins of the host's C library, which a static program cannot load.
   os::CommandResult answer;
   try {
@@ -61,7 +59,7 @@ User find_user(const std::string& name) {
   const auto gid = fields.size() == kFieldCount ? os::parse_user_id(fields[3]) : std::nullopt;
   // getent takes a number for a user id.
   if (!uid || !gid || fields[0] != name) throw Error(ErrorKind::not_found, attempt + ": no such user");
-  return {.name = name, .uid = *uid, .gid = *gid, .home = std::string(fields[5])};
+  return {.name = name, .uid = *uid, .gid = *gid, .home = std::string(fields[5]), .shell = std::string(fields[6])};
 }
 
 void with_file_access_of(const User& user, const std::function<void()>& work) {

@@ -1,18 +1,13 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <string>
 
+#include "common/os/user_db.h"
+
 namespace dstack::shim::host {
 
-struct User {
-  std::string name;
-  uid_t uid = 0;
-  gid_t gid = 0;
-  std::string home;
-};
+using User = os::UserEntry;
 
 // Looks a user of this host up, in /etc/passwd and then by `getent`, which asks the directory services. Throws Error:
 // not_found, or unavailable if a directory service does not answer within ten seconds.

@@ -4,13 +4,13 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <iterator>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "common/os/file.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 
 namespace dstack::shim::metrics {
 
@@ -27,10 +27,11 @@ struct Status {
 std::optional<Status> parse_status(const std::string& stat) {
   const std::size_t bracket = stat.rfind(')');
   if (bracket == std::string::npos) return std::nullopt;
-  std::istringstream rest(stat.substr(bracket + 1));
-  const std::vector<std::string> words{std::istream_iterator<std::string>(rest), {}};
+  const auto words = text::split_words(std::string_view(stat).substr(bracket + 1));
   if (words.size() < 22) return std::nullopt;
-  const auto field = [&words](std::size_t number) { return std::strtod(words[number - 3].c_str(), nullptr); };
+  const auto field = [&words](std::size_t number) {
+    return static_cast<double>(text::parse_number<std::int64_t>(words[number - 3]).value_or(0));
+  };
   const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
   return Status{.cpu_seconds = (field(14) + field(15)) / ticks,
                 .start_seconds = field(22) / ticks,
@@ -41,9 +42,12 @@ std::optional<Status> parse_status(const std::string& stat) {
 // When the machine started, in seconds since 1970.
 std::optional<double> boot_time(const std::filesystem::path& proc) {
   const std::string text = os::try_read_file(proc / "stat").value_or("");
-  const std::size_t at = text.find("\nbtime ");
-  if (at == std::string::npos) return std::nullopt;
-  return std::strtod(text.c_str() + at + 7, nullptr);
+  for (std::string_view line : text::split_lines(text)) {
+    if (text::take_until(line, ' ') != "btime") continue;
+    const auto seconds = text::parse_number<std::int64_t>(line);
+    return seconds ? std::optional(static_cast<double>(*seconds)) : std::nullopt;
+  }
+  return std::nullopt;
 }
 
 std::optional<double> count_descriptors(const std::filesystem::path& proc) {

@@ -5,6 +5,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/termination_reason.h"
 
 namespace dstack::shim::task {
 
@@ -21,7 +22,7 @@ constexpr seconds kill_limit{8};
 
 Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& end, std::stop_token stop) const {
   // On cgroup v2 the engine says "out of memory" for any process of the container, and the job may have survived it.
-  if (end.exit_code == 0) return {.reason = reason::done_by_runner, .message = ""};
+  if (end.exit_code == 0) return {.reason = termination_reason::kDoneByRunner, .message = ""};
   std::string message;
   const auto add_line = [&message](std::string_view line) {
     if (!message.empty()) message += '\n';
@@ -48,7 +49,7 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
   } catch (const Error& error) {
     spdlog::warn("The last lines of container {} are not known: {}", end.container_id, error.what());
   }
-  return {.reason = reason::container_exited_with_error, .message = std::move(message)};
+  return {.reason = termination_reason::kContainerExitedWithError, .message = std::move(message)};
 }
 
 void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_token stop) const {

@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/termination_reason.h"
 #include "shim/docker/container_spec.h"
 #include "shim/docker/image_reference.h"
 #include "shim/gpu/cdi.h"
@@ -74,13 +75,13 @@ bool belongs_to(const docker::ContainerDetails& container, const std::string& ta
 
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
                       const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
-  end_with(reason::executor_error, [&] { prepare(state, publish, stop); });
-  end_with(reason::creating_container_error,
+  end_with(termination_reason::kExecutorError, [&] { prepare(state, publish, stop); });
+  end_with(termination_reason::kCreatingContainerError,
            [&] { pull(state, registry_password, publish, on_progress, stop); });
   throw_if_stopped(stop);
-  end_with(reason::creating_container_error, [&] { create(state, registry_password, publish, on_progress, stop); });
+  end_with(termination_reason::kCreatingContainerError, [&] { create(state, registry_password, publish, on_progress, stop); });
   throw_if_stopped(stop);
-  end_with(reason::container_exited_with_error, [&] { start(state, publish, stop); });
+  end_with(termination_reason::kContainerExitedWithError, [&] { start(state, publish, stop); });
 }
 
 void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token stop) const {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/termination_reason.h"
 
 namespace dstack::shim::task {
 
@@ -241,7 +242,7 @@ void LiveTask::launch() {
   } catch (const Error& error) {
     // Cancelled. Why is among the wishes, or the process is about to leave.
     if (!stop.stop_requested() && !exit_.stop_requested()) {
-      state.ending = {.reason = reason::executor_error, .message = error.what()};
+      state.ending = {.reason = termination_reason::kExecutorError, .message = error.what()};
       publish_at_any_rate(state);
       return;
     }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "common/termination_reason.h"
 #include "shim/docker/container_spec.h"
 #include "shim/task/launcher.h"
 
@@ -62,7 +63,7 @@ bool resume(TaskState& state, const ContainerSummary* container, docker::EngineC
     return true;
   }
   const bool early = state.status == TaskStatus::pending || state.status == TaskStatus::preparing;
-  state.ending = {.reason = early ? reason::executor_error : reason::creating_container_error,
+  state.ending = {.reason = early ? termination_reason::kExecutorError : termination_reason::kCreatingContainerError,
                   .message = std::format("dstack-shim was restarted while the task was {}", name_of(state.status))};
   return true;
 }
@@ -94,7 +95,7 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine,
   state.holds_volumes = !state.config.volumes.empty();
   if (container.status == ContainerStatus::created) {
     state.status = TaskStatus::creating;
-    state.ending = {.reason = reason::creating_container_error,
+    state.ending = {.reason = termination_reason::kCreatingContainerError,
                     .message = "dstack-shim was restarted before the start"};
     return state;
   }

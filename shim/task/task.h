@@ -28,14 +28,6 @@ struct Ending {
   friend bool operator==(const Ending&, const Ending&) = default;
 };
 
-namespace reason {
-inline constexpr const char* executor_error = "executor_error";
-inline constexpr const char* creating_container_error = "creating_container_error";
-inline constexpr const char* container_exited_with_error = "container_exited_with_error";
-inline constexpr const char* done_by_runner = "done_by_runner";
-inline constexpr const char* terminated_by_server = "terminated_by_server";
-}  // namespace reason
-
 // Everything about a task that outlives the process: what the journal holds. Plain data; only the task's own worker
 // changes it (see task_manager.h).
 struct TaskState {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/json/fields.h"
 #include "common/json/object_reader.h"
 #include "shim/docker/container_spec.h"
 #include "shim/volume/volume_manager.h"
@@ -17,10 +18,22 @@ struct VolumeMount {
   std::string path;  // in the container
 };
 
+template <dstack::json::RecordOf<VolumeMount> Record>
+void visit_fields(Record& mount, auto&& field) {
+  field("name", mount.name);
+  field("path", mount.path);
+}
+
 struct InstanceMount {
   std::string instance_path;  // on the host
   std::string path;           // in the container
 };
+
+template <dstack::json::RecordOf<InstanceMount> Record>
+void visit_fields(Record& mount, auto&& field) {
+  field("instance_path", mount.instance_path);
+  field("path", mount.path);
+}
 
 // What a server asks for. Everything that may be written down: the registry's password is not part of it.
 struct TaskConfig {
@@ -46,14 +59,35 @@ struct TaskConfig {
   bool remove_when_ended = false;  // a person's who does not wait for its end
 };
 
+// Each field's name in a request, in the journal and in docs/api/shim.yaml. A field that is added here is read and
+// written; a test finds one that the document lacks.
+template <dstack::json::RecordOf<TaskConfig> Record>
+void visit_fields(Record& config, auto&& field) {
+  field("id", config.id);
+  field("name", config.name);
+  field("registry_username", config.registry_username);
+  field("image_name", config.image_name);
+  field("container_user", config.container_user);
+  field("privileged", config.privileged);
+  field("gpu", config.gpu, dstack::json::Range{.minimum = -1, .maximum = 1024});
+  field("cpu", config.cpu);
+  field("memory", config.memory, dstack::json::Range{.minimum = 0});
+  field("shm_size", config.shm_size, dstack::json::Range{.minimum = 0});
+  field("network_mode", config.network_mode);
+  field("volumes", config.volumes);
+  field("volume_mounts", config.volume_mounts);
+  field("instance_mounts", config.instance_mounts);
+  field("gpu_devices", config.gpu_devices);
+  field("host_ssh_user", config.host_ssh_user);
+  field("host_ssh_keys", config.host_ssh_keys);
+  field("container_ssh_keys", config.container_ssh_keys);
+  field("local", config.local);
+  field("remove_when_ended", config.remove_when_ended);
+}
+
 // The same fields in a request and in the journal. Reading checks types only; wrong ones throw Error (invalid) that
 // names the field.
-TaskConfig read_config(const json::ObjectReader& reader);
+TaskConfig read_config(const dstack::json::ObjectReader& reader);
 nlohmann::json write_config(const TaskConfig& config);
-
-// Parts that the legacy API's requests have as well.
-std::vector<volume::VolumeInfo> read_volumes(const json::ObjectReader& reader, const char* field);
-std::vector<VolumeMount> read_volume_mounts(const json::ObjectReader& reader, const char* field);
-std::vector<InstanceMount> read_instance_mounts(const json::ObjectReader& reader, const char* field);
 
 }  // namespace dstack::shim::task

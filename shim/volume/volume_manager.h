@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "common/json/fields.h"
+
 namespace dstack::shim::volume {
 
 // Where volumes are mounted, each in a folder of its name.
@@ -17,6 +19,15 @@ struct VolumeInfo {
   bool init_fs = false;
   std::optional<std::string> device_name;
 };
+
+template <dstack::json::RecordOf<VolumeInfo> Record>
+void visit_fields(Record& volume, auto&& field) {
+  field("backend", volume.backend);
+  field("name", volume.name);
+  field("volume_id", volume.volume_id);
+  field("init_fs", volume.init_fs);
+  field("device_name", volume.device_name);
+}
 
 // Mounts the volumes of tasks. A volume that several tasks use is mounted once and unmounted with the last of them.
 // All members may be called from any thread and block.

@@ -103,7 +103,10 @@ void serve(const char* folder, int port, char** command) {
   stream.add_route(server);
   server.get("/api/pull", [&logs](const http::Request& request) {
     const auto after = request.query.find("timestamp");
-    return logs.pull(after == request.query.end() ? 0 : std::atoll(after->second.c_str()), std::nullopt);
+    http::Response response;
+    response.content_type = "application/json";
+    response.stream = logs.pull(after == request.query.end() ? 0 : std::atoll(after->second.c_str()), std::nullopt);
+    return response;
   });
   std::println("port {}", server.bind("127.0.0.1", port));
   std::fflush(stdout);

@@ -69,7 +69,14 @@ TEST_CASE("the first of several entries counts") {
   CHECK(files.database().find_user(UserId{1})->home == "/first");
 }
 
-TEST_CASE("lines that are no entries are passed over") {
+TEST_CASE("all users are listed in the file's order") {
+  const Files files("a:x:1:1::/a:\nnonsense\nb:x:2:2::/b:\n");
+  std::vector<std::string> names;
+  for (const UserEntry& user : files.database().users()) names.push_back(user.name);
+  CHECK(names == std::vector<std::string>{"a", "b"});
+}
+
+TEST_CASE("lines that are not entries are skipped") {
   const Files files(
       "# a comment:x:1:1::/:\n\n:x:1:1::/:\n+nis::::::\n-nis:x:1:1::/:\nshort:x\nword:x:one:1::/:\n"
       "neg:x:-1:1::/:\nbig:x:4294967296:1::/:\nnone:x:4294967295:1::/:\nok:x:1:1::/ok:\n");

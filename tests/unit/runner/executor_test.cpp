@@ -41,7 +41,7 @@ class Runner {
 
   nlohmann::json pull() {
     std::string text;
-    logs.pull(0, 0).stream([&text](std::string_view piece) {
+    logs.pull(0, 0)([&text](std::string_view piece) {
       text += piece;
       return true;
     });
@@ -179,7 +179,7 @@ TEST_CASE("a stop does not wait for a git server that does not answer") {
   ::poll(&over, 1, -1);
   CHECK(executor.hangs());
   std::string text;
-  logs.pull(0, 0).stream([&text](std::string_view piece) {
+  logs.pull(0, 0)([&text](std::string_view piece) {
     text += piece;
     return true;
   });

@@ -167,7 +167,7 @@ TEST_CASE("the logs are drained once a reader has answered the close frame") {
   const auto reader = served.connect();
   served.logs().append("output");
   served.logs().finish(done);
-  served.logs().pull(0, std::nullopt).stream([](std::string_view) { return true; });
+  served.logs().pull(0, std::nullopt)([](std::string_view) { return true; });
   CHECK(read_frames(*reader).output == "output");
   while (!served.logs().drained()) std::this_thread::yield();
 }

@@ -39,7 +39,7 @@ std::string decode(const std::string& text) {
 
 json pull(runner::Logs& logs, std::int64_t after = 0) {
   std::string text;
-  logs.pull(after, std::nullopt).stream([&text](std::string_view part) {
+  logs.pull(after, std::nullopt)([&text](std::string_view part) {
     text += part;
     return true;
   });
@@ -210,7 +210,7 @@ TEST_CASE("the logs are drained when a pull has handed over everything and no re
   logs.finish(done);
   CHECK_FALSE(logs.drained());
   const auto went_away = logs.pull(0, std::nullopt);
-  went_away.stream([](std::string_view) { return false; });
+  went_away([](std::string_view) { return false; });
   logs.reader_left();
   CHECK_FALSE(logs.drained());
   clock.advance(1s);

@@ -31,26 +31,28 @@ TEST_CASE("a command is the first executable file of that name in PATH") {
   make_file(folder / "three/tool", 0755);
   make_file(folder / "four/tool", 0755);
   const std::string at = folder.path().string();
-  CHECK(find_program("tool", {{"PATH", at + "/none:" + at + "/one:" + at + "/two:" + at + "/three:" + at + "/four"}}) ==
-        folder / "three/tool");
+  CHECK(resolve_command("tool", {{"PATH", at + "/none:" + at + "/one:" + at + "/two:" + at + "/three:" + at +
+                                              "/four"}}) == folder / "three/tool");
 }
 
 TEST_CASE("a command with a slash is taken as it is") {
-  CHECK(find_program("./x", {}) == "./x");
-  CHECK(find_program("/no/such", {}) == "/no/such");
+  CHECK(resolve_command("./x", {}) == "./x");
+  CHECK(resolve_command("/no/such", {}) == "/no/such");
 }
 
 TEST_CASE("without a PATH the usual folders are searched") {
-  CHECK(find_program("sh", {}).filename() == "sh");
-  CHECK(find_program("sh", {{"PATH", ""}}).filename() == "sh");
+  CHECK(resolve_command("sh", {}).filename() == "sh");
+  CHECK(resolve_command("sh", {{"PATH", ""}}).filename() == "sh");
 }
 
-TEST_CASE("relative folders in PATH lead nowhere") { CHECK_THROWS_AS(find_program("sh", {{"PATH", ":.:bin"}}), Error); }
+TEST_CASE("relative folders in PATH lead nowhere") {
+  CHECK_THROWS_AS(resolve_command("sh", {{"PATH", ":.:bin"}}), Error);
+}
 
 TEST_CASE("a command that is not there is named with the PATH") {
-  CHECK_THROWS_MATCHES(find_program("no-such", {{"PATH", "/a:/b"}}), Error,
+  CHECK_THROWS_MATCHES(resolve_command("no-such", {{"PATH", "/a:/b"}}), Error,
                        MessageMatches(ContainsSubstring("\"no-such\"") && ContainsSubstring("\"/a:/b\"")));
-  CHECK_THROWS_AS(find_program("", {}), Error);
+  CHECK_THROWS_AS(resolve_command("", {}), Error);
 }
 
 TEST_CASE("a command that is not there is told from one that cannot be executed") {
@@ -58,7 +60,7 @@ TEST_CASE("a command that is not there is told from one that cannot be executed"
   make_file(folder / "tool", 0644);
   const auto reason = [&folder](const std::string& name) {
     try {
-      find_program(name, {{"PATH", folder.path().string()}});
+      resolve_command(name, {{"PATH", folder.path().string()}});
     } catch (const CannotExecute& error) {
       return error.reason();
     }
@@ -72,7 +74,7 @@ TEST_CASE("a file that may not be executed is named with the reason") {
   const test::TemporaryDirectory folder;
   make_file(folder / "tool", 0644);
   CHECK_THROWS_MATCHES(
-      find_program("tool", {{"PATH", folder.path().string()}}), Error,
+      resolve_command("tool", {{"PATH", folder.path().string()}}), Error,
       MessageMatches(ContainsSubstring((folder / "tool").string()) && ContainsSubstring("Permission denied")));
 }
 

@@ -15,7 +15,6 @@
 using namespace dstack;
 using namespace dstack::shim::dcgm;
 using namespace std::chrono_literals;
-using nlohmann::json;
 
 namespace {
 
@@ -222,11 +221,11 @@ TEST_CASE_METHOD(Fixture, "the helper says why it cannot work") {
   library(0);
   auto result = os::run_command({.arguments = command()});
   CHECK(result.exit_status == 1);
-  CHECK(json::parse(result.output)["error"] == "neither libdcgm.so.4 nor libdcgm.so.3 is installed");
+  CHECK(nlohmann::json::parse(result.output)["error"] == "neither libdcgm.so.4 nor libdcgm.so.3 is installed");
   library(4);
   behave("no-start");
   result = os::run_command({.arguments = command()});
-  CHECK(json::parse(result.output)["error"] == "start DCGM's host engine: Host engine is not running (-25)");
+  CHECK(nlohmann::json::parse(result.output)["error"] == "start DCGM's host engine: Host engine is not running (-25)");
 }
 
 TEST_CASE("a report survives its way through JSON") {
@@ -235,9 +234,9 @@ TEST_CASE("a report survives its way through JSON") {
       .incidents = {
           {.system = 1, .health = 10, .error_message = "x", .error_code = 2, .entity_group_id = 3, .entity_id = 4}}};
   CHECK(parse_report(to_json(report)) == report);
-  CHECK_FALSE(parse_report(json::object()));
-  CHECK_FALSE(parse_report(json::array()));
-  CHECK_FALSE(parse_report({{"overall_health", "x"}, {"incidents", json::array()}}));
+  CHECK_FALSE(parse_report(nlohmann::json::object()));
+  CHECK_FALSE(parse_report(nlohmann::json::array()));
+  CHECK_FALSE(parse_report({{"overall_health", "x"}, {"incidents", nlohmann::json::array()}}));
   CHECK_FALSE(parse_report({{"overall_health", 0}, {"incidents", {{{"system", 1}}}}}));
 }
 

@@ -14,12 +14,11 @@ using namespace dstack;
 using namespace dstack::shim::docker;
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
-using nlohmann::json;
 using test::FakeEngine;
 
 namespace {
 
-json body_for(const std::string& image) {
+nlohmann::json body_for(const std::string& image) {
   return create_body({.task_id = "t", .image = image, .command = {"/runner"}});
 }
 
@@ -190,7 +189,7 @@ TEST_CASE_METHOD(Fixture, "a name that is taken is a conflict") {
 TEST_CASE_METHOD(Fixture, "a created container without an id is nonsense") {
   engine.on("POST /containers/create",
             [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(201, "{}"); });
-  CHECK(kind_of_failure([&] { client.create("c", json::object()); }) == ErrorKind::unavailable);
+  CHECK(kind_of_failure([&] { client.create("c", nlohmann::json::object()); }) == ErrorKind::unavailable);
 }
 
 TEST_CASE_METHOD(Fixture, "an answer that is no JSON is nonsense") {

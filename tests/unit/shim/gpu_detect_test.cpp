@@ -13,7 +13,6 @@
 using namespace dstack;
 using namespace dstack::shim;
 using namespace std::chrono_literals;
-using nlohmann::json;
 using shim::gpu::Inventory;
 using shim::gpu::Vendor;
 
@@ -43,10 +42,10 @@ struct Fixture {
   }
   Inventory detect() { return shim::gpu::detect(client, puller, root.path(), clock); }
   // The bodies of the containers that were made.
-  std::vector<json> bodies() const {
-    std::vector<json> bodies;
+  std::vector<nlohmann::json> bodies() const {
+    std::vector<nlohmann::json> bodies;
     for (const auto& request : engine.requests()) {
-      if (request.line() == "POST /containers/create") bodies.push_back(json::parse(request.body));
+      if (request.line() == "POST /containers/create") bodies.push_back(nlohmann::json::parse(request.body));
     }
     return bodies;
   }
@@ -119,13 +118,14 @@ TEST_CASE_METHOD(Fixture, "AMD's GPUs are found by a container that is gone afte
   REQUIRE(inventory.gpus.size() == 1);
   CHECK(inventory.gpus[0] == shim::gpu::Gpu{.id = "/dev/dri/renderD128", .name = "MI300X", .memory = 196592});
   REQUIRE(bodies().size() == 1);
-  const json body = bodies()[0];
+  const nlohmann::json body = bodies()[0];
   CHECK(body["Image"] == amd_image);
-  CHECK(body["Cmd"] == json{"static", "--json", "--asic", "--vram", "--bus", "--driver"});
+  CHECK(body["Cmd"] == nlohmann::json{"static", "--json", "--asic", "--vram", "--bus", "--driver"});
   CHECK_FALSE(body.contains("Entrypoint"));
   CHECK(body["HostConfig"]["Devices"] ==
-        json::array({{{"PathOnHost", "/dev/kfd"}, {"PathInContainer", "/dev/kfd"}, {"CgroupPermissions", "rwm"}},
-                     {{"PathOnHost", "/dev/dri"}, {"PathInContainer", "/dev/dri"}, {"CgroupPermissions", "rwm"}}}));
+        nlohmann::json::array(
+            {{{"PathOnHost", "/dev/kfd"}, {"PathInContainer", "/dev/kfd"}, {"CgroupPermissions", "rwm"}},
+             {{"PathOnHost", "/dev/dri"}, {"PathInContainer", "/dev/dri"}, {"CgroupPermissions", "rwm"}}}));
   CHECK(engine.containers().empty());
   CHECK(engine.count("POST /images/create") == 0);
 }
@@ -138,7 +138,7 @@ TEST_CASE_METHOD(Fixture, "an amd-smi that does not know --driver is asked again
   });
   CHECK(detect().gpus.size() == 1);
   REQUIRE(bodies().size() == 2);
-  CHECK(bodies()[1]["Cmd"] == json{"static", "--json", "--asic", "--vram", "--bus"});
+  CHECK(bodies()[1]["Cmd"] == nlohmann::json{"static", "--json", "--asic", "--vram", "--bus"});
   CHECK(engine.containers().empty());
 }
 
@@ -191,9 +191,9 @@ TEST_CASE_METHOD(Fixture, "Tenstorrent's boards are found by a container, their 
   CHECK(inventory.vendor == Vendor::tenstorrent);
   CHECK(inventory.driver_version == "2.0.0");
   CHECK(inventory.gpus.at(0).name == "n150");
-  const json body = bodies().at(0);
+  const nlohmann::json body = bodies().at(0);
   CHECK(body["Image"] == "dstackai/tt-smi:latest");
-  CHECK(body["Cmd"] == json::array({"-s"}));
+  CHECK(body["Cmd"] == nlohmann::json::array({"-s"}));
   CHECK(body["HostConfig"]["Devices"][0]["PathOnHost"] == "/dev/tenstorrent");
 }
 
@@ -212,7 +212,7 @@ TEST_CASE_METHOD(Fixture, "what a killed process left of such containers is remo
   engine.on_start([](const std::string&) { return says(amd_answer); });
   client.create("dstack-shim-tool-0", {{"Image", amd_image},
                                        {"Labels", {{"ai.dstack.shim.tool", "true"}}},
-                                       {"HostConfig", {{"Mounts", json::array()}}}});
+                                       {"HostConfig", {{"Mounts", nlohmann::json::array()}}}});
   detect();
   CHECK(engine.containers().empty());
 }

@@ -13,7 +13,6 @@
 
 using namespace dstack;
 using namespace dstack::shim::gpu;
-using nlohmann::json;
 
 namespace {
 
@@ -44,17 +43,18 @@ class AmdHost {
   test::TemporaryDirectory root_;
 };
 
-json chip(const std::string& type, const std::string& board, const std::string& bus = "0000:01:00.0") {
+nlohmann::json chip(const std::string& type, const std::string& board, const std::string& bus = "0000:01:00.0") {
   return {{"smbus_telem", {{"BOARD_ID", "0x1"}}},
           {"board_info", {{"bus_id", bus}, {"board_type", type}, {"board_id", board}}}};
 }
 
-std::string snapshot(const std::vector<json>& chips) {
-  return json{{"time", "2025-06-20T12:10:28"}, {"host_info", {{"Driver", "TT-KMD 1.33"}}}, {"device_info", chips}}.dump(
-      4);
+std::string snapshot(const std::vector<nlohmann::json>& chips) {
+  return nlohmann::json{
+      {"time", "2025-06-20T12:10:28"}, {"host_info", {{"Driver", "TT-KMD 1.33"}}}, {"device_info", chips}}
+      .dump(4);
 }
 
-std::vector<Gpu> tenstorrent(const std::vector<json>& chips) { return parse_tt_smi(snapshot(chips)).gpus; }
+std::vector<Gpu> tenstorrent(const std::vector<nlohmann::json>& chips) { return parse_tt_smi(snapshot(chips)).gpus; }
 
 }  // namespace
 
@@ -259,7 +259,7 @@ TEST_CASE("a Wormhole board is its left chip with the memory of both") {
 }
 
 TEST_CASE("each left chip of a Wormhole galaxy is one, though they share a board") {
-  std::vector<json> chips;
+  std::vector<nlohmann::json> chips;
   for (int i = 0; i < 32; ++i) chips.push_back(chip("tt-galaxy-wh L", "100035100000000"));
   const auto gpus = tenstorrent(chips);
   REQUIRE(gpus.size() == 32);
@@ -303,7 +303,7 @@ TEST_CASE("what is not tt-smi's answer names no device") {
 }
 
 TEST_CASE("a chip of tt-smi that cannot be read costs itself, and those behind it keep their nodes") {
-  json lost = chip("n150 L", "2", "0000:02:00.0");
+  nlohmann::json lost = chip("n150 L", "2", "0000:02:00.0");
   lost["board_info"]["board_type"] = "N/A";
   CHECK(tenstorrent({chip("n150 L", "1"), lost, chip("n150 L", "3")}) ==
         std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * gib},

@@ -177,6 +177,9 @@ TEST_CASE("a variable with a bad value ends as its flag does, unless the flag is
     INFO(name);
     const Variable variable(name, value);
     CHECK(std::get<int>(parse({})) != 0);
+    CHECK(std::get<int>(parse({"serve"})) != 0);
+    // It is the daemon's: a person's command has no use for it.
+    CHECK(std::holds_alternative<client::TaskCommand>(parse({"ps"})));
   }
   const Variable level("DSTACK_SHIM_LOG_LEVEL", "loud");
   CHECK(daemon({"--shim-log-level", "debug"}).log_level == spdlog::level::debug);
@@ -227,6 +230,7 @@ TEST_CASE("commands for tasks take ids, and their flags before or after them") {
   CHECK(command({"logs", "--follow", "a"}).tasks == std::vector<std::string>{"a"});
   CHECK(command({"stop", "a", "b", "--timeout", "3"}).tasks == std::vector<std::string>{"a", "b"});
   CHECK(command({"stop", "-t", "3", "a"}).timeout == 3);
+  CHECK(command({"stop", "a"}).timeout == 15);  // longer than all stages of a stop take
   CHECK(command({"rm", "--force", "a", "b"}).force);
   CHECK_FALSE(command({"rm", "a"}).force);
 }

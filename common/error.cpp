@@ -10,6 +10,11 @@ namespace dstack {
 
 std::string describe_errno(int code) { return std::generic_category().message(code); }
 
+ErrorKind error_kind(const std::exception& error) {
+  const auto* ours = dynamic_cast<const Error*>(&error);
+  return ours != nullptr ? ours->kind() : ErrorKind::internal;
+}
+
 Error os_error(std::string_view action, std::string_view subject, int code) {
   const ErrorKind kind = code == ENOENT   ? ErrorKind::not_found
                          : code == EACCES ? ErrorKind::denied

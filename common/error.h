@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ enum class ErrorKind {
   cancelled,  // a stop token ended the work
   timed_out,
   unavailable,  // the other side (an engine, an exporter) does not answer or answers nonsense
+  exhausted,    // no thread or process can be made now; it may be tried again
   internal,
 };
 
@@ -32,6 +34,9 @@ class Error : public std::runtime_error {
  private:
   ErrorKind kind_;
 };
+
+// What kind of failure that is; internal for an exception that is not an Error, such as bad_alloc or a library's own.
+ErrorKind error_kind(const std::exception& error);
 
 // "open /a/b: Permission denied". `code` is an errno value.
 Error os_error(std::string_view action, std::string_view subject, int code = errno);

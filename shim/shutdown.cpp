@@ -68,13 +68,16 @@ void Shutdown::watch() {
   if (gone_) return;
   if (!break_off_) ::_exit(0);
   server_.stop();
-  if (!changed_.wait_for(lock, force_ ? forced_grace : ordinary_grace, [this] { return served_ || gone_; })) {
+  const auto wait = [&](os::SteadyTime::duration limit, const std::function<bool()>& done) {
+    return clock_.wait_until(lock, changed_, clock_.now() + limit, done);
+  };
+  if (!wait(force_ ? forced_grace : ordinary_grace, [this] { return served_ || gone_; })) {
     lock.unlock();
     break_off_();
     server_.close_connections();
     lock.lock();
   }
-  if (changed_.wait_for(lock, last_grace, [this] { return gone_; })) return;
+  if (wait(last_grace, [this] { return gone_; })) return;
   spdlog::warn("leaving while something hangs");
   ::_exit(0);
 }

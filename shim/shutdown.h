@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/http/server.h"
+#include "common/os/clock.h"
 #include "common/os/event.h"
 #include "common/os/unique_fd.h"
 
@@ -37,6 +38,7 @@ class Shutdown {
   void watch();
   void wait_for_signal();
 
+  os::Clock& clock_ = os::system_clock();
   http::Server& server_;
   const os::UniqueFd& signals_;
   os::Event requested_;

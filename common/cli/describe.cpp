@@ -1,4 +1,5 @@
 #include "common/cli/describe.h"
+#include "common/json/dump.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -66,7 +67,7 @@ void add_help_json(CLI::App& app) {
   app.add_flag_callback(
          "--help-json",
          [&app] {
-           std::cout << describe(app).dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+           std::cout << dstack::json::dump(describe(app), 2) << "\n";
            throw CLI::Success();
          },
          "Print all options and commands as JSON and exit")

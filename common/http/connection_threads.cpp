@@ -1,5 +1,7 @@
 #include "common/http/connection_threads.h"
 
+#include <spdlog/spdlog.h>
+#include <exception>
 #include <system_error>
 #include <thread>
 
@@ -42,7 +44,11 @@ void ConnectionThreads::work() {
     std::function<void()> job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    job();
+    try {
+      job();
+    } catch (const std::exception& error) {
+      spdlog::error("A connection's thread: {}", error.what());
+    }
     job = nullptr;
     lock.lock();
   }

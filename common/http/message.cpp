@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/text/number.h"
 
 namespace dstack::http {
@@ -36,7 +37,7 @@ Response Response::json(const nlohmann::json& value) {
   Response response;
   response.content_type = "application/json";
   // A name or message may hold bytes that are not UTF-8; they must not turn an answer into a failure.
-  response.body = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  response.body = dstack::json::dump(value);
   return response;
 }
 

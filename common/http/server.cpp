@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 #include <algorithm>
+#include <deque>
 #include <format>
 #include <mutex>
 #include <set>
@@ -30,6 +31,7 @@ constexpr seconds request_limit{30};
 constexpr seconds farewell_limit{10};
 constexpr seconds farewell_silence{2};
 constexpr std::size_t spare_threads = 4;
+constexpr std::size_t kRefusedKept = 16;
 
 int status_of(ErrorKind kind) {
   switch (kind) {
@@ -40,6 +42,7 @@ int status_of(ErrorKind kind) {
     case ErrorKind::too_large: return 413;
     case ErrorKind::unsupported_media: return 415;
     case ErrorKind::unavailable: return 502;
+    case ErrorKind::exhausted: return 503;
     case ErrorKind::cancelled:
     case ErrorKind::timed_out:
     case ErrorKind::denied:
@@ -191,6 +194,7 @@ class Server::Implementation : public httplib::Server {
     routes_.push_back(std::move(route));
   }
 
+  // On the accepting thread.
   void serve(os::UniqueFd socket) {
     const int number = socket.get();
     {
@@ -204,6 +208,9 @@ class Server::Implementation : public httplib::Server {
           if (stream->socket() >= 0) forget(number);
         })) {
       forget(number);
+      refuse_connection(std::move(stream->release().socket));
+    } else {
+      refusing_ = false;
     }
   }
 
@@ -221,6 +228,23 @@ class Server::Implementation : public httplib::Server {
   std::function<void(const http::Request&, int)> observer;
 
  private:
+  // Answers 503 on the accepting thread, without waiting for anything. The connection stays open for a while, so that a
+  // peer that is still sending its request can read the answer.
+  void refuse_connection(os::UniqueFd socket) {
+    static constexpr std::string_view kAnswer =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 37\r\nRetry-After: 1\r\n"
+        "Connection: close\r\n\r\nno thread for another connection now\n";
+    spdlog::log(refusing_ ? spdlog::level::debug : spdlog::level::warn,
+                "No thread for another connection: it is refused with 503");
+    refusing_ = true;
+    const linger at_once{.l_onoff = 0, .l_linger = 0};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    [[maybe_unused]] const ssize_t sent = ::send(socket.get(), kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(socket.get(), SHUT_WR);
+    refused_.push_back(std::move(socket));
+    if (refused_.size() > kRefusedKept) refused_.pop_front();
+  }
+
   void forget(int socket) {
     const std::scoped_lock lock(mutex_);
     open_.erase(socket);
@@ -361,6 +385,9 @@ class Server::Implementation : public httplib::Server {
   std::vector<Route> routes_;
   std::mutex mutex_;
   std::set<int> open_;
+  // Of the accepting thread.
+  bool refusing_ = false;
+  std::deque<os::UniqueFd> refused_;
   ConnectionThreads threads_;
 };
 

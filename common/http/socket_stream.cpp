@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/os/clock.h"
+
 namespace dstack::http {
 
 namespace {
@@ -69,7 +71,7 @@ bool SocketStream::wait_for_request(std::chrono::milliseconds limit) {
 }
 
 void SocketStream::expect_request_within(std::chrono::milliseconds limit) {
-  request_deadline_ = std::chrono::steady_clock::now() + limit;
+  request_deadline_ = os::system_clock().now() + limit;
   silence_ = std::chrono::milliseconds(-1);
 }
 
@@ -81,13 +83,13 @@ void SocketStream::expect_steady_data(std::chrono::milliseconds silence) {
 void SocketStream::end_after_answer(std::chrono::milliseconds silence, std::chrono::milliseconds limit) {
   ending_ = true;
   silence_ = silence;
-  request_deadline_ = std::chrono::steady_clock::now() + limit;
+  request_deadline_ = os::system_clock().now() + limit;
 }
 
 std::chrono::milliseconds SocketStream::read_limit() const {
   if (request_deadline_ == Time::max()) return silence_;
   const auto left = std::max(
-      std::chrono::ceil<std::chrono::milliseconds>(request_deadline_ - std::chrono::steady_clock::now()),
+      std::chrono::ceil<std::chrono::milliseconds>(request_deadline_ - os::system_clock().now()),
       std::chrono::milliseconds(0));
   return silence_.count() < 0 ? left : std::min(left, silence_);
 }

@@ -40,7 +40,7 @@ class ChildThread {
     work_.notify_one();
     served_.wait(lock, [&request] { return request.child != 0; });
     if (request.child < 0) {
-      throw Error(ErrorKind::unavailable, std::format("start a process: {}", describe_errno(request.code)));
+      throw Error(ErrorKind::exhausted, std::format("start a process: {}", describe_errno(request.code)));
     }
     return request.child;
   }
@@ -110,7 +110,7 @@ class ChildThread {
       problem = error.what();
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (!running_) throw Error(ErrorKind::unavailable, std::format("start a thread: {}", problem));
+    if (!running_) throw Error(ErrorKind::exhausted, std::format("start a thread: {}", problem));
   }
 
   void work() {

@@ -13,7 +13,7 @@
 namespace dstack::os {
 
 // Forks; the child runs `in_child`, which makes system calls only and does not return, with every signal blocked.
-// The child is one of started_children() until it has been reaped. Throws Error (unavailable) if no process or thread
+// The child is one of started_children() until it has been reaped. Throws Error (exhausted) if no process or thread
 // can be made.
 pid_t fork_child(const std::function<void()>& in_child);
 

@@ -69,7 +69,7 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
 std::optional<std::string> try_read_file(const std::filesystem::path& path) {
   try {
     return read_file(path);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return std::nullopt;
   }
 }

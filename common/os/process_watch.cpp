@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 
 namespace dstack::os {
 
@@ -21,15 +22,11 @@ ProcessWatch::ProcessWatch(pid_t pid) {
   // Linux before 5.3, or a sandbox that does not know the call.
   ended_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!ended_) throw os_error("watch process", std::to_string(pid));
-  try {
-    waiter_ = std::thread([pid, event = ended_.get()] {
-      siginfo_t info{};
-      while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
-      ::eventfd_write(event, 1);
-    });
-  } catch (const std::system_error& error) {
-    throw Error(ErrorKind::unavailable, std::format("watch process {}: {}", pid, error.what()));
-  }
+  waiter_ = start_thread("watch a process", [pid, event = ended_.get()] {
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+    ::eventfd_write(event, 1);
+  });
 }
 
 ProcessWatch::~ProcessWatch() {

@@ -1,4 +1,5 @@
 #include "common/server_api/answer.h"
+#include "common/json/dump.h"
 
 #include <format>
 #include <nlohmann/json.hpp>
@@ -34,7 +35,7 @@ std::string field_of(const json& item) {
   for (const json& part : *location) {
     if (part == "body") continue;
     if (!name.empty()) name += '.';
-    name += part.is_string() ? part.get<std::string>() : part.dump();
+    name += part.is_string() ? part.get<std::string>() : dstack::json::dump(part);
   }
   return name;
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/json/dump.h"
 #include "common/http/client.h"
 #include "common/server_api/answer.h"
 #include "common/server_api/parse.h"
@@ -58,7 +59,7 @@ Client::Client(Account account, os::Clock& clock, std::stop_token stop)
 Client::~Client() = default;
 
 json Client::call(const std::string& path, const json& body, std::string_view doing) {
-  const std::string text = body.dump();
+  const std::string text = dstack::json::dump(body);
   std::chrono::milliseconds pause = kFirstPause;
   std::chrono::milliseconds waited{0};
   while (true) {
@@ -147,7 +148,7 @@ std::string Client::explain_denial(std::string_view doing) {
       if (member.role == "admin" && member.user.name != who) admins += (admins.empty() ? "" : ", ") + member.user.name;
     }
     if (!admins.empty()) others = std::format("; its admins may: {}", admins);
-  } catch (const Error&) {  // whoever may not look at the project either
+  } catch (const std::exception&) {  // whoever may not look at the project either
   }
   return std::format("{} may not {} in project {}{}", who, doing, account_.project, others);
 }

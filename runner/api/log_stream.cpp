@@ -112,7 +112,7 @@ class LogStream::Implementation {
       try {
         watch(reader->socket(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &*reader);
         ++reader;
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         spdlog::warn("A reader of the logs is turned away: {}", error.what());
         reader = arrived_.erase(reader);
         logs_.reader_left();

@@ -75,11 +75,11 @@ void place_archive(const std::filesystem::path& archive, const Destination& dest
   tree.remove_tree(destination.below);
   try {
     unpack(archive, tree, how);
-  } catch (const Error&) {
+  } catch (...) {
     // A bomb is not left to fill the disk.
     try {
       tree.remove_tree(destination.below);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
     }
     throw;
   }

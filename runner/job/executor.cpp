@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/log/log.h"
+#include "common/os/thread.h"
 #include "runner/job/ending.h"
 
 namespace dstack::runner::job {
@@ -102,21 +103,28 @@ std::optional<JobInfo> Executor::run() {
   try {
     Prepared prepared = prepare_run(submission_, users_);
     JobInfo info{.working_dir = prepared.working_dir, .username = prepared.user.name};
-    phase_ = Phase::running;
     prepared_ = std::move(prepared);
-    thread_ = std::thread([this] {
+    // It waits for the lock that is held here before it reports the end.
+    thread_ = os::start_thread("run the job", [this] {
       const Supervision::Events events{
           .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
       const JobState end = run_job(submission_, prepared_, places_, events, uploads_, setup_, logs_, clock_);
-      finish(end);
+      try {
+        finish(end);
+      } catch (const std::exception& error) {
+        spdlog::error("The job's end cannot be written down: {}", error.what());
+      }
       const std::scoped_lock thread_lock(mutex_);
       phase_ = Phase::over;
       // A signal's end is -1; one that was stopped has none.
       exited_ = end.exit_status.value_or(-1) >= 0;
       over_.set();
     });
+    phase_ = Phase::running;
     return info;
   } catch (const std::exception& error) {
+    // The job waits for the next attempt.
+    if (error_kind(error) == ErrorKind::exhausted) throw;
     finish(executor_error(error.what()));
     phase_ = Phase::over;
     over_.set();

@@ -49,8 +49,8 @@ void set_up_files(const Submission& submission, const Prepared& prepared, const 
                            stopped);
       // The merged ones hold what was there before, which is trusted.
       if (!files::must_stay(path, kept)) foreign.push_back(path);
-    } catch (const Error& error) {
-      throw Error(error.kind(), std::format("{}: {}", printable(file.path), error.what()));
+    } catch (const std::exception& error) {
+      throw Error(error_kind(error), std::format("{}: {}", printable(file.path), error.what()));
     }
   }
 }

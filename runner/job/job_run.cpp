@@ -136,7 +136,12 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     return executor_error(std::format("Failed to set up files ({})", error.what()));
   }
   // A large file takes a while to go, which the job need not wait for.
-  const std::jthread clearing([&uploads] { uploads.clear(); });
+  std::jthread clearing;
+  try {
+    clearing = std::jthread([&uploads] { uploads.clear(); });
+  } catch (const std::system_error&) {
+    uploads.clear();
+  }
   const Environment environment = set_up_environment(submission, prepared, places, repo->folder);
   if (stopped()) return stopped_state();
 

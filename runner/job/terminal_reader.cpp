@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include <spdlog/spdlog.h>
+
 #include "common/error.h"
 
 namespace dstack::runner::job {
@@ -50,7 +52,12 @@ bool TerminalReader::read_available(std::size_t limit) {
   while (total < limit) {
     const ssize_t count = ::read(output_, buffer.data(), buffer.size());
     if (count > 0) {
-      take_({buffer.data(), static_cast<std::size_t>(count)});
+      try {
+        take_({buffer.data(), static_cast<std::size_t>(count)});
+      } catch (const std::exception& error) {
+        // The job must not hang over it: its output is read on.
+        spdlog::error("{} bytes of the job's output are lost: {}", count, error.what());
+      }
       total += static_cast<std::size_t>(count);
     } else if (count == 0 || errno != EINTR) {
       return count < 0 && errno == EAGAIN;

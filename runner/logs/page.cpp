@@ -5,6 +5,7 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/text/base64.h"
 
 namespace dstack::runner {
@@ -62,7 +63,7 @@ std::uint64_t Page::size_until(std::int64_t time) const {
 bool Page::write(const PieceSink& sink, std::optional<std::int64_t> no_connections_secs) const {
   nlohmann::json states = nlohmann::json::array();
   for (const StampedState& each : states_) states.push_back(to_json(each));
-  std::string text = R"({"job_states":)" + states.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = R"({"job_states":)" + dstack::json::dump(states);
   text += R"(,"job_logs":[)";
   if (!write_events(sink, text, snapshot_.job, job_)) return false;
   text += R"(],"runner_logs":[)";

@@ -21,6 +21,7 @@ constexpr milliseconds gather_time{20};
 constexpr std::uint64_t gather_size = std::uint64_t{1} << 20;
 // How long to wait for room on a full disk.
 constexpr milliseconds room_pause{1000};
+constexpr int most_failures_at_end = 3;
 
 }  // namespace
 
@@ -50,20 +51,43 @@ void TextMaker::wait_until_done() {
 }
 
 void TextMaker::run() {
+  int failures = 0;
   while (!stopping_) {
-    const bool ended = log_.ended();
-    take_what_is_there();
-    text_.flush_due(clock_.now());
-    if (ended && seen_ == log_.size()) {
-      text_.finish();
-      commit();
-      break;
+    try {
+      if (!advance()) break;
+      failures = 0;
+    } catch (const std::exception& error) {
+      spdlog::error("Make the plain text of the job's output: {}", error.what());
+      // The end of the job must not wait for it.
+      if (log_.ended() && ++failures == most_failures_at_end) break;
+      pause(room_pause);
     }
-    if (commit() && !stopping_) wait();
   }
   const std::scoped_lock lock(mutex_);
   done_ = true;
   changed_.notify_all();
+}
+
+// One round; false at the end.
+bool TextMaker::advance() {
+  const bool ended = log_.ended();
+  take_what_is_there();
+  text_.flush_due(clock_.now());
+  if (ended && seen_ == log_.size()) {
+    text_.finish();
+    commit();
+    return false;
+  }
+  if (commit() && !stopping_) wait();
+  return true;
+}
+
+void TextMaker::pause(std::chrono::milliseconds length) {
+  timer_->arm(clock_.now() + length);
+  pollfd waiting[] = {{.fd = timer_->fd(), .events = POLLIN, .revents = 0},
+                      {.fd = stop_.fd(), .events = POLLIN, .revents = 0}};
+  while (::poll(waiting, std::size(waiting), -1) < 0 && errno == EINTR) continue;
+  stopping_ = waiting[1].revents != 0;
 }
 
 void TextMaker::take_what_is_there() {

@@ -34,6 +34,8 @@ class TextMaker {
 
  private:
   void run();
+  bool advance();
+  void pause(std::chrono::milliseconds length);
   void take_what_is_there();
   bool commit();
   void wait();

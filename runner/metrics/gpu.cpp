@@ -117,7 +117,7 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
       return {};
     }
     return vendor == gpu::Vendor::amd ? parse_amd_smi_csv(result.output) : parse_smi_csv(result.output);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::debug("GPU metrics: {}", error.what());
     return {};
   }

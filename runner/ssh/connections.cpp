@@ -7,9 +7,12 @@
 #include <chrono>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "common/error.h"
 #include "common/os/file.h"
 #include "common/os/proc_net.h"
+#include "common/os/thread.h"
 
 namespace dstack::runner::ssh {
 
@@ -45,7 +48,13 @@ void ConnectionWatch::start() {
   if (thread_.joinable()) return;
   last_look_ = clock_.now();
   last_connected_ = last_look_;
-  thread_ = std::thread([this] { run(); });
+  try {
+    thread_ = os::start_thread("watch SSH connections", [this] { run(); });
+  } catch (const std::exception& error) {
+    // The job goes on; it is only not known how long nobody has been connected.
+    spdlog::error("{}", error.what());
+    blind_ = true;
+  }
 }
 
 std::optional<std::int64_t> ConnectionWatch::seconds_without() const {
@@ -62,7 +71,14 @@ void ConnectionWatch::run() {
     timer_->arm(last_look_ + look_interval);
     ::poll(waiting.data(), waiting.size(), -1);
     if (waiting[0].revents != 0) return;
-    if (waiting[1].revents != 0) look();
+    if (waiting[1].revents == 0) continue;
+    try {
+      look();
+    } catch (const std::exception& error) {
+      spdlog::error("Look for SSH connections: {}", error.what());
+      const std::scoped_lock lock(mutex_);
+      last_look_ = clock_.now();
+    }
   }
 }
 

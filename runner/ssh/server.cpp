@@ -81,7 +81,8 @@ void Server::prepare() {
     os::make_directories(folder, 0755);
   }
   // No RSA key: making one takes a second, and every client since 2014 knows these. Side by side, as the API waits.
-  auto other = std::async(std::launch::async, [this] { make_host_key("ecdsa"); });
+  // Without a thread to spare, one after the other.
+  auto other = std::async([this] { make_host_key("ecdsa"); });
   make_host_key("ed25519");
   other.get();
   const std::string level = checked_log_level(settings_.log_level);
@@ -92,7 +93,7 @@ void Server::prepare() {
   if (settings_.forwarded_sockets.empty()) return;
   try {
     os::make_directories(settings_.forwarded_sockets, 0755);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("Sockets cannot be forwarded to {}: {}", settings_.forwarded_sockets.string(), error.what());
   }
 }
@@ -112,11 +113,20 @@ void Server::serve() {
   std::chrono::nanoseconds pause = first_pause;
   while (true) {
     const os::SteadyTime started = clock_.now();
-    const auto end = run_listener();
+    std::optional<std::string> end;
+    bool may_pass = stage_ == Stage::answering;
+    try {
+      end = run_listener();
+      // One that has started and never answered would not do so the next time.
+      may_pass = stage_ == Stage::answering;
+    } catch (const std::exception& error) {
+      end = std::format("could not be started: {}", error.what());
+      // No process, thread, descriptor or memory to be had.
+      may_pass = may_pass || error_kind(error) == ErrorKind::exhausted;
+    }
     if (!end) return;
-    // One that has never answered would not do so the next time.
-    const bool worth_another = stage_ == Stage::answering;
-    set(worth_another ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
+    const bool worth_another = may_pass;
+    set(stage_ == Stage::answering ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
     if (!worth_another) return;
     if (clock_.now() - started > longest_pause) pause = first_pause;
     timer_->arm(clock_.now() + pause);

@@ -52,7 +52,7 @@ Response task_metrics(task::TaskManager& tasks, dcgm::Exporter* exporter, const 
   if (info.status == task::TaskStatus::terminated || !info.gpu_ids) return Response::empty();
   try {
     return Response::text(200, dcgm::metrics_of(exporter->fetch(), *info.gpu_ids));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return Response::text(502, std::string(error.what()) + "\n");
   }
 }

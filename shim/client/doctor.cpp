@@ -26,7 +26,7 @@ shim::doctor::Host host_of(const DoctorOptions& options) {
                           .allow_task_callers = options.allow_task_callers};
   try {
     host.engine = std::make_shared<docker::EngineClient>(docker::engine_address());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     host.engine_trouble = error.what();
   }
   shim::doctor::take_settings_of_running_shim(host);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "shim/client/output.h"
 #include "shim/client/shim_api.h"
 #include "shim/client/task_commands.h"
@@ -19,7 +20,7 @@ int list_tasks(const TaskCommand& command) {
   }
   // What a container said last may be any bytes.
   const nlohmann::json list = task_list(std::move(tasks), clock);
-  write_answer(list.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
+  write_answer(dstack::json::dump(list, 2, true) + "\n");
   return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "common/exit_status.h"
+#include "common/os/clock.h"
 #include "common/os/signals.h"
 #include "common/termination_reason.h"
 #include "common/text/split.h"
@@ -66,13 +67,15 @@ class Run {
         name_(options.name.empty() ? "run-" + id_.substr(0, 8) : options.name) {}
 
   int execute() {
+    // What cannot be sent is found out before there is a container.
+    const nlohmann::json job = job_of(options_, id_, name_);
     shim_.submit(task_of(options_, id_, name_));
     std::cerr << std::format("task {} ({})\n", name_, id_);
     if (options_.gpus != "0") std::cerr << "note: a dstack server does not know of GPUs that are taken this way\n";
     int code = 1;
     try {
-      code = attend();
-    } catch (const Error& error) {
+      code = attend(job);
+    } catch (const std::exception& error) {
       std::cerr << legible(error.what()) << "\n";
     }
     if (!(options_.detach && code == 0)) clean_up();
@@ -80,12 +83,12 @@ class Run {
   }
 
  private:
-  int attend() {
+  int attend(const nlohmann::json& job) {
     const std::optional<int> port = wait_for_container();
     if (!port) return interrupted() ? 128 + signal_ : 1;
     RunnerApi runner(*port);
     if (!wait_for_runner(runner)) return interrupted() ? 128 + signal_ : 1;
-    runner.submit(job_of(options_, id_, name_));
+    runner.submit(job);
     runner.run();
     if (options_.detach) {
       write_answer(id_ + "\n");
@@ -122,14 +125,14 @@ class Run {
   }
 
   bool wait_for_runner(RunnerApi& runner) {
-    const auto deadline = std::chrono::steady_clock::now() + runner_start_limit;
+    const os::SteadyTime deadline = os::system_clock().now() + runner_start_limit;
     while (!runner.answers()) {
       const TaskEntry task = shim_.task(id_);
       if (task.status == "terminated") {
         std::cerr << ending_of(task) << "\n";
         return false;
       }
-      if (std::chrono::steady_clock::now() > deadline) throw Error(ErrorKind::timed_out, "the runner does not answer");
+      if (os::system_clock().now() > deadline) throw Error(ErrorKind::timed_out, "the runner does not answer");
       pause();
       if (interrupted()) return false;
     }
@@ -170,7 +173,7 @@ class Run {
       const bool more = runner.pull(end);
       unanswered_ = 0;
       return more;
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       // The container may have ended, or been ended, and the shim be about to hear of it.
       const TaskEntry task = shim_.task(id_);
       if (!task.ended() && ++unanswered_ < most_unanswered) return true;
@@ -195,7 +198,7 @@ class Run {
                       "", std::chrono::seconds{0});
       // A detached one goes by itself.
       if (options_.remove && !options_.detach) shim_.remove(id_);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       std::cerr << legible(error.what()) << "\n";
     }
   }

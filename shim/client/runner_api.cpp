@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/object_reader.h"
 
 namespace dstack::shim::client {
@@ -22,12 +23,12 @@ RunnerApi::RunnerApi(int port) : client_({.base_url = std::format("http://127.0.
 bool RunnerApi::answers() {
   try {
     return client_.send({.path = "/api/healthcheck", .total_limit = health_limit}).status == 200;
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return false;
   }
 }
 
-void RunnerApi::submit(const nlohmann::json& job) { call("POST", "/api/submit", job.dump()); }
+void RunnerApi::submit(const nlohmann::json& job) { call("POST", "/api/submit", dstack::json::dump(job)); }
 
 void RunnerApi::run() { call("POST", "/api/run", ""); }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/object_reader.h"
 
 namespace dstack::shim::client {
@@ -56,7 +57,7 @@ ShimApi::ShimApi(int port, os::Clock& clock)
     : port_(port), clock_(clock), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
 void ShimApi::submit(const json& task) {
-  call({.method = "POST", .path = "/api/tasks", .body = task.dump(), .total_limit = kShimAnswerLimit}, Again::no);
+  call({.method = "POST", .path = "/api/tasks", .body = dstack::json::dump(task), .total_limit = kShimAnswerLimit}, Again::no);
 }
 
 std::vector<TaskEntry> ShimApi::tasks() {
@@ -81,7 +82,7 @@ void ShimApi::terminate(const std::string& id, const std::string& reason, const 
   const json body = {{"termination_reason", reason}, {"termination_message", message}, {"timeout", grace.count()}};
   call({.method = "POST",
         .path = std::format("/api/tasks/{}/terminate", http::encode_url_component(id)),
-        .body = body.dump(),
+        .body = dstack::json::dump(body),
         .total_limit = kShimAnswerLimit + grace});
 }
 

@@ -25,7 +25,7 @@ using std::chrono::seconds;
 // What was named, and the task it names; nothing for what names none, which is told.
 using Named = std::vector<std::pair<std::string, std::optional<TaskEntry>>>;
 
-bool tell(const Error& error) {
+bool tell(const std::exception& error) {
   std::cerr << "dstack-shim: " << legible(error.what()) << "\n";
   return false;
 }
@@ -37,7 +37,7 @@ Named find_all(const TaskCommand& command, ShimApi& shim) {
     named.emplace_back(wanted, std::nullopt);
     try {
       named.back().second = find_task(tasks, wanted);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       tell(error);
     }
   }
@@ -53,7 +53,7 @@ int with_each(const Named& named, const std::function<void(const TaskEntry&)>& w
       if (task) what(*task);
       good = good && task;
       if (task) write_answer(wanted + "\n");
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       good = tell(error);
     }
   }

@@ -18,8 +18,8 @@ std::string label_of(const TaskEntry& task) {
 void unless_gone(const std::function<void()>& what) {
   try {
     what();
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::not_found) throw;
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::not_found) throw;
   }
 }
 
@@ -55,7 +55,7 @@ bool Stopping::interrupt(const TaskEntry& task) {
   try {
     RunnerApi(*task.runner_port).stop();
     return true;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     note_(std::format("{}: {}", label_of(task), error.what()));
     return false;
   }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 #include "shim/component/download.h"
 
 namespace dstack::shim::component {
@@ -45,11 +46,14 @@ void Components::install(const std::string& name, const std::string& url) {
   std::jthread previous;
   const std::scoped_lock lock(mutex_);
   if (component.installing) throw Error(ErrorKind::conflict, "already installing");
+  // It reports its end under the lock that is held here.
+  auto installation = os::start_thread<std::jthread>(
+      "install a component",
+      [this, &component, url](const std::stop_token& stop) { install_now(component, url, stop); });
   component.installing = true;
   // The one before has ended, or is about to.
   previous = std::move(component.installation);
-  component.installation =
-      std::jthread([this, &component, url](const std::stop_token& stop) { install_now(component, url, stop); });
+  component.installation = std::move(installation);
 }
 
 Components::Component& Components::find(const std::string& name) {

@@ -14,7 +14,9 @@
 #include "common/error.h"
 #include "common/http/client.h"
 #include "common/http/url.h"
+#include "common/os/clock.h"
 #include "common/os/command.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/os/unique_fd.h"
 #include "common/text/split.h"
@@ -29,7 +31,7 @@ constexpr std::chrono::seconds version_limit{10};
 
 // Writes what the URL answers to `fd`, which is empty.
 void fetch(std::string address, int fd, const std::filesystem::path& file, std::stop_token stop) {
-  const auto deadline = std::chrono::steady_clock::now() + download_limit;
+  const os::SteadyTime deadline = os::system_clock().now() + download_limit;
   for (int redirects = 0; redirects <= redirect_limit; ++redirects) {
     const auto url = http::parse_url(address);
     if (!url) {
@@ -38,7 +40,7 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     }
     http::Client client({.base_url = url->base});
     const auto rest =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - os::system_clock().now());
     if (rest.count() <= 0)
       throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not done within 10 min");
     const http::ClientResponse response = client.stream(
@@ -72,13 +74,13 @@ std::string temporary_prefix(const std::filesystem::path& target) {
 
 void remove_leftovers(const std::filesystem::path& target) {
   const std::string prefix = temporary_prefix(target);
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(target.parent_path(), absent)) {
-    if (!entry.path().string().starts_with(prefix)) continue;
-    const os::UniqueFd file(::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  for (const std::string& name : os::list_directory(target.parent_path()).names) {
+    const std::filesystem::path path = target.parent_path() / name;
+    if (!path.string().starts_with(prefix)) continue;
+    const os::UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
-    spdlog::info("{} is left from a download that was cut off; removed", entry.path().string());
-    ::unlink(entry.path().c_str());
+    spdlog::info("{} is left from a download that was cut off; removed", path.string());
+    ::unlink(path.c_str());
   }
 }
 

@@ -67,7 +67,7 @@ std::string Exporter::fetch() {
     failure_.clear();
     try {
       text_ = ask();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       failure_ = error.what();
     }
     fetched_ = true;

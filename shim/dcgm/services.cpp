@@ -33,7 +33,7 @@ Services start_services(const ServiceSettings& settings) {
     services.exporter = start_exporter(settings);
     services.helper = std::make_unique<HelperProgram>();
     services.health = std::make_unique<Health>(services.helper->command(settings.address));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::error("DCGM: {}", error.what());
   }
   return services;

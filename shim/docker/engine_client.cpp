@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/member.h"
 #include "common/text/base64.h"
 #include "common/text/number.h"
@@ -53,7 +54,7 @@ std::string container_path(std::string_view id, std::string_view rest) {
 }
 
 std::string label_filter(const std::string& label) {
-  return http::encode_url_component(json{{"label", json::array({label})}}.dump());
+  return http::encode_url_component(dstack::json::dump(json{{"label", json::array({label})}}));
 }
 
 ErrorKind kind_of(int status) {
@@ -199,7 +200,7 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
                     {"password", credentials.password.reveal()},
                     {"serveraddress", image.server_address()}};
     request.headers.push_back("X-Registry-Auth: " +
-                              text::base64_url(auth.dump(-1, ' ', false, json::error_handler_t::replace)));
+                              text::base64_url(dstack::json::dump(auth)));
   }
   send("pull " + image.name(), std::move(request), call, kUnbounded, {}, [&take](std::string_view piece) {
     take(piece);
@@ -210,7 +211,7 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
 std::string EngineClient::create(const std::string& name, const json& body, const Call& call) {
   const std::string attempt = "create container " + name;
   http::ClientRequest request{.method = "POST", .path = "/containers/create?name=" + http::encode_url_component(name)};
-  request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  request.body = dstack::json::dump(body);
   const std::string body_of_answer = [&] {
     try {
       return send(attempt, std::move(request), call, 2min).body;
@@ -334,7 +335,7 @@ void EngineClient::follow_ends(const std::string& label, std::chrono::sys_second
   // No filter by event: engines name them differently.
   const json filters{{"type", json::array({"container"})}, {"label", json::array({label})}};
   const std::string path = std::format("/events?since={}&filters={}", since.time_since_epoch().count(),
-                                       http::encode_url_component(filters.dump()));
+                                       http::encode_url_component(dstack::json::dump(filters)));
   std::string rest;
   send("follow the events", {.path = path}, call, kUnbounded, {}, [&](std::string_view piece) {
     rest += piece;

@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/os/thread.h"
 
 namespace dstack::shim::docker {
 
@@ -30,7 +31,7 @@ os::UniqueFd open_log(const std::filesystem::path& path) {
   if (path.empty()) return {};
   try {
     return os::open_file(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("{}; the pull goes on without", error.what());
     return {};
   }
@@ -41,7 +42,7 @@ void append(os::UniqueFd& log, std::string_view data) {
   if (!log) return;
   try {
     os::write_all(log.get(), data, "pull.log");
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("{}; the pull goes on without", error.what());
     log.reset();
   }
@@ -104,9 +105,11 @@ class ImagePuller::Pull {
       copy_log(other->log, waiter->log);
       break;
     }
+    if (!thread_.joinable()) {
+      thread_ = os::start_thread<std::jthread>("pull an image", [this](const std::stop_token& stop) { run(stop); });
+    }
     waiters_.push_back(waiter);
     if (const auto progress = stream_.progress(); progress && waiter->on_progress) waiter->on_progress(*progress);
-    if (!thread_.joinable()) thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
     return waiter;
   }
 
@@ -209,7 +212,7 @@ class ImagePuller::Pull {
   bool arrived_meanwhile(const std::stop_token& stop) {
     try {
       return puller_.engine_.image_present(image_, {.stop = stop});
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       return false;
     }
   }

@@ -41,13 +41,13 @@ Finding check_docker(const Host& host) {
     const docker::EngineInfo info = ask_engine(host);
     return ok(std::format("{} {}, API {}, at {}", info.podman ? "Podman" : "Docker", info.version, info.api_version,
                           host.engine->address()));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     const std::string found = std::format("{}: {}", host.engine->address(), error.what());
     if (std::string_view(error.what()).contains("API version")) {
       return broken(found,
                     "the engine and this dstack-shim have no API version in common: upgrade the older of the two");
     }
-    if (error.kind() == ErrorKind::timed_out) {
+    if (error_kind(error) == ErrorKind::timed_out) {
       return broken(
           found,
           "it hangs: `journalctl -u docker` may say why; `systemctl restart docker` also ends the containers, "
@@ -65,7 +65,7 @@ Finding check_cgroups(const Host& host) {
   int version = 0;
   try {
     version = ask_engine(host).cgroup_version;
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // Docker's own line says why.
   }
   if (version == 0) version = std::filesystem::exists(host.root / "sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
@@ -109,7 +109,7 @@ Finding check_engine_mode(const Host& host) {
   const bool enforces = text::trim(os::try_read_file(host.root / "sys/fs/selinux/enforce").value_or("")) == "1";
   try {
     return judge_engine_mode(ask_engine(host), enforces);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return unknown_without_engine();
   }
 }
@@ -121,7 +121,7 @@ Finding check_live_restore(const Host& host) {
     if (info.keeps_containers) return ok("on: a restart of Docker ends no task");
     return warning("off: a restart or an upgrade of Docker ends all tasks",
                    "set \"live-restore\": true in /etc/docker/daemon.json, then `systemctl reload docker`");
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return unknown_without_engine();
   }
 }
@@ -152,7 +152,7 @@ Finding check_disk(const Host& host) {
   std::string folder;
   try {
     folder = docker::unpack_folder(ask_engine(host), host.root).string();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // The shim's own disk is often the same.
   }
   struct statvfs status{};

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 
 namespace dstack::shim::doctor {
 
@@ -44,12 +45,18 @@ Examination examine(const std::vector<Check>& checks, const Host& host, std::chr
   std::vector<std::thread> threads;
   threads.reserve(checks.size());
   for (std::size_t i = 0; i < checks.size(); ++i) {
-    threads.emplace_back([work, i] {
-      Finding finding = look(work->checks[i], work->host);
+    const auto report = [work, i](Finding finding) {
       const std::scoped_lock lock(work->mutex);
       work->findings[i] = std::move(finding);
       work->changed.notify_all();
-    });
+    };
+    try {
+      threads.push_back(
+          os::start_thread("check something", [work, i, report] { report(look(work->checks[i], work->host)); }));
+    } catch (const std::exception& error) {
+      threads.emplace_back();
+      report(broken(error.what(), "too many processes or threads run: see `ulimit -u`, TasksMax and pids.max"));
+    }
   }
   std::unique_lock lock(work->mutex);
   const auto done = [&work] {
@@ -64,7 +71,7 @@ Examination examine(const std::vector<Check>& checks, const Host& host, std::chr
          .finding = work->findings[i].value_or(broken(std::format("no answer within {} s", seconds),
                                                       "something in the system hangs: `dmesg` may say what"))});
     // Whoever has answered is about to end; whoever has not may never.
-    if (!work->findings[i]) threads[i].detach();
+    if (!work->findings[i] && threads[i].joinable()) threads[i].detach();
   }
   lock.unlock();
   for (std::thread& thread : threads) {

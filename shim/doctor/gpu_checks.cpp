@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/gpu/vendor.h"
 #include "common/os/child.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/gpu/cdi.h"
@@ -30,9 +31,8 @@ std::string word_of(const fs::path& file) {
 }
 
 std::size_t count_entries(const fs::path& folder, const std::function<bool(const std::string&)>& counts) {
-  std::error_code failure;
   std::size_t count = 0;
-  for (const auto& entry : fs::directory_iterator(folder, failure)) count += counts(entry.path().filename().string());
+  for (const std::string& name : os::list_directory(folder).names) count += counts(name);
   return count;
 }
 
@@ -55,7 +55,7 @@ Finding check_nvidia(const Host& host) {
   if (const auto mismatch = shim::gpu::find_driver_mismatch(host.root)) return broken(*mismatch, restart);
   try {
     return judge(shim::gpu::detect_nvidia(host.root, *host.clock));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (shim::gpu::names_driver_mismatch(error.what()))
       return broken(std::format("{}: {}", shim::gpu::kDriverMismatch, error.what()), restart);
     return broken(std::format("NVIDIA, but its GPUs cannot be listed: {}", error.what()), nvidia_driver_remedy);
@@ -70,7 +70,7 @@ Finding check_nvidia_toolkit(const Host& host) {
   docker::EngineInfo info;
   try {
     info = ask_engine(host);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // Docker's own check says why.
   }
   if (const auto known = std::ranges::count_if(info.cdi_devices, is_gpu); known > 0)
@@ -89,7 +89,7 @@ Finding check_nvidia_toolkit(const Host& host) {
 Finding check_intel(const Host& host) {
   try {
     return judge(shim::gpu::detect_intel(*host.clock));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return broken(std::format("accelerators in /dev/accel, but they cannot be listed: {}", error.what()),
                   "Gaudi: install Habana's driver and firmware tools; `hl-smi` should then list the accelerators. "
                   "Other devices there are not supported");

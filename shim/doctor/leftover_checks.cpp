@@ -4,6 +4,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/os/mounts.h"
 #include "shim/docker/container_spec.h"
@@ -35,7 +36,7 @@ void take_up(const fs::path& folder, Journals& journals) {
     const task::TaskState state = task::read_journal(folder);
     if (!state.holds_volumes || state.given_back) return;
     for (const volume::VolumeInfo& volume : state.config.volumes) journals.volumes.insert(volume.name);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     ++journals.unreadable;
   }
 }
@@ -51,11 +52,10 @@ fs::path runner_folder(const docker::ContainerSummary& container) {
 
 Journals read_journals(const fs::path& home) {
   Journals journals;
-  std::error_code failure;
-  fs::directory_iterator folders(home / "tasks", failure);
-  if (failure == std::errc::no_such_file_or_directory) return journals;
-  if (failure) throw os_error("read", (home / "tasks").string(), failure.value());
-  for (const auto& entry : folders) take_up(entry.path(), journals);
+  const os::Listing folders = os::list_directory(home / "tasks");
+  if (folders.failure == std::errc::no_such_file_or_directory) return journals;
+  if (folders.failure) throw os_error("read", (home / "tasks").string(), folders.failure.value());
+  for (const std::string& name : folders.names) take_up(home / "tasks" / name, journals);
   return journals;
 }
 
@@ -109,7 +109,7 @@ Finding check_containers(const Host& host) {
   std::vector<docker::ContainerSummary> containers;
   try {
     containers = host.engine->list(docker::kTaskLabel, {.limit = kListLimit});
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return warning("unknown without Docker", "fix Docker first");
   }
   return judge_containers(containers, read_journals(host.home), host.home);

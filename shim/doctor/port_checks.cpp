@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/http/client.h"
 #include "common/json/member.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/os/proc_net.h"
 #include "common/text/number.h"
@@ -44,14 +45,14 @@ std::set<std::string> listeners(const fs::path& proc, int port) {
 
 // The process that has one of these sockets open.
 std::optional<std::string> holder(const fs::path& proc, const std::set<std::string>& inodes) {
-  std::error_code failure;
-  for (const auto& process : fs::directory_iterator(proc, failure)) {
-    const std::string id = process.path().filename().string();
+  for (const std::string& id : os::list_directory(proc).names) {
     if (!text::is_digits(id)) continue;
-    for (const auto& descriptor : fs::directory_iterator(process.path() / "fd", failure)) {
-      const std::string target = fs::read_symlink(descriptor.path(), failure).string();
+    const fs::path process = proc / id;
+    for (const std::string& descriptor : os::list_directory(process / "fd").names) {
+      std::error_code failure;
+      const std::string target = fs::read_symlink(process / "fd" / descriptor, failure).string();
       if (!target.starts_with("socket:[") || !inodes.contains(target.substr(8, target.size() - 9))) continue;
-      std::string name = os::try_read_file(process.path() / "comm").value_or("");
+      std::string name = os::try_read_file(process / "comm").value_or("");
       while (name.ends_with('\n')) name.pop_back();
       return std::format("{} ({})", readable(name), id);
     }
@@ -68,7 +69,7 @@ std::optional<std::string> shim_version(const Host& host) {
     if (json::text_member(body, "service") != "dstack-shim") return std::nullopt;
     const std::string version = json::text_member(body, "version");
     return version.empty() ? "unknown" : readable(version);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return std::nullopt;
   }
 }

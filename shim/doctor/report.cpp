@@ -4,6 +4,7 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/text/escape.h"
 
 namespace dstack::shim::doctor {
@@ -54,7 +55,7 @@ std::string as_json(const Examination& examination) {
                        {"warnings", count(examination, Verdict::warning)},
                        {"checks", std::move(checks)}};
   // What a tool said may be any bytes.
-  return report.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
+  return dstack::json::dump(report, 2, true) + "\n";
 }
 
 }  // namespace dstack::shim::doctor

@@ -20,7 +20,7 @@ json ask(const Host& host) {
     http::Client client({.base_url = std::format("http://127.0.0.1:{}", host.shim_port)}, *host.clock);
     const http::ClientResponse answer = client.send({.path = "/local/settings", .total_limit = kSettingsLimit});
     return answer.status == 200 ? json::parse(answer.body, nullptr, false) : json();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return {};
   }
 }

@@ -61,7 +61,7 @@ Finding check_runner(const Host& host) {
   try {
     return ok(
         std::format("{}, version {}", path, readable(component::ask_version(host.runner_binary, "dstack-runner"))));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return broken(std::format("{} does not pass for dstack-runner: {}", path, error.what()), remedy);
   }
 }

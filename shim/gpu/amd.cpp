@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "shim/gpu/amd_nodes.h"
 #include "shim/gpu/machine_memory.h"
 #include "shim/gpu/tool_container.h"
@@ -24,7 +25,7 @@ constexpr const char* kAmdImage = "dstackai/amd-smi:latest";
 std::optional<std::int64_t> vram(const json& gpu) {
   const json& size = member(member(gpu, "vram"), "size");
   const json& value = size.is_object() ? member(size, "value") : size;
-  const std::string text = value.is_string() ? value.get<std::string>() : value.is_number_integer() ? value.dump() : "";
+  const std::string text = value.is_string() ? value.get<std::string>() : value.is_number_integer() ? dstack::json::dump(value) : "";
   return parse_mebibytes(text + " " + text_member(size, "unit"));
 }
 
@@ -40,7 +41,7 @@ Inventory parse_amd_smi(std::string_view output, const std::filesystem::path& ro
   Inventory inventory{.vendor = Vendor::amd};
   SkippedRows skipped("amd-smi");
   for (const json& row : json_rows(output, "bus")) {
-    const std::string text = row.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string text = dstack::json::dump(row);
     const std::string bus_id = amd_bus_id(text_member(member(row, "bus"), "bdf"));
     const auto nodes = bus_id.empty() ? std::vector<std::string>() : amd_render_nodes(bus_id, root);
     // Partitions share a place, and each takes the next node there.

@@ -43,7 +43,7 @@ Inventory in_container(docker::EngineClient& engine, os::Clock& clock, Detect de
   try {
     remove_old_tool_containers(engine, deadline.token());
     return detect_vendor_gpus(deadline.token());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (!deadline.token().stop_requested()) throw;
     throw Error(ErrorKind::timed_out, std::format("not done within {} min: {}", container_limit.count(), error.what()));
   }
@@ -77,7 +77,7 @@ Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, cons
                  printable(name_of_gpus(inventory)), memory_of_gpus(inventory),
                  inventory.driver_version.empty() ? "unknown" : inventory.driver_version);
     return inventory;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::error("detect the GPUs of this host ({}): {}; it counts as having none", dstack::gpu::name_of(vendor),
                   error.what());
     return {.failure = error.what()};

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
@@ -67,10 +68,10 @@ std::string short_bus_id(std::string_view text) {
 // What the driver tells of its devices, by their bus ids.
 std::map<std::string, NvidiaDevice> read_devices(const std::filesystem::path& root) {
   std::map<std::string, NvidiaDevice> devices;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(root / "proc/driver/nvidia/gpus", error)) {
-    if (const auto text = os::try_read_file(entry.path() / "information")) {
-      devices[short_bus_id(entry.path().filename().string())] = parse_nvidia_information(*text);
+  const std::filesystem::path folder = root / "proc/driver/nvidia/gpus";
+  for (const std::string& name : os::list_directory(folder).names) {
+    if (const auto text = os::try_read_file(folder / name / "information")) {
+      devices[short_bus_id(name)] = parse_nvidia_information(*text);
     }
   }
   return devices;
@@ -87,12 +88,9 @@ std::optional<int> minor_of(const Gpu& gpu, const std::map<std::string, NvidiaDe
 
 // A GPU that is divided has instances there.
 bool is_divided(int minor, const std::filesystem::path& root) {
-  std::error_code error;
   const auto folder = root / std::format("proc/driver/nvidia/capabilities/gpu{}/mig", minor);
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with("gi")) return true;
-  }
-  return false;
+  return std::ranges::any_of(os::list_directory(folder).names,
+                             [](const std::string& name) { return name.starts_with("gi"); });
 }
 
 // Asks for the bus ids too where the driver's files alone do not say which device is which GPU.
@@ -108,7 +106,7 @@ void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Cl
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
       if (fields.size() == 2 && gpu != inventory.gpus.end()) gpu->bus_id = short_bus_id(fields[1]);
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("the NVIDIA GPUs' bus ids are not known: {}", error.what());
   }
 }

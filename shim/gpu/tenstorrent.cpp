@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/os/file.h"
 #include "common/text/trim.h"
 #include "shim/gpu/tool_container.h"
@@ -76,7 +77,7 @@ std::vector<Chip> read_chips(std::string_view output) {
   std::vector<Chip> chips;
   SkippedRows skipped("tt-smi");
   for (const json& device : json_rows(output, "board_info")) {
-    const std::string row = device.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string row = dstack::json::dump(device);
     Chip chip = read_chip(device);
     if (chip.board.empty()) skipped.add(row, "a device without a board type");
     if (chip.board.empty() && is_placeholder(chip.bus_id)) continue;

@@ -40,7 +40,7 @@ class Container {
       : engine_(engine), name_(std::format("dstack-shim-tool-{:08x}", std::random_device()())) {
     try {
       engine_.create(name_, body, {.stop = stop});
-    } catch (const Error&) {
+    } catch (...) {
       // It may have been made all the same.
       remove();
       throw;
@@ -89,7 +89,7 @@ void remove_old_tool_containers(docker::EngineClient& engine, const std::stop_to
         engine.remove(container.id, {.stop = stop});
       }
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("{}", error.what());
   }
 }

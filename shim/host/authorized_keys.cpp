@@ -203,7 +203,7 @@ bool has_our_keys(const User& user) {
       const os::UniqueFd fd = open_regular(place, O_RDONLY);
       found = has_our_keys(read_all(fd.get(), place.path));
     });
-  } catch (const Error&) {
+  } catch (const std::exception&) {
   }
   return found;
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/os/file.h"
 
 namespace dstack::shim::host {
@@ -13,7 +14,7 @@ void write_host_info(const std::filesystem::path& home, const Resources& resourc
                                {"gpu_memory", gpus.memory},        {"gpu_count", gpus.count},
                                {"addresses", resources.addresses}, {"disk_size", resources.disk_size},
                                {"cpus", resources.cpus},           {"memory", resources.memory}};
-  os::write_file_atomic(path, info.dump(), 0644);
+  os::write_file_atomic(path, dstack::json::dump(info), 0644);
 }
 
 }  // namespace dstack::shim::host

@@ -47,8 +47,8 @@ void KeyRing::release(const std::string& holder) {
   holdings_.erase(found);
   try {
     change_our_keys(find_user_(holding.user), {.remove = holding.keys, .keep = keys_of(holding.user)});
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::not_found) {
+  } catch (const std::exception& error) {
+    if (error_kind(error) == ErrorKind::not_found) {
       spdlog::warn("keys of a task are not removed: {}", error.what());
       return;
     }
@@ -65,7 +65,7 @@ void KeyRing::remove_leftovers() {
   for (const User& user : affected) {
     try {
       change_our_keys(user, {.keep = keys_of(user.name), .remove_others = true});
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       spdlog::error("remove left-over keys of user {}: {}", printable(user.name), error.what());
     }
   }

@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "common/os/command.h"
+#include "common/os/thread.h"
 #include "common/os/user_db.h"
 #include "common/text/split.h"
 
@@ -65,7 +66,7 @@ User find_user(const std::string& name) {
 void with_file_access_of(const User& user, const std::function<void()>& work) {
   std::exception_ptr failure;
   // A thread of its own, so that nothing can be left over from it.
-  std::thread([&] {
+  os::start_thread("act as a user", [&] {
     try {
       if (::geteuid() == 0) {
         // The raw call changes this thread alone, the C library's would change all of them.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
@@ -51,11 +52,10 @@ std::optional<double> boot_time(const std::filesystem::path& proc) {
 }
 
 std::optional<double> count_descriptors(const std::filesystem::path& proc) {
-  std::error_code failure;
-  const std::filesystem::directory_iterator entries(proc / "self/fd", failure);
-  if (failure) return std::nullopt;
+  const os::Listing descriptors = os::list_directory(proc / "self/fd");
+  if (descriptors.failure) return std::nullopt;
   // Less the one that lists them.
-  return static_cast<double>(std::distance(begin(entries), end(entries)) - 1);
+  return static_cast<double>(descriptors.names.size()) - 1;
 }
 
 }  // namespace

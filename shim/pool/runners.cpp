@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/os/signals.h"
 #include "common/server_api/flags.h"
 #include "common/server_api/time.h"
@@ -186,7 +187,7 @@ int list_runners(const RunnersOptions& options) {
   std::vector<Runner> runners = runners_of(server.fleets(), options.all);
   look_up_events(server, runners);
   if (options.json) {
-    client::write_answer(runner_list(runners).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+    client::write_answer(dstack::json::dump(runner_list(runners), 2) + "\n");
     return 0;
   }
   client::write_answer(runner_table(runners, os::system_clock().wall()));

@@ -239,7 +239,7 @@ void LiveTask::launch() {
     spdlog::error("task {}: {}: {}", printable(state.config.id), failure.ending.reason, failure.ending.message);
     state.ending = failure.ending;
     publish_at_any_rate(state);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     // Cancelled. Why is among the wishes, or the process is about to leave.
     if (!stop.stop_requested() && !exit_.stop_requested()) {
       state.ending = {.reason = termination_reason::kExecutorError, .message = error.what()};

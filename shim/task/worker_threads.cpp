@@ -1,10 +1,18 @@
 #include "shim/task/worker_threads.h"
 
+#include <spdlog/spdlog.h>
+#include <chrono>
+#include <exception>
 #include <utility>
+
+#include "common/error.h"
+#include "common/os/thread.h"
 
 namespace dstack::shim::task {
 
 namespace {
+
+constexpr std::chrono::seconds kRetryPause{1};
 
 void join(std::vector<std::thread>& threads) {
   for (std::thread& thread : threads) thread.join();
@@ -12,12 +20,20 @@ void join(std::vector<std::thread>& threads) {
 
 }  // namespace
 
+WorkerThreads::WorkerThreads(os::Clock& clock)
+    : clock_(clock),
+      retrying_(os::start_thread<std::jthread>("start others later",
+                                               [this](const std::stop_token& stop) { retry(stop); })) {}
+
 void WorkerThreads::finish() {
+  retrying_.request_stop();
+  if (retrying_.joinable()) retrying_.join();
   // A job may start another one until the last has ended.
   while (true) {
     std::vector<std::thread> threads;
     {
       const std::scoped_lock lock(mutex_);
+      waiting_.clear();
       threads = std::exchange(ended_, {});
       for (auto& [number, thread] : running_) threads.push_back(std::move(thread));
       running_.clear();
@@ -32,13 +48,41 @@ void WorkerThreads::run(std::function<void()> job) {
   {
     const std::scoped_lock lock(mutex_);
     finished = std::exchange(ended_, {});
-    const std::uint64_t number = next_number_++;
-    running_.emplace(number, std::thread([this, number, job = std::move(job)] {
-                       job();
-                       ended(number);
-                     }));
+    // In their order: those that wait come first.
+    if (!waiting_.empty() || !start(job)) waiting_.push_back(std::move(job));
+    changed_.notify_all();
   }
   join(finished);
+}
+
+bool WorkerThreads::start(const std::function<void()>& job) {
+  const std::uint64_t number = next_number_++;
+  try {
+    running_.emplace(number, os::start_thread("work on a task", [this, number, job] {
+                       try {
+                         job();
+                       } catch (const std::exception& error) {
+                         spdlog::error("work on a task: {}", error.what());
+                       }
+                       ended(number);
+                     }));
+    return true;
+  } catch (const std::exception& error) {
+    spdlog::log(waiting_.empty() ? spdlog::level::err : spdlog::level::debug, "{}; trying again every second",
+                error.what());
+    return false;
+  }
+}
+
+void WorkerThreads::retry(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (changed_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
+    lock.unlock();
+    const bool goes_on = os::pause(clock_, kRetryPause, stop);
+    lock.lock();
+    if (!goes_on) return;
+    while (!waiting_.empty() && start(waiting_.front())) waiting_.pop_front();
+  }
 }
 
 void WorkerThreads::ended(std::uint64_t number) {

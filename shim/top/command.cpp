@@ -7,6 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/error.h"
 #include "common/os/signals.h"
 #include "shim/client/output.h"
@@ -40,7 +41,7 @@ int print(Collector& collector, bool json) {
   os::pause(os::system_clock(), kSampleTime, {});
   Snapshot snapshot = collector.collect();
   sort_tasks(snapshot.tasks, Order::age);
-  client::write_answer(json ? as_json(snapshot).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
+  client::write_answer(json ? dstack::json::dump(as_json(snapshot), 2) + "\n"
                             : as_text(snapshot));
   return 0;
 }
@@ -69,7 +70,7 @@ int top(const TopOptions& options) {
   std::string engine_problem;
   try {
     engine.emplace(docker::engine_address());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     engine_problem = error.what();
   }
   Collector collector(shim, engine ? &*engine : nullptr, engine_problem, ask_gpus);

@@ -53,7 +53,7 @@ BlockDevice BlockDevice::wait_for(const std::filesystem::path& path, const std::
     std::string reason;
     try {
       return open(path);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       reason = error.what();
     }
     if (clock.now() >= deadline) {

@@ -31,8 +31,8 @@ std::optional<std::string> probe(const BlockDevice& device, const std::stop_toke
       throw Error(ErrorKind::conflict, std::format("it holds {}, which is not a file system", printable(*type)));
     }
     return type;
-  } catch (const Error& error) {
-    throw Error(error.kind(), std::format("find out what is on device {}: {}", device.path().string(), error.what()));
+  } catch (const std::exception& error) {
+    throw Error(error_kind(error), std::format("find out what is on device {}: {}", device.path().string(), error.what()));
   }
 }
 

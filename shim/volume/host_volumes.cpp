@@ -119,9 +119,9 @@ void HostVolumes::unmount(const std::string& holder, const std::vector<VolumeInf
       if (!holders.contains(holder)) continue;  // another device has this name, or it has been done before
       if (holders.size() == 1) unmount_one(folder_ / volume.name, stop);
       turn.remove(holder);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       // A name that never was a folder holds nothing; the other volumes are wanted back in any case.
-      if (error.kind() == ErrorKind::invalid) continue;
+      if (error_kind(error) == ErrorKind::invalid) continue;
       if (!failure) failure = std::current_exception();
     }
   }
@@ -156,11 +156,11 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
     if (!result.succeeded())
       throw Error(ErrorKind::unavailable, std::format("{}: mount {}", attempt, result.describe()));
     if (is_new) open_to_all(target, device.number());
-  } catch (const Error&) {
+  } catch (...) {
     // It may have come as far as that. Nobody holds it, so nobody else would undo it.
     try {
       if (!os::mounts_at(target).empty()) unmount_one(target, {});
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       spdlog::error("{}: and it cannot be undone: {}", attempt, error.what());
     }
     throw;

@@ -57,6 +57,21 @@ TEST_CASE("a route answers with its handler's JSON") {
   CHECK(body_of(answer) == R"({"body":"{}","id":"7"})");
 }
 
+TEST_CASE("a connection that there is no thread for is answered 503, and the others go on") {
+  http::Server server({.connections = 1});
+  add_echo(server);
+  const Running running(server);
+  RawConnection first(running.port());
+  first.send(post("/echo/7", "{}"));
+  CHECK(status_of(first.read_answer()) == 200);
+  const std::string refusal = running.ask(post("/echo/7", "{}"));
+  CHECK(status_of(refusal) == 503);
+  CHECK(refusal.contains("Connection: close"));
+  CHECK(body_of(refusal) == "no thread for another connection now\n");
+  first.send(post("/echo/8", "{}"));
+  CHECK(status_of(first.read_answer()) == 200);
+}
+
 TEST_CASE("a method that HTTP servers rarely know is 405, and a malformed request line 400") {
   http::Server server;
   add_echo(server);

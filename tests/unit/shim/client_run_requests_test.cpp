@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
+
 namespace dstack::shim::client {
 
 namespace {
@@ -29,6 +31,28 @@ TEST_CASE("a task is a person's, in a network of its own, with what was asked fo
       nlohmann::json::parse(R"([{"instance_path": "/host", "path": "/in"}, {"instance_path": "/a", "path": "/b:c"}])"));
   options.gpus = "2";
   CHECK(task_of(options, "id", "name")["gpu"] == 2);
+}
+
+TEST_CASE("a user that is not an id, or text that is not UTF-8, is refused and not sent") {
+  for (const char* text : {"4294967295", "99999999999999999999999", "0:99999999999999999999999"}) {
+    CHECK_THROWS_AS(user(text), Error);
+  }
+  CHECK(user("4294967294:0") == nlohmann::json{{"uid", 4294967294}, {"gid", 0}});
+  RunOptions options;
+  options.command = {"echo", "\xff"};
+  CHECK_THROWS_AS(job_of(options, "id", "name"), Error);
+  options.command = {"echo", "ä"};
+  CHECK(job_of(options, "id", "name")["job_spec"]["commands"][1] == "ä");
+  options.environment = {"A=\xc3"};
+  try {
+    job_of(options, "id", "name");
+    FAIL("sent");
+  } catch (const Error& error) {
+    // A value may be a secret.
+    CHECK(std::string(error.what()) == "--env A: its value is not valid UTF-8, so it cannot be sent");
+  }
+  options.image = "\xff";
+  CHECK_THROWS_AS(task_of(options, "id", "name"), Error);
 }
 
 TEST_CASE("only a detached task goes by itself, and only a detached job has no reader") {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/server_api/failure.h"
+#include "common/text/number.h"
 #include "runner/join/runner_name.h"
 
 namespace dstack::runner::join {
@@ -66,7 +67,7 @@ json fleet_spec(const State& state, const FleetTerms& terms) {
                      {"port", state.address.port},
                      {"user", "root"},
                      {"ssh_key", {{"public", terms.public_key}, {"private", terms.private_key.reveal()}}}};
-  const json blocks = state.blocks == "auto" ? json("auto") : json(std::stoi(state.blocks));
+  const json blocks = state.blocks == "auto" ? json("auto") : json(text::parse_number<int>(state.blocks).value_or(1));
   return {{"configuration",
            {{"type", "fleet"},
             {"name", state.name},

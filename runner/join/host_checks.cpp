@@ -19,7 +19,7 @@ std::optional<std::string> docker_problem() {
     const auto answer = docker.send({.path = "/_ping", .total_limit = std::chrono::seconds(10)});
     if (answer.status == 200) return std::nullopt;
     return std::format("Docker answers with status {} at {}: systemctl restart docker", answer.status, kDockerSocket);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return std::format(
         "Docker does not answer ({}): install Docker (curl -fsSL https://get.docker.com | sh), or "
         "systemctl start docker",
@@ -76,7 +76,7 @@ std::vector<std::string> missing_on_host(const Places& places, WayIn way_in, int
   } else if (!rejoins && way_in != WayIn::host_sshd) {
     try {
       os::check_port_is_free(port);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       missing.push_back(std::format("{}: see who has it with ss -ltnp 'sport = :{}'", error.what(), port));
     }
   }

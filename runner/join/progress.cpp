@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/os/file.h"
 #include "common/server_api/time.h"
 
@@ -78,8 +79,8 @@ void Progress::change(const std::function<void()>& what) {
   std::error_code failure;
   if (values_ == before && std::filesystem::exists(places_.progress(), failure)) return;
   try {
-    os::replace_file(places_.progress(), values_.dump(2, ' ', false, json::error_handler_t::replace) + "\n", 0600);
-  } catch (const Error& error) {
+    os::replace_file(places_.progress(), dstack::json::dump(values_, 2) + "\n", 0600);
+  } catch (const std::exception& error) {
     spdlog::warn("{}", error.what());
   }
 }

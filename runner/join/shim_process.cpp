@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/http/client.h"
+#include "common/os/directory.h"
 #include "runner/join/programs.h"
 #include "runner/join/systemd.h"
 
@@ -23,9 +24,9 @@ constexpr const char* kShimApi = "http://127.0.0.1:10998";
 
 // Where the program of a shim that was started from there can be read, replaced or not.
 std::optional<std::filesystem::path> running_program(const std::filesystem::path& file) {
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
-    const std::filesystem::path link = entry.path() / "exe";
+  for (const std::string& process : os::list_directory("/proc").names) {
+    std::error_code failure;
+    const std::filesystem::path link = std::filesystem::path("/proc") / process / "exe";
     const std::string target = std::filesystem::read_symlink(link, failure);
     if (!failure && (target == file || target == file.string() + " (deleted)")) return link;
   }
@@ -64,7 +65,7 @@ bool restart_other_shim(const Places& places) {
   if (!running || same_content(*running, file)) return true;
   try {
     if (a_task_is_starting()) return false;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     // One that does not answer starts no task.
     spdlog::debug("The shim was not asked for its tasks: {}", error.what());
   }
@@ -72,7 +73,7 @@ bool restart_other_shim(const Places& places) {
     spdlog::info("The shim that runs is another program than {}: restarting it", file.string());
     restart_unit("dstack-shim.service");
     return true;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("{}", error.what());
     return false;
   }

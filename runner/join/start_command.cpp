@@ -207,7 +207,7 @@ int work_here(const Places& places, const State& state, const server_api::Accoun
             }
             std::println("{} is live", watching.name());
             std::fflush(stdout);
-          } catch (const Error& error) {
+          } catch (const std::exception& error) {
             if (!stop.stop_requested()) say(error.what());
           }
         });

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/object_reader.h"
 #include "common/os/file.h"
 #include "common/server_api/settings.h"
@@ -114,7 +115,7 @@ void store_state(const Places& places, const State& state) {
                        {"keep_server_binaries", state.keep_server_binaries},
                        {"was_live", state.was_live},
                        {"before", to_json(state.before)}};
-  os::write_file_atomic(places.state(), object.dump(2) + "\n", 0600);
+  os::write_file_atomic(places.state(), dstack::json::dump(object, 2) + "\n", 0600);
 }
 
 State StateFile::get() const {
@@ -139,7 +140,7 @@ bool store_account(const Places& places, const server_api::Account& account) {
     try {
       const auto before = load_account(places);
       if (before.url == account.url && before.token == account.token && before.project == account.project) return false;
-    } catch (const Error&) {  // replaced
+    } catch (const std::exception&) {  // replaced
       std::filesystem::remove(places.account(), failure);
     }
   }

@@ -5,6 +5,7 @@
 #include <print>
 
 #include "common/exit_status.h"
+#include "common/json/dump.h"
 #include "common/os/command.h"
 #include "common/text/trim.h"
 #include "common/version.h"
@@ -25,7 +26,7 @@ std::string shim_version(const Places& places) {
     const auto result = os::run_command({.arguments = {places.programs() / "dstack-shim", "--version"}});
     const std::string_view said = text::trim(result.output);
     return result.succeeded() ? std::string(said.substr(said.rfind(' ') + 1)) : "";
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return "";
   }
 }
@@ -43,7 +44,7 @@ void look_at_server(const Places& places, const State& state, json& status) {
     status["instance"] = instance.status;
     status["unreachable"] = instance.unreachable;
     status["live"] = instance.alive() && !instance.unreachable;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     status["reason"] = error.what();
   }
 }
@@ -71,7 +72,7 @@ int show_status(const StatusOptions& options) {
   const Places places = places_of_host();
   const auto state = load_state(places);
   if (!state) {
-    if (options.json) std::println("{}", json{{"name", nullptr}, {"live", false}}.dump());
+    if (options.json) std::println("{}", dstack::json::dump({{"name", nullptr}, {"live", false}}));
     std::println(stderr, "not a runner");
     return exit_status::kNotLive;
   }
@@ -92,7 +93,7 @@ int show_status(const StatusOptions& options) {
   }
   look_at_server(places, *state, status);
   if (options.json) {
-    std::println("{}", status.dump(2, ' ', false, json::error_handler_t::replace));
+    std::println("{}", dstack::json::dump(status, 2));
   } else {
     print(status);
   }

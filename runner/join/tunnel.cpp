@@ -133,7 +133,7 @@ void Tunnel::run(const std::stop_token& stop) {
     TunnelEnd end;
     try {
       end = hold(settle(), stop);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       end.reason = error.what();
     }
     if (stop.stop_requested()) return;

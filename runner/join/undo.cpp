@@ -40,8 +40,8 @@ class Steps {
   void run(const std::function<void()>& step) {
     try {
       step();
-    } catch (const Error& error) {
-      if (!failure_) failure_ = error;
+    } catch (const std::exception& error) {
+      if (!failure_) failure_ = Error(error_kind(error), error.what());
     }
   }
   void finish() const {

@@ -11,6 +11,7 @@
 #include "common/exit_status.h"
 #include "common/os/clock.h"
 #include "common/os/command.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "common/os/user_db.h"
@@ -137,7 +138,7 @@ bool write_drop_in(const RelayPlaces& places, const std::string& sshd) {
   }
   try {
     reload_sshd();
-  } catch (const Error&) {
+  } catch (...) {
     put_back();
     throw;
   }
@@ -147,13 +148,11 @@ bool write_drop_in(const RelayPlaces& places, const std::string& sshd) {
 // All processes of the user: its logins, which would keep it from being removed.
 bool end_processes(os::UserId uid) {
   bool any = false;
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
-    const std::string name = entry.path().filename();
+  for (const std::string& name : os::list_directory("/proc").names) {
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     struct stat status{};
-    if (error != std::errc{} || end != name.data() + name.size() || ::stat(entry.path().c_str(), &status) != 0)
+    if (error != std::errc{} || end != name.data() + name.size() || ::stat(("/proc/" + name).c_str(), &status) != 0)
       continue;
     if (status.st_uid != uid) continue;
     any = true;

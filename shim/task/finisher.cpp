@@ -46,7 +46,7 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
       const docker::Call call{.stop = stop, .limit = last_lines_limit};
       for (const std::string& line : parts_.engine.last_lines(end.container_id, last_line_count, call)) add_line(line);
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("The last lines of container {} are not known: {}", end.container_id, error.what());
   }
   return {.reason = termination_reason::kContainerExitedWithError, .message = std::move(message)};
@@ -57,8 +57,8 @@ void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_t
   if (state.status != TaskStatus::running) return remove_container(state, stop);
   try {
     parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kill_limit});
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::not_found) throw;
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::not_found) throw;
   }
 }
 

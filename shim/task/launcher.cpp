@@ -94,7 +94,7 @@ void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token
   state.holds_volumes = !config.volumes.empty();
   try {
     publish(state);
-  } catch (const Error&) {
+  } catch (...) {
     // Nobody will find them in the journal.
     parts_.gpus.give_back(*state.gpu_ids);
     state.gpu_ids->clear();
@@ -170,7 +170,7 @@ void Launcher::start_container(TaskState& state, const Publish& publish, const s
       if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), stop)) {
         const std::string hint =
             gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";
-        throw Error(error.kind(), error.what() + hint);
+        throw Error(error_kind(error), error.what() + hint);
       }
       spdlog::warn("task {}: its GPUs are asked for in another way, since: {}", printable(state.config.id),
                    error.what());

@@ -63,7 +63,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   const TaskInfo info = task->info();
   try {
     store_.add(state);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     const std::scoped_lock lock(mutex_);
     tasks_.erase(id);
     throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), error.what()));

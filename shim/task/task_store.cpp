@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 
@@ -53,7 +54,7 @@ std::string serialise(const TaskState& state) {
                         {"ending", std::move(ending)},
                         {"removing", state.removing}};
   // Last words of a container may be any bytes.
-  return journal.dump(1, ' ', false, json::error_handler_t::replace);
+  return dstack::json::dump(journal, 1);
 }
 
 TaskState parse(const std::string& text) {
@@ -116,7 +117,7 @@ TaskState read_journal(const fs::path& folder) {
   };
   try {
     return read_one(journal_name);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (!fs::exists(fs::symlink_status(folder / flushed_name))) throw;
     spdlog::warn("journal of {} did not outlive a power cut: {}", printable(folder.string()), error.what());
     return read_one(flushed_name);
@@ -147,7 +148,7 @@ void TaskStore::add(const TaskState& state) const {
     if (::fsync(journal.get()) != 0) throw os_error("flush", (folder / journal_name).string());
     os::sync_directory(folder);
     os::sync_directory(tasks_);
-  } catch (const Error&) {
+  } catch (...) {
     os::remove_tree(tasks_, state.container_name);
     throw;
   }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/object_reader.h"
 #include "common/os/process_list.h"
 #include "runner/exec/frames.h"
@@ -70,7 +71,7 @@ class Executions::Running {
 
   // Returns when the program runs; throws Error if it could not be started.
   void begin(const ExecSpec& spec, os::Clock& clock) {
-    if (!supervisor_.write(to_json(spec).dump() + "\n", {}, clock.now() + kStartLimit))
+    if (!supervisor_.write(dstack::json::dump(to_json(spec)) + "\n", {}, clock.now() + kStartLimit))
       throw Error(ErrorKind::internal, "start a program: its supervisor does not read");
     const os::SteadyTime deadline = clock.now() + kStartLimit;
     while (!begun_.contains('\n')) {
@@ -92,7 +93,7 @@ class Executions::Running {
     const json order{{"signal", request.signal}, {"grace_ms", request.grace.count()}};
     const std::scoped_lock lock(mutex_);
     // One that has ended meanwhile needs no stop.
-    if (!over_) supervisor_.write(order.dump() + "\n", {}, supervisor_.clock().now() + kPeerInterval);
+    if (!over_) supervisor_.write(dstack::json::dump(order) + "\n", {}, supervisor_.clock().now() + kPeerInterval);
   }
 
  private:

@@ -70,7 +70,7 @@ job::UserRequest parse_user(const std::string& text) {
 job::JobUser find_user(const std::string& text, const os::UserDatabase& users) {
   try {
     return job::find_job_user(text.empty() ? std::nullopt : std::optional(parse_user(text)), users);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     refuse("user", error.what());
   }
 }

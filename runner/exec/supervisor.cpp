@@ -19,6 +19,7 @@
 #include <string>
 
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/json/object_reader.h"
 #include "common/os/child.h"
 #include "common/os/clock.h"
@@ -244,7 +245,7 @@ class Supervisor {
     }
     const auto kills = metrics::count_oom_kills();
     const bool out_of_memory = kills && oom_kills_ && *kills > *oom_kills_;
-    return json{{"exit_status", exit_status}, {"signal", signal}, {"oom", out_of_memory}}.dump();
+    return dstack::json::dump({{"exit_status", exit_status}, {"signal", signal}, {"oom", out_of_memory}});
   }
 
   os::Child child_;
@@ -261,7 +262,7 @@ class Supervisor {
   std::optional<os::ExitStatus> status_;
 };
 
-void answer(const json& text) { os::write_all(STDOUT_FILENO, text.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", "the answer"); }
+void answer(const json& text) { os::write_all(STDOUT_FILENO, dstack::json::dump(text) + "\n", "the answer"); }
 
 }  // namespace
 
@@ -278,7 +279,7 @@ int supervise() {
     const os::UniqueFd input = open_input(spec.input);
     supervisor.emplace(os::Child(child_spec(spec, input.get())), std::move(signals));
     answer(json::object());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     answer({{"error", error.what()}});
     return 1;
   }

@@ -166,7 +166,7 @@ void Launcher::start_container(TaskState& state, const Publish& publish, const s
   while (true) {
     try {
       return parts_.engine.start(state.container_id, {.stop = stop});
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), stop)) {
         const std::string hint =
             gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";

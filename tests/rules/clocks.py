@@ -19,6 +19,8 @@ POLL = re.compile(r"::p?poll\((?:[^(),;]|\([^()]*\))*,(?:[^(),;]|\([^()]*\))*, (
 NAMED = {
     "common/http/listener.cpp": 1,
     "common/http/socket_stream.cpp": 2,
+    "runner/exec/executions.cpp": 1,
+    "runner/exec/supervisor.cpp": 1,
     "shim/client/run.cpp": 1,
 }
 

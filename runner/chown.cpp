@@ -56,7 +56,8 @@ class Walk {
       return;
     }
     const bool differs = status.st_uid != uid_ || status.st_gid != gid_;
-    if (differs && ::fchownat(folder, name.c_str(), uid_, gid_, AT_SYMLINK_NOFOLLOW) != 0) fail("change the owner of", path);
+    if (differs && ::fchownat(folder, name.c_str(), uid_, gid_, AT_SYMLINK_NOFOLLOW) != 0)
+      fail("change the owner of", path);
     if (S_ISDIR(status.st_mode)) enter(folder, name, path);
   }
 

@@ -94,8 +94,7 @@ Invocation parse_command_line(int argc, const char* const* argv, bool process_1)
     const auto parsed = log::parse_level(level);
     if (!parsed) throw CLI::ValidationError("--log-level", std::format("{} is not a log level", printable(level)));
     options.log_level = *parsed;
-    if (!options.token_file.empty() && !options.hold)
-      throw CLI::ValidationError("--token-file", "is for --hold only");
+    if (!options.token_file.empty() && !options.hold) throw CLI::ValidationError("--token-file", "is for --hold only");
     if (chown_command->parsed()) return chown;
     if (supervise->parsed()) return SuperviseCommand{};
     if (start.parsed() && !host) return options;

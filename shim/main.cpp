@@ -47,9 +47,9 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
-  task::TaskManager tasks(options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options), clock,
-                          [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); },
-                          [&metrics] { metrics.keys_left(); });
+  task::TaskManager tasks(
+      options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options), clock,
+      [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); }, [&metrics] { metrics.keys_left(); });
   service_manager.status("Restoring tasks");
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));

@@ -38,7 +38,7 @@ struct Options {
   std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
   std::int64_t task_pids = 32768;  // processes and threads of a container; 0: no limit
-  std::string pjrt_device;  // empty: not set in containers
+  std::string pjrt_device;         // empty: not set in containers
   bool service = false;
   bool allow_task_callers = false;
 };

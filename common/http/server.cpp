@@ -102,14 +102,15 @@ void convert(Response response, httplib::Response& target, const SocketStream& c
   target.status = response.status;
   if (response.stream) {
     auto write = std::move(response.stream);
-    target.set_chunked_content_provider(response.content_type, [write, &connection](std::size_t, httplib::DataSink& sink) {
-      write([&](std::string_view piece) {
-        // To the library an empty piece is the end.
-        return piece.empty() ? connection.is_peer_alive() : sink.write(piece.data(), piece.size());
-      });
-      sink.done();
-      return true;
-    });
+    target.set_chunked_content_provider(
+        response.content_type, [write, &connection](std::size_t, httplib::DataSink& sink) {
+          write([&](std::string_view piece) {
+            // To the library an empty piece is the end.
+            return piece.empty() ? connection.is_peer_alive() : sink.write(piece.data(), piece.size());
+          });
+          sink.done();
+          return true;
+        });
   } else if (!response.body.empty()) {
     target.set_content(std::move(response.body), response.content_type);
   } else {
@@ -239,7 +240,8 @@ class Server::Implementation : public httplib::Server {
     refusing_ = true;
     const linger at_once{.l_onoff = 0, .l_linger = 0};
     ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    [[maybe_unused]] const ssize_t sent = ::send(socket.get(), kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    [[maybe_unused]] const ssize_t sent =
+        ::send(socket.get(), kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     ::shutdown(socket.get(), SHUT_WR);
     refused_.push_back(std::move(socket));
     if (refused_.size() > kRefusedKept) refused_.pop_front();
@@ -410,10 +412,8 @@ void Server::post_json(std::string pattern, Handler handler) {
 }
 
 void Server::post_json(std::string pattern, std::function<void(const Request&)> admit, Handler handler) {
-  implementation_->add("POST", {.pattern = std::move(pattern),
-                                .handler = std::move(handler),
-                                .json = true,
-                                .admit = std::move(admit)});
+  implementation_->add(
+      "POST", {.pattern = std::move(pattern), .handler = std::move(handler), .json = true, .admit = std::move(admit)});
 }
 
 void Server::upload(std::string pattern, UploadHandler handler) {

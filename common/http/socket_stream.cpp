@@ -88,9 +88,8 @@ void SocketStream::end_after_answer(std::chrono::milliseconds silence, std::chro
 
 std::chrono::milliseconds SocketStream::read_limit() const {
   if (request_deadline_ == Time::max()) return silence_;
-  const auto left = std::max(
-      std::chrono::ceil<std::chrono::milliseconds>(request_deadline_ - os::system_clock().now()),
-      std::chrono::milliseconds(0));
+  const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(request_deadline_ - os::system_clock().now()),
+                             std::chrono::milliseconds(0));
   return silence_.count() < 0 ? left : std::min(left, silence_);
 }
 

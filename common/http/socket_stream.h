@@ -26,8 +26,8 @@ class SocketStream final : public httplib::Stream {
   // From here on only silence counts: at most `silence` between two pieces.
   void expect_steady_data(std::chrono::milliseconds silence);
 
-  // The next answer is the last: when more is read afterwards, the peer is told the end first. All that takes `limit` at
-  // most, and `silence` between two pieces.
+  // The next answer is the last: when more is read afterwards, the peer is told the end first. All that takes `limit`
+  // at most, and `silence` between two pieces.
   void end_after_answer(std::chrono::milliseconds silence, std::chrono::milliseconds limit);
   bool ending() const { return ending_; }
 

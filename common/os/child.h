@@ -92,8 +92,8 @@ struct ChildSpec {
 class Child {
  public:
   // Returns when the program runs. Throws Error: what was tried, on what, and why; ExecError, not_found if the program
-  // is absent, invalid for a NUL byte in an argument, exhausted if no process can be made now, timed_out or cancelled if
-  // it was not loaded until then, unavailable for anything else, a predecessor that cannot be killed included.
+  // is absent, invalid for a NUL byte in an argument, exhausted if no process can be made now, timed_out or cancelled
+  // if it was not loaded until then, unavailable for anything else, a predecessor that cannot be killed included.
   explicit Child(const ChildSpec& spec, Clock& clock = system_clock(), const std::stop_token& stop = {});
   Child(Child&& other) noexcept;
   Child& operator=(Child&&) = delete;

@@ -44,7 +44,8 @@ void close_all_but(int last) {
   for (int fd = last + 1; fd < static_cast<int>(most); ++fd) ::close(fd);
 }
 
-// Leaves descriptors 0 to 2 and the report's pipe. Their sources may be any numbers, 0 to 3 too, and the same one twice.
+// Leaves descriptors 0 to 2 and the report's pipe. Their sources may be any numbers, 0 to 3 too, and the same one
+// twice.
 void place_descriptors(const ExecPlan& plan) {
   const int report = ::fcntl(plan.report, F_DUPFD_CLOEXEC, kAside);
   if (report < 0) fail(plan.report, ExecStep::streams);

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "common/json/dump.h"
 #include "common/http/client.h"
+#include "common/json/dump.h"
 #include "common/server_api/answer.h"
 #include "common/server_api/parse.h"
 

@@ -1,8 +1,8 @@
 #include "runner/api/log_reader.h"
 
-#include <sys/sendfile.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include <algorithm>

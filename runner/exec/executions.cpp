@@ -24,7 +24,7 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kPeerInterval{500};    // at which a silent program's caller is looked at
+constexpr milliseconds kPeerInterval{500};  // at which a silent program's caller is looked at
 constexpr milliseconds kStartLimit{30000};
 constexpr milliseconds kEndGrace{5000};
 constexpr milliseconds kEndInterval{50};
@@ -189,8 +189,7 @@ void Executions::stop(const std::string& id, const StopRequest& request) {
   {
     const std::scoped_lock lock(mutex_);
     const auto known = running_.find(id);
-    if (known == running_.end())
-      throw Error(ErrorKind::not_found, std::format("no program {} runs", printable(id)));
+    if (known == running_.end()) throw Error(ErrorKind::not_found, std::format("no program {} runs", printable(id)));
     running = known->second;
   }
   running->stop(request);

@@ -163,9 +163,11 @@ StopRequest read_stop(const std::string& body) {
 }
 
 json to_json(const ExecSpec& spec) {
-  return {{"argv", spec.arguments},        {"program", spec.program},    {"env", spec.environment},
-          {"working_dir", spec.working_dir}, {"user_name", spec.user.name}, {"uid", spec.user.uid},
-          {"gid", spec.user.gid},          {"groups", spec.user.groups}, {"input", spec.input}};
+  return {{"argv", spec.arguments},      {"program", spec.program},
+          {"env", spec.environment},     {"working_dir", spec.working_dir},
+          {"user_name", spec.user.name}, {"uid", spec.user.uid},
+          {"gid", spec.user.gid},        {"groups", spec.user.groups},
+          {"input", spec.input}};
 }
 
 ExecSpec spec_of(const json& object) {

@@ -41,7 +41,7 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kUnsentLimit = std::size_t{64} << 10;
-constexpr milliseconds kLookInterval{50};   // at what is left, while it is being stopped
+constexpr milliseconds kLookInterval{50};    // at what is left, while it is being stopped
 constexpr milliseconds kIdleInterval{1000};  // at what the program left behind
 constexpr milliseconds kPatience{10000};     // with processes that were killed and do not end
 
@@ -90,8 +90,8 @@ os::ChildSpec child_spec(const ExecSpec& spec, int input) {
   child.errors = os::ChildStream::pipe();
   child.own_session = true;
   child.spare_group = true;
-  child.user = os::ChildUser{
-      .name = spec.user.name, .uid = spec.user.uid, .gid = spec.user.gid, .groups = spec.user.groups};
+  child.user =
+      os::ChildUser{.name = spec.user.name, .uid = spec.user.uid, .gid = spec.user.gid, .groups = spec.user.groups};
   return child;
 }
 
@@ -140,8 +140,7 @@ class Supervisor {
   void step() {
     std::array<pollfd, 6> waiting{};
     waiting[0] = {.fd = control_open_ ? STDIN_FILENO : -1, .events = POLLIN};
-    waiting[1] = {.fd = listened_to_ ? STDOUT_FILENO : -1,
-                  .events = static_cast<short>(unsent_.empty() ? 0 : POLLOUT)};
+    waiting[1] = {.fd = listened_to_ ? STDOUT_FILENO : -1, .events = static_cast<short>(unsent_.empty() ? 0 : POLLOUT)};
     waiting[2] = {.fd = status_ ? -1 : child_.ended_fd(), .events = POLLIN};
     waiting[3] = {.fd = signals_.get(), .events = POLLIN};
     for (std::size_t i = 0; i < streams_.size(); ++i) {
@@ -182,7 +181,8 @@ class Supervisor {
 
   void read(Stream& stream) {
     std::array<char, 32768> buffer;
-    const std::size_t wanted = std::min(buffer.size(), listened_to_ ? stream.left.value_or(buffer.size()) : buffer.size());
+    const std::size_t wanted =
+        std::min(buffer.size(), listened_to_ ? stream.left.value_or(buffer.size()) : buffer.size());
     const ssize_t count = ::read(stream.pipe.get(), buffer.data(), wanted);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (count <= 0) {

@@ -44,7 +44,8 @@ json user_of(const std::string& text) {
 // JSON is UTF-8, and an argument that is changed on its way is another one.
 void require_utf8(const char* what, const std::string& value) {
   if (!text::is_utf8(value)) {
-    throw Error(ErrorKind::invalid, std::format("{} {}: not valid UTF-8, so it cannot be sent", what, printable(value)));
+    throw Error(ErrorKind::invalid,
+                std::format("{} {}: not valid UTF-8, so it cannot be sent", what, printable(value)));
   }
 }
 

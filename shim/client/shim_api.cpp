@@ -57,7 +57,8 @@ ShimApi::ShimApi(int port, os::Clock& clock)
     : port_(port), clock_(clock), client_({.base_url = std::format("http://127.0.0.1:{}", port)}) {}
 
 void ShimApi::submit(const json& task) {
-  call({.method = "POST", .path = "/api/tasks", .body = dstack::json::dump(task), .total_limit = kShimAnswerLimit}, Again::no);
+  call({.method = "POST", .path = "/api/tasks", .body = dstack::json::dump(task), .total_limit = kShimAnswerLimit},
+       Again::no);
 }
 
 std::vector<TaskEntry> ShimApi::tasks() {

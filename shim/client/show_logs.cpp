@@ -14,7 +14,6 @@ namespace dstack::shim::client {
 
 namespace {
 
-
 // Returns how the task was seen last.
 TaskEntry follow(ShimApi& shim, TaskEntry task, JobOutput& output) {
   try {

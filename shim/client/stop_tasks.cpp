@@ -70,7 +70,8 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
     std::cerr << std::format("note: {} belongs to a dstack server, which will find it gone\n", label_of(task));
   }
   unless_gone([&] {
-    if (!task.ended()) shim.terminate(task.id, termination_reason::kTerminatedByUser, "Removed at the host", seconds{0});
+    if (!task.ended())
+      shim.terminate(task.id, termination_reason::kTerminatedByUser, "Removed at the host", seconds{0});
     shim.remove(task.id);
   });
 }

@@ -29,7 +29,8 @@ Stopping::Stopping(ShimApi& shim, seconds limit, std::function<void(std::string_
 void Stopping::begin(const TaskEntry& task) {
   if (task.ended()) return;
   if (!task.local) {
-    note_(std::format("note: {} belongs to a dstack server, which will show it as failed or terminated", label_of(task)));
+    note_(
+        std::format("note: {} belongs to a dstack server, which will show it as failed or terminated", label_of(task)));
   }
   if (task.status != "running" || limit_.count() == 0) return;
   note_(std::format("stopping {}: killed if it has not ended in {} s", label_of(task), limit_.count()));
@@ -45,7 +46,8 @@ void Stopping::finish(const TaskEntry& task) {
     // Where the runner could not be asked, the engine gives the container its time to end. A task that does not run has
     // nothing to end by itself, and one that has ended stays as it is.
     const bool by_engine = task.status == "running" && !interrupted;
-    shim_.terminate(task.id, termination_reason::kTerminatedByUser, "Stopped at the host", by_engine ? limit_ : seconds{0});
+    shim_.terminate(task.id, termination_reason::kTerminatedByUser, "Stopped at the host",
+                    by_engine ? limit_ : seconds{0});
   });
 }
 

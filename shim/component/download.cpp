@@ -39,8 +39,7 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
                   std::format("download {}: not an http or https URL", http::loggable_url(address)));
     }
     http::Client client({.base_url = url->base});
-    const auto rest =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - os::system_clock().now());
+    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - os::system_clock().now());
     if (rest.count() <= 0)
       throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not done within 10 min");
     const http::ClientResponse response = client.stream(

@@ -38,7 +38,8 @@ Exporter::Exporter(ExporterSettings settings, os::Clock& clock)
 Exporter::~Exporter() = default;
 
 void Exporter::run(const std::stop_token& stop) {
-  os::Command command{.arguments = settings_.command, .limit = for_ever, .output_limit = kept_output, .dies_with_parent = true};
+  os::Command command{
+      .arguments = settings_.command, .limit = for_ever, .output_limit = kept_output, .dies_with_parent = true};
   for (const std::string& argument :
        {std::string("-f"), settings_.counters_path.string(), std::string("-a"),
         std::format("localhost:{}", settings_.port), std::string("-c"), std::to_string(settings_.interval.count())}) {

@@ -59,9 +59,9 @@ struct ContainerSpec {
   std::string image;  // ImageReference::name()
   std::string user;   // empty: the image's own
   bool privileged = false;
-  double cpu = 0;             // cores; 0: no limit
-  std::int64_t memory = 0;    // bytes; 0: no limit
-  std::int64_t shm_size = 0;  // bytes; 0: the engine's default
+  double cpu = 0;               // cores; 0: no limit
+  std::int64_t memory = 0;      // bytes; 0: no limit
+  std::int64_t shm_size = 0;    // bytes; 0: the engine's default
   std::int64_t pids_limit = 0;  // processes and threads; 0: no limit
   NetworkMode network = NetworkMode::host;
   std::filesystem::path runner_folder;   // on the host, → /tmp/runner

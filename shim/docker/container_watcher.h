@@ -24,7 +24,7 @@ struct ContainerEnd {
   bool gone = false;             // removed behind our back; the engine knows nothing of it any more
   std::optional<int> exit_code;  // absent for a container that is gone before its end was seen
   bool out_of_memory = false;
-  std::string error;  // the engine's own words, if it has any
+  std::string error;             // the engine's own words, if it has any
   bool engine_was_away = false;  // it was found when the engine was back
 };
 

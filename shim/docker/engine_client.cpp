@@ -199,8 +199,7 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
     const json auth{{"username", credentials.username},
                     {"password", credentials.password.reveal()},
                     {"serveraddress", image.server_address()}};
-    request.headers.push_back("X-Registry-Auth: " +
-                              text::base64_url(dstack::json::dump(auth)));
+    request.headers.push_back("X-Registry-Auth: " + text::base64_url(dstack::json::dump(auth)));
   }
   send("pull " + image.name(), std::move(request), call, kUnbounded, {}, [&take](std::string_view piece) {
     take(piece);

@@ -51,8 +51,8 @@ class EngineClient {
   EngineClient& operator=(const EngineClient&) = delete;
 
   // Asks /_ping and agrees on a version: the engine's newest, at most 1.56, at least 1.41 (Error,
-  // unavailable). Every other call does this by itself the first time; call it again after the engine was away, since it
-  // may come back as another version.
+  // unavailable). Every other call does this by itself the first time; call it again after the engine was away, since
+  // it may come back as another version.
   void connect(const Call& call = {});
 
   EngineInfo info(const Call& call = {});
@@ -97,8 +97,8 @@ class EngineClient {
   // All it has written, for one without a terminal: 16 MiB at most.
   ContainerOutput output(const std::string& id, const Call& call = {});
 
-  // Calls `take` for each making, end or removal of a container that carries the label, beginning with those the engine still
-  // remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
+  // Calls `take` for each making, end or removal of a container that carries the label, beginning with those the engine
+  // still remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,
                    const std::function<void(const ContainerEvent&)>& take, const Call& call = {});
 

@@ -281,7 +281,8 @@ class ImagePuller::Pull {
     // Cancelled by those who waited.
     if (failure && !stalled && stop.stop_requested()) return;
     PullOutcome outcome{.took = puller_.clock_.now() - began_};
-    if (failure) outcome.failure = stalled ? PullFailure::stalled : pull_failure(image_, failure->kind, failure->message);
+    if (failure)
+      outcome.failure = stalled ? PullFailure::stalled : pull_failure(image_, failure->kind, failure->message);
     puller_.on_end_(outcome);
   }
 

@@ -53,8 +53,8 @@ class ImagePuller {
   // Everyone must have returned from ensure().
   ~ImagePuller();
 
-  // Pulls unless the image is present and its tag is not `latest`, then too if the request says so; returns whether it pulled. Blocks, on any thread.
-  // Throws Error:
+  // Pulls unless the image is present and its tag is not `latest`, then too if the request says so; returns whether it
+  // pulled. Blocks, on any thread. Throws Error:
   //   cancelled    `stop`; at once, the others that wait go on
   //   timed_out    nothing moved for `limits.stall`
   //   not_found, invalid   the registry knows no such image, or refuses the credentials: not tried again

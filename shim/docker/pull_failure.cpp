@@ -19,22 +19,16 @@ constexpr std::array<std::string_view, 5> kRemovedMeanwhile{"lease does not exis
                                                             "layer does not exist", "parent snapshot"};
 constexpr std::array<std::string_view, 3> kTooMany{"toomanyrequests", "too many requests", "rate limit"};
 // What no second attempt will change, but other credentials may.
-constexpr std::array<std::string_view, 12> kRefusals{"unauthorized",
-                                                     "unauthenticated",
-                                                     "authentication required",
-                                                     "authentication failed",
-                                                     "authorization failed",
-                                                     "insufficient_scope",
-                                                     "no basic auth credentials",
-                                                     "denied",
-                                                     "forbidden",
-                                                     "incorrect username or password",
-                                                     "invalid username/password",
-                                                     // A page of HTML, such as a proxy's login.
-                                                     "looking for beginning of value"};
-constexpr std::array<std::string_view, 9> kAbsences{"manifest unknown", "manifest_unknown", "name unknown",
-                                                    "name_unknown",     "unknown blob",     "blob unknown",
-                                                    "not found",        "does not exist",   "repository name not known"};
+constexpr std::array<std::string_view, 12> kRefusals{
+    "unauthorized", "unauthenticated", "authentication required", "authentication failed", "authorization failed",
+    "insufficient_scope", "no basic auth credentials", "denied", "forbidden", "incorrect username or password",
+    "invalid username/password",
+    // A page of HTML, such as a proxy's login.
+    "looking for beginning of value"};
+constexpr std::array<std::string_view, 9> kAbsences{
+    "manifest unknown", "manifest_unknown", "name unknown",
+    "name_unknown",     "unknown blob",     "blob unknown",
+    "not found",        "does not exist",   "repository name not known"};
 // What no second attempt will change at all.
 constexpr std::array<std::string_view, 13> kFinal{"invalid reference",
                                                   "unsupported",

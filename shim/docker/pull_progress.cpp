@@ -40,7 +40,8 @@ bool PullStream::take_line(std::string_view line) {
   const json message = json::parse(line, nullptr, false);
   if (!message.is_object()) return false;
 
-  if (const auto detail = message.find("errorDetail"); detail != message.end() && !dstack::json::text_member(*detail, "message").empty()) {
+  if (const auto detail = message.find("errorDetail");
+      detail != message.end() && !dstack::json::text_member(*detail, "message").empty()) {
     error_ = one_line(dstack::json::text_member(*detail, "message"));
   } else if (const std::string error = dstack::json::text_member(message, "error"); !error.empty()) {
     error_ = one_line(error);

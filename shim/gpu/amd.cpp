@@ -25,7 +25,9 @@ constexpr const char* kAmdImage = "dstackai/amd-smi:latest";
 std::optional<std::int64_t> vram(const json& gpu) {
   const json& size = member(member(gpu, "vram"), "size");
   const json& value = size.is_object() ? member(size, "value") : size;
-  const std::string text = value.is_string() ? value.get<std::string>() : value.is_number_integer() ? dstack::json::dump(value) : "";
+  const std::string text = value.is_string()           ? value.get<std::string>()
+                           : value.is_number_integer() ? dstack::json::dump(value)
+                                                       : "";
   return parse_mebibytes(text + " " + text_member(size, "unit"));
 }
 

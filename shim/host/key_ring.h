@@ -24,7 +24,8 @@ class KeyRing {
   void restore(const std::string& holder, const std::string& user, const std::vector<std::string>& keys);
 
   // Takes away those keys of the holder that nobody else holds. Idempotent. Throws Error; the lines then stay for
-  // remove_leftovers() at the next start, and the holder holds them no more. The keys of a user who no longer exists have gone with the user.
+  // remove_leftovers() at the next start, and the holder holds them no more. The keys of a user who no longer exists
+  // have gone with the user.
   void release(const std::string& holder);
 
   // At start, after every restore(): removes lines of ours that no task holds from the files of this host's users.

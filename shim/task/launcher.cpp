@@ -79,7 +79,8 @@ void Launcher::launch(TaskState& state, const Secret& registry_password, const P
   end_with(termination_reason::kCreatingContainerError,
            [&] { pull(state, registry_password, publish, on_progress, stop); });
   throw_if_stopped(stop);
-  end_with(termination_reason::kCreatingContainerError, [&] { create(state, registry_password, publish, on_progress, stop); });
+  end_with(termination_reason::kCreatingContainerError,
+           [&] { create(state, registry_password, publish, on_progress, stop); });
   throw_if_stopped(stop);
   end_with(termination_reason::kContainerExitedWithError, [&] { start(state, publish, stop); });
 }
@@ -116,9 +117,8 @@ void Launcher::pull(TaskState& state, const Secret& registry_password, const Pub
   parts_.puller.ensure(pull_request(state, registry_password, on_progress), stop);
 }
 
-docker::PullRequest Launcher::pull_request(
-    const TaskState& state, const Secret& registry_password,
-    const std::function<void(const docker::PullProgress&)>& on_progress) const {
+docker::PullRequest Launcher::pull_request(const TaskState& state, const Secret& registry_password,
+                                           const std::function<void(const docker::PullProgress&)>& on_progress) const {
   return {.image = docker::parse_image_reference(state.config.image_name),
           .credentials = {.username = state.config.registry_username, .password = registry_password},
           .log_file = store_.pull_log(state.container_name),

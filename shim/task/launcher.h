@@ -34,7 +34,7 @@ struct LaunchSettings {
   int runner_http_port = 10999;
   int runner_ssh_port = 10022;
   bool privileged = false;
-  std::int64_t task_pids = 32768;  // processes and threads of one container; 0: no limit
+  std::int64_t task_pids = 32768;        // processes and threads of one container; 0: no limit
   std::vector<std::string> environment;  // "NAME=value"
 };
 

@@ -230,8 +230,7 @@ void LiveTask::launch() {
     progress_ = progress;
   };
   try {
-    tools_.launcher.launch(state, password, [this](const TaskState& next) { publish(next); }, show_progress,
-                           stop);
+    tools_.launcher.launch(state, password, [this](const TaskState& next) { publish(next); }, show_progress, stop);
     spdlog::info("task {}: runs in container {}", printable(state.config.id), state.container_name);
     tools_.watcher.watch(state.container_id);
   } catch (const LaunchFailure& failure) {

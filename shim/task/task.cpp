@@ -42,8 +42,7 @@ bool must_be_flushed(const TaskState& before, const TaskState& after) {
   const auto gpus = [](const TaskState& state) { return state.gpu_ids.value_or(std::vector<std::string>{}); };
   return gpus(before) != gpus(after) || before.holds_keys != after.holds_keys ||
          before.holds_volumes != after.holds_volumes || before.gpus_given_back != after.gpus_given_back ||
-         before.given_back != after.given_back ||
-         before.ending != after.ending || before.removing != after.removing;
+         before.given_back != after.given_back || before.ending != after.ending || before.removing != after.removing;
 }
 
 std::string container_name(std::string_view name, std::string_view id) {

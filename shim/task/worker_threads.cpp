@@ -22,8 +22,8 @@ void join(std::vector<std::thread>& threads) {
 
 WorkerThreads::WorkerThreads(os::Clock& clock)
     : clock_(clock),
-      retrying_(os::start_thread<std::jthread>("start others later",
-                                               [this](const std::stop_token& stop) { retry(stop); })) {}
+      retrying_(
+          os::start_thread<std::jthread>("start others later", [this](const std::stop_token& stop) { retry(stop); })) {}
 
 void WorkerThreads::finish() {
   retrying_.request_stop();

@@ -29,11 +29,7 @@ bool may_run(const client::TaskEntry& task) { return task.status == "running" &&
 
 Collector::Collector(client::ShimApi& shim, docker::EngineClient* engine, std::string engine_problem,
                      std::function<std::vector<GpuRow>()> gpus, os::Clock& clock)
-    : shim_(shim),
-      engine_(engine),
-      engine_problem_(std::move(engine_problem)),
-      gpus_(std::move(gpus)),
-      clock_(clock) {}
+    : shim_(shim), engine_(engine), engine_problem_(std::move(engine_problem)), gpus_(std::move(gpus)), clock_(clock) {}
 
 Snapshot Collector::collect() {
   Snapshot snapshot;

@@ -7,8 +7,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "common/json/dump.h"
 #include "common/error.h"
+#include "common/json/dump.h"
 #include "common/os/signals.h"
 #include "shim/client/output.h"
 #include "shim/top/collector.h"
@@ -41,8 +41,7 @@ int print(Collector& collector, bool json) {
   os::pause(os::system_clock(), kSampleTime, {});
   Snapshot snapshot = collector.collect();
   sort_tasks(snapshot.tasks, Order::age);
-  client::write_answer(json ? dstack::json::dump(as_json(snapshot), 2) + "\n"
-                            : as_text(snapshot));
+  client::write_answer(json ? dstack::json::dump(as_json(snapshot), 2) + "\n" : as_text(snapshot));
   return 0;
 }
 

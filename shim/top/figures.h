@@ -11,7 +11,7 @@ namespace dstack::shim::top {
 
 // "512M", "63.1G": binary units, three digits.
 std::string bytes_text(std::uint64_t bytes);
-std::string bytes_text(const std::optional<Memory>& memory);  // what is used
+std::string bytes_text(const std::optional<Memory>& memory);   // what is used
 std::string memory_text(const std::optional<Memory>& memory);  // "63.1G/79.6G"
 std::string percent_text(std::optional<double> percent);       // "87%"
 std::string percent_text(std::optional<int> percent);

@@ -97,8 +97,8 @@ void sort_tasks(std::vector<TaskRow>& tasks, Order order) {
 
 std::string as_text(const Snapshot& snapshot) {
   std::string text =
-      std::format("{}  cpu {}  memory {}  disk {}\n", client::legible(snapshot.host), percent_text(snapshot.cpu_percent),
-                  memory_text(snapshot.memory), memory_text(snapshot.disk));
+      std::format("{}  cpu {}  memory {}  disk {}\n", client::legible(snapshot.host),
+                  percent_text(snapshot.cpu_percent), memory_text(snapshot.memory), memory_text(snapshot.disk));
   if (!snapshot.problem.empty()) text += client::legible(snapshot.problem) + "\n";
   if (!snapshot.gpus.empty()) {
     std::vector<std::vector<std::string>> rows{{"GPU", "NAME", "USE", "MEMORY", "TEMP", "TASK"}};

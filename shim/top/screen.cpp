@@ -101,8 +101,8 @@ class TopScreen {
 
   // The selection stays with its task, wherever that is now. Under mutex_.
   void follow_selection() {
-    const auto found = std::ranges::find_if(
-        snapshot_.tasks, [this](const TaskRow& row) { return row.task.id == selected_id_; });
+    const auto found =
+        std::ranges::find_if(snapshot_.tasks, [this](const TaskRow& row) { return row.task.id == selected_id_; });
     if (found != snapshot_.tasks.end()) state_.selected = static_cast<std::size_t>(found - snapshot_.tasks.begin());
     select(state_.selected);
   }

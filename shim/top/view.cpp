@@ -127,16 +127,18 @@ std::string summary(const Snapshot& snapshot, const Trends& trends, const Termin
 }
 
 std::string title(const Snapshot& snapshot) {
-  const auto running = std::ranges::count_if(snapshot.tasks, [](const TaskRow& row) { return row.task.status == "running"; });
+  const auto running =
+      std::ranges::count_if(snapshot.tasks, [](const TaskRow& row) { return row.task.status == "running"; });
   const auto taken = std::ranges::count_if(snapshot.gpus, [](const GpuRow& gpu) { return !gpu.task_id.empty(); });
   const auto since_epoch = std::chrono::duration_cast<std::chrono::milliseconds>(snapshot.at.time_since_epoch());
   const std::string gpus = snapshot.gpus.empty() ? "" : std::format(", {}/{} GPUs taken", taken, snapshot.gpus.size());
-  return std::format("{}  {}/{} tasks running{}  {}", client::legible(snapshot.host), running, snapshot.tasks.size(), gpus,
-                     client::utc_text(since_epoch.count()).substr(11, 8));
+  return std::format("{}  {}/{} tasks running{}  {}", client::legible(snapshot.host), running, snapshot.tasks.size(),
+                     gpus, client::utc_text(since_epoch.count()).substr(11, 8));
 }
 
 std::string gpu_text(const GpuRow& gpu, const Snapshot& snapshot, const Terminal& terminal) {
-  const auto task = std::ranges::find_if(snapshot.tasks, [&](const TaskRow& row) { return row.task.id == gpu.task_id; });
+  const auto task =
+      std::ranges::find_if(snapshot.tasks, [&](const TaskRow& row) { return row.task.id == gpu.task_id; });
   const std::string holder = task == snapshot.tasks.end() ? "free" : client::legible(task->task.name);
   const std::size_t width = terminal.width < 60 ? 5 : 12;
   return std::format("{} {} {} {} {} {}", padded(client::legible(gpu.name), terminal.width < 60 ? 8 : 20),
@@ -206,7 +208,8 @@ Element view(const Snapshot& snapshot, const Trends& trends, const ViewState& st
     lines.back() = paint.line(std::format("… {} more GPUs", snapshot.gpus.size() - gpu_room + 1));
   const std::size_t footer = state.notice.empty() ? 1 : 2;
   const std::size_t room = terminal.height - std::min(terminal.height, lines.size() + footer);
-  for (auto& line : state.shows_log ? log_lines(state, paint, room) : task_lines(snapshot, state, terminal, paint, room))
+  for (auto& line :
+       state.shows_log ? log_lines(state, paint, room) : task_lines(snapshot, state, terminal, paint, room))
     lines.push_back(std::move(line));
   lines.push_back(ftxui::filler());
   if (!state.notice.empty()) lines.push_back(paint.line(client::legible(state.notice)));

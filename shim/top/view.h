@@ -20,10 +20,10 @@ struct Terminal {
 // What a person has chosen to see.
 struct ViewState {
   Order order = Order::age;
-  std::size_t selected = 0;      // of the sorted tasks
-  std::string question;          // that waits for y or n; empty: none
-  std::string notice;            // the last line about a stop
-  bool shows_log = false;        // of the selected task
+  std::size_t selected = 0;  // of the sorted tasks
+  std::string question;      // that waits for y or n; empty: none
+  std::string notice;        // the last line about a stop
+  bool shows_log = false;    // of the selected task
   std::string log_title;
   std::vector<std::string> log;  // its last lines
 };

@@ -32,7 +32,8 @@ std::optional<std::string> probe(const BlockDevice& device, const std::stop_toke
     }
     return type;
   } catch (const std::exception& error) {
-    throw Error(error_kind(error), std::format("find out what is on device {}: {}", device.path().string(), error.what()));
+    throw Error(error_kind(error),
+                std::format("find out what is on device {}: {}", device.path().string(), error.what()));
   }
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/os/command.h"
 #include "common/os/clock.h"
+#include "common/os/command.h"
 #include "shim/volume/block_device.h"
 
 namespace dstack::shim::volume {

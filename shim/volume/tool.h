@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "common/os/command.h"
 #include "common/os/clock.h"
+#include "common/os/command.h"
 
 namespace dstack::shim::volume {
 

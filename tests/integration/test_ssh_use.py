@@ -12,7 +12,7 @@ import pytest
 from support.distribution_sshd import HostSshd
 from support.processes import free_port, wait_until
 from support.runner_container import HOST_PROGRAMS, docker
-from support.ssh_client import call, environment, make_key
+from support.ssh_client import call, make_key
 from support.ssh_servers import SshRunner
 
 

@@ -19,7 +19,8 @@ namespace {
   ::setsid();
   const bool held = ::ptrace(PTRACE_SEIZE, process, nullptr, nullptr) == 0;
   const int made = held ? ::open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
-  if (made >= 0) [[maybe_unused]] const ssize_t written = ::write(ready, "1", 1);
+  if (made >= 0) [[maybe_unused]]
+    const ssize_t written = ::write(ready, "1", 1);
   for (int fd = 0; fd < 64; ++fd) ::close(fd);
   while (made >= 0 && ::access(file, F_OK) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   ::_exit(0);

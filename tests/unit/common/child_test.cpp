@@ -25,7 +25,8 @@ using namespace std::chrono_literals;
 namespace {
 
 os::ChildSpec shell(std::string script) {
-  return {.arguments = {"/bin/sh", "-c", std::move(script)}, .output = os::ChildStream::pipe(),
+  return {.arguments = {"/bin/sh", "-c", std::move(script)},
+          .output = os::ChildStream::pipe(),
           .errors = os::ChildStream::pipe()};
 }
 
@@ -115,7 +116,8 @@ TEST_CASE("a child can be ended alone") {
 }
 
 TEST_CASE("a child reads what is written to it until its input is closed") {
-  os::ChildSpec spec{.arguments = {"cat"}, .input = os::ChildStream::pipe(), .output = os::ChildStream::pipe(), .errors = {}};
+  os::ChildSpec spec{
+      .arguments = {"cat"}, .input = os::ChildStream::pipe(), .output = os::ChildStream::pipe(), .errors = {}};
   os::Child child(spec);
   os::ChildLines lines(child);
   CHECK(child.write("one\ntw"));
@@ -130,7 +132,8 @@ TEST_CASE("a child reads what is written to it until its input is closed") {
 TEST_CASE("writing to a child that does not read ends with the deadline") {
   os::ignore_broken_pipes();
   test::FakeClock clock;
-  os::Child child({.arguments = {"sleep", "1000"}, .input = os::ChildStream::pipe(), .output = {}, .errors = {}}, clock);
+  os::Child child({.arguments = {"sleep", "1000"}, .input = os::ChildStream::pipe(), .output = {}, .errors = {}},
+                  clock);
   bool written = true;
   std::thread writer([&] { written = child.write(std::string(1 << 20, 'x'), {}, clock.now() + 5s); });
   clock.await_waiters();
@@ -199,7 +202,8 @@ TEST_CASE("a child begins as a fresh program does") {
 TEST_CASE("a child with a session of its own leads it, in the folder and with the streams that it was given") {
   const test::TemporaryDirectory folder;
   const os::UniqueFd log = os::open_file(folder / "log", O_WRONLY | O_CREAT | O_APPEND, 0644);
-  const std::string script = "set -- $(cat /proc/$$/stat); [ $6 = $$ ] && echo leader; pwd; echo $A; read line; echo $? >&2";
+  const std::string script =
+      "set -- $(cat /proc/$$/stat); [ $6 = $$ ] && echo leader; pwd; echo $A; read line; echo $? >&2";
   os::Child child({.arguments = {"sh", "-c", script},
                    .program = "/bin/sh",
                    .environment = std::vector<std::string>{"A=value", "PATH=/usr/bin:/bin"},

@@ -1,7 +1,7 @@
 #include <sys/stat.h>
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -104,13 +104,14 @@ TEST_CASE("device nodes tell the vendor, the unambiguous ones first") {
 
 TEST_CASE("callers who ask at the same time share one run of the tool") {
   const test::TemporaryDirectory folder;
-  const FakeTool tool("nvidia-smi",
-                      std::format("echo x >> {0}/calls; while [ ! -e {0}/go ]; do :; done; echo '7, 8'", folder.path().string()));
+  const FakeTool tool("nvidia-smi", std::format("echo x >> {0}/calls; while [ ! -e {0}/go ]; do :; done; echo '7, 8'",
+                                                folder.path().string()));
   GpuReader reader(os::system_clock(), gpu::Vendor::nvidia);
   std::atomic<int> answers = 0;
   {
     std::vector<std::jthread> callers;
-    for (int i = 0; i < 8; ++i) callers.emplace_back([&] { answers += reader.read() == std::vector<GpuMetrics>{{7 * mebibyte, 8}}; });
+    for (int i = 0; i < 8; ++i)
+      callers.emplace_back([&] { answers += reader.read() == std::vector<GpuMetrics>{{7 * mebibyte, 8}}; });
     while (reader.waiting() < 7) std::this_thread::yield();
     std::ofstream(folder / "go") << "";
   }

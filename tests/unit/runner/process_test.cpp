@@ -130,7 +130,10 @@ TEST_CASE("what keeps a program from starting is said with its name") {
     CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("Exec format error")));
   }
   SECTION("it is for another architecture") {
-    std::string header("\x7f" "ELF\x02\x01\x01", 7);
+    std::string header(
+        "\x7f"
+        "ELF\x02\x01\x01",
+        7);
     header.resize(64);
     header[16] = 2;
     header[18] = 22;  // IBM Z
@@ -155,7 +158,8 @@ TEST_CASE("what keeps a program from starting is said with its name") {
     for (int i = 0; i < 100; ++i) {
       spec.environment.push_back(std::to_string(i) + "=" + std::string(100'000 + static_cast<std::size_t>(i), 'x'));
     }
-    CHECK_THROWS_MATCHES(RunningJob(spec), Error, MessageMatches(ContainsSubstring("of which the variable \"99\" has")));
+    CHECK_THROWS_MATCHES(RunningJob(spec), Error,
+                         MessageMatches(ContainsSubstring("of which the variable \"99\" has")));
   }
   SECTION("its interpreter is not there") {
     std::ofstream(folder / "file") << "#!/no/such/sh\n";

@@ -320,9 +320,11 @@ TEST_CASE_METHOD(Fixture, "what happened between the list and the stream of even
   engine.end_container(id, 3);
   std::stop_source stop;
   CHECK(kind_of_failure([&] {
-          client.follow_ends(kTaskLabel, at, [&](const ContainerEvent& event) {
-                             if (event.action == "die") stop.request_stop();
-                           }, {stop.get_token()});
+          client.follow_ends(kTaskLabel, at,
+                             [&](const ContainerEvent& event) {
+                               if (event.action == "die") stop.request_stop();
+                             },
+                             {stop.get_token()});
         }) == ErrorKind::cancelled);
 }
 

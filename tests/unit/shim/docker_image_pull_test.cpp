@@ -149,31 +149,46 @@ TEST_CASE_METHOD(Fixture, "what the registry refuses for good is not tried again
       {500, "Get \"https://r/v2/\": x509: certificate signed by unknown authority", invalid, Class::other},
       {500, "write /var/lib/docker/tmp/x: no space left on device", invalid, Class::no_space},
       // Engines of 20.10 and their image store: a page in place of an answer.
-      {500, "error parsing HTTP 403 response body: invalid character '<' looking for beginning of value: "
-            "\"<html><h1>503 Service Unavailable</h1></html>\"", invalid, Class::refused},
-      {500, "Get \"https://r/token\": error parsing HTTP 403 response body: invalid character 'F' looking for beginning "
-            "of value: \"Forbidden\"", invalid, Class::refused},
+      {500,
+       "error parsing HTTP 403 response body: invalid character '<' looking for beginning of value: "
+       "\"<html><h1>503 Service Unavailable</h1></html>\"",
+       invalid, Class::refused},
+      {500,
+       "Get \"https://r/token\": error parsing HTTP 403 response body: invalid character 'F' looking for beginning "
+       "of value: \"Forbidden\"",
+       invalid, Class::refused},
       {500, "error unmarshalling content: invalid character '<' looking for beginning of value", invalid,
        Class::refused},
       {500, "unknown blob", not_found, Class::not_found},
       {500, "Unauthorized: Access Denied", invalid, Class::refused},
       // containerd's image store.
-      {500, "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
-            "http://r:5000/v2/app/manifests/1: 401 Unauthorized", invalid, Class::refused},
-      {500, "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
-            "http://r:5000/v2/app/manifests/1: 403 Forbidden", invalid, Class::refused},
-      {500, "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch anonymous "
-            "token: unexpected status from GET request to http://r:5001/token?scope=x&service=y: 403 Forbidden",
+      {500,
+       "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
+       "http://r:5000/v2/app/manifests/1: 401 Unauthorized",
        invalid, Class::refused},
-      {500, "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch oauth token: "
-            "unexpected status from POST request to http://r:5001/token: 401 Unauthorized", invalid, Class::refused},
+      {500,
+       "unknown: failed to resolve reference \"r:5000/app:1\": unexpected status from HEAD request to "
+       "http://r:5000/v2/app/manifests/1: 403 Forbidden",
+       invalid, Class::refused},
+      {500,
+       "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch anonymous "
+       "token: unexpected status from GET request to http://r:5001/token?scope=x&service=y: 403 Forbidden",
+       invalid, Class::refused},
+      {500,
+       "unknown: failed to resolve reference \"r:5000/app:1\": failed to authorize: failed to fetch oauth token: "
+       "unexpected status from POST request to http://r:5001/token: 401 Unauthorized",
+       invalid, Class::refused},
       {404, "failed to resolve reference \"r:5000/app:1\": r:5000/app:1: not found", not_found, Class::not_found},
-      {500, "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to "
-            "http://r:5000/v2/app/blobs/sha256:5f: 403 Forbidden", invalid, Class::refused},
+      {500,
+       "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to "
+       "http://r:5000/v2/app/blobs/sha256:5f: 403 Forbidden",
+       invalid, Class::refused},
       {404, "no match for platform in manifest: not found", not_found, Class::not_found},
       // Podman.
-      {500, "initializing source docker://r:5000/app:1: Requesting bearer token: invalid status code from registry 403 "
-            "(Forbidden)", invalid, Class::refused},
+      {500,
+       "initializing source docker://r:5000/app:1: Requesting bearer token: invalid status code from registry 403 "
+       "(Forbidden)",
+       invalid, Class::refused},
       {500, "initializing source docker://r:5000/app:1: reading manifest 1 in r:5000/app: StatusCode: 404, \"<html>\"",
        not_found, Class::not_found},
       {500, "unable to retrieve auth token: invalid username/password: wrong", invalid, Class::refused},
@@ -206,17 +221,21 @@ TEST_CASE_METHOD(Fixture, "what may pass is tried three times more, after growin
       {503, "try later"},
       {500, "read tcp 10.0.0.1:1->10.0.0.2:2: read: connection reset by peer"},
       {500, "Get \"https://r/v2/\": dial tcp: lookup r: Temporary failure in name resolution"},
-      {500, "failed to fetch anonymous token: unexpected status from GET request to http://r/token: 503 Service "
-            "Unavailable"},
-      {500, "failed to fetch oauth token: unexpected status from POST request to http://r/token: 429 Too Many Requests"},
-      {500, "error parsing HTTP 502 response body: invalid character '<' looking for beginning of value: \"<html>403 "
-            "Forbidden</html>\""},
+      {500,
+       "failed to fetch anonymous token: unexpected status from GET request to http://r/token: 503 Service "
+       "Unavailable"},
+      {500,
+       "failed to fetch oauth token: unexpected status from POST request to http://r/token: 429 Too Many Requests"},
+      {500,
+       "error parsing HTTP 502 response body: invalid character '<' looking for beginning of value: \"<html>403 "
+       "Forbidden</html>\""},
       {500, "Get \"https://r/v2/\": unauthorized: unexpected status code 500"},
       // Something was removed from the engine's store meanwhile.
       {404, "lease does not exist: not found"},
       {404, "content digest sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef: not found"},
-      {500, "failed to extract layer sha256:5f: failed to get reader from content store: content digest sha256:5f: not "
-            "found"},
+      {500,
+       "failed to extract layer sha256:5f: failed to get reader from content store: content digest sha256:5f: not "
+       "found"},
   }));
   pulls_fail(status, message);
   const std::optional<Failure> error = failure(request(), {1s, 5s, 25s});

@@ -13,7 +13,8 @@ constexpr std::uint64_t setuid = std::uint64_t{1} << 7;
 }  // namespace
 
 TEST_CASE("the permitted set is read, not the bounding set") {
-  const char* status = "Name:\tdstack-shim\nCapInh:\t0000000000000000\nCapPrm:\t00000000a82c35eb\nCapEff:\t0\nCapBnd:\tff\n";
+  const char* status =
+      "Name:\tdstack-shim\nCapInh:\t0000000000000000\nCapPrm:\t00000000a82c35eb\nCapEff:\t0\nCapBnd:\tff\n";
   CHECK(permitted_capabilities(status) == 0xa82c35eb);
   CHECK_FALSE(permitted_capabilities("Name:\tx\n"));
 }

@@ -20,8 +20,10 @@ TEST_CASE_METHOD(DoctorFixture, "low limits of inotify and files are warnings th
 TEST_CASE_METHOD(DoctorFixture, "a shim that may open few files is a warning") {
   host.shim_pid = 41;
   const auto limits = [this](const std::string& soft) {
-    put("proc/41/limits", "Limit                     Soft Limit           Hard Limit           Units     \n"
-                          "Max open files            " + soft + "                  524288               files     \n");
+    put("proc/41/limits",
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max open files            " +
+            soft + "                  524288               files     \n");
     return check_limits(host);
   };
   CHECK(limits("1024").verdict == Verdict::ok);
@@ -35,15 +37,17 @@ TEST_CASE_METHOD(DoctorFixture, "a folder that is mounted noexec where programs 
   put("proc/self/mountinfo", root + "30 22 0:30 / /tmp rw,nosuid,nodev - tmpfs tmpfs rw\n");
   CHECK(check_noexec(host).verdict == Verdict::ok);
   host.home = "/root/.dstack";
-  put("proc/self/mountinfo", root + "30 22 0:30 / /tmp rw,nosuid,noexec - tmpfs tmpfs rw\n"
-                                    "31 22 0:31 / /var rw,noexec - tmpfs tmpfs rw\n");
+  put("proc/self/mountinfo", root +
+                                 "30 22 0:30 / /tmp rw,nosuid,noexec - tmpfs tmpfs rw\n"
+                                 "31 22 0:31 / /var rw,noexec - tmpfs tmpfs rw\n");
   const Finding finding = check_noexec(host);
   // Those of the home and the runner lie below a temporary folder.
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.found.contains("/tmp"));
   CHECK_FALSE(finding.found.contains("/var"));
   // What is mounted over it counts.
-  put("proc/self/mountinfo", root + "30 22 0:30 / /tmp rw,noexec - tmpfs tmpfs rw\n31 22 0:31 / /tmp rw - tmpfs tmpfs rw\n");
+  put("proc/self/mountinfo",
+      root + "30 22 0:30 / /tmp rw,noexec - tmpfs tmpfs rw\n31 22 0:31 / /tmp rw - tmpfs tmpfs rw\n");
   CHECK(check_noexec(host).verdict == Verdict::ok);
 }
 

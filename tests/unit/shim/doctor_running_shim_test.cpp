@@ -68,7 +68,8 @@ TEST_CASE_METHOD(DoctorFixture, "without a shim, with an older one or with nonse
   other.server.get("/local/settings", [&answer](const http::Request&) { return http::Response::text(200, answer); });
   other.start();
   host.shim_port = other.port;
-  for (const char* text : {"", "[]", "not JSON", R"({"home": 5, "pid": "x", "runner_http_port": null, "engine_address": []})"}) {
+  for (const char* text :
+       {"", "[]", "not JSON", R"({"home": 5, "pid": "x", "runner_http_port": null, "engine_address": []})"}) {
     answer = text;
     CHECK(is_unchanged());
   }

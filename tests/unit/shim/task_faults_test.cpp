@@ -159,7 +159,8 @@ TEST_CASE_METHOD(Fixture, "an engine that was restarted and took its containers 
   CHECK(tasks().info("1").termination_message.contains("The container exited with status 137"));
 }
 
-TEST_CASE_METHOD(Fixture, "a task that is terminated while the engine is away and was never asked for a container ends") {
+TEST_CASE_METHOD(Fixture,
+                 "a task that is terminated while the engine is away and was never asked for a container ends") {
   begin_pull_that_hangs();
   engine.die();
   CHECK(terminate().termination_reason == "aborted_by_user");

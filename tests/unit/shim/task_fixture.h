@@ -82,7 +82,7 @@ struct TaskFixture {
   const std::filesystem::path runner = folder / "dstack-runner";
   CountedVolumes volumes;
   TwoGpus gpus;
-  std::atomic<int> keys_left = 0;  // tasks whose keys could not be removed
+  std::atomic<int> keys_left = 0;                // tasks whose keys could not be removed
   std::vector<std::chrono::nanoseconds> starts;  // as they were reported, by one task after the other
 
   // What ends with the process.
@@ -96,8 +96,9 @@ struct TaskFixture {
         : client(docker::engine_at_socket(host.engine.socket_path()), host.clock),
           puller(client, host.clock),
           keys([&host](const std::string& name) { return host.user(name); }),
-          tasks(host.home, {client, puller, keys, host.volumes, host.gpus}, {.runner_binary = host.runner}, host.clock,
-                [&host](std::chrono::nanoseconds took) { host.starts.push_back(took); }, [&host] { ++host.keys_left; }) {
+          tasks(
+              host.home, {client, puller, keys, host.volumes, host.gpus}, {.runner_binary = host.runner}, host.clock,
+              [&host](std::chrono::nanoseconds took) { host.starts.push_back(took); }, [&host] { ++host.keys_left; }) {
       tasks.restore();
     }
   };

@@ -86,7 +86,8 @@ TEST_CASE_METHOD(TaskFixture, "running out of memory is told first of all") {
   engine.end_container(container(), 137, true);
   const task::TaskInfo ended = await_status(TaskStatus::terminated);
   CHECK(ended.termination_reason == "container_exited_with_error");
-  CHECK(ended.termination_message == "The container ran out of memory and was killed\nThe container exited with status 137\nlast words");
+  CHECK(ended.termination_message ==
+        "The container ran out of memory and was killed\nThe container exited with status 137\nlast words");
 }
 
 TEST_CASE_METHOD(TaskFixture, "a container removed by hand ends its task") {
@@ -187,7 +188,8 @@ TEST_CASE_METHOD(TaskFixture, "a terminate ends a pull at once") {
   CHECK(engine.containers().empty());
 }
 
-TEST_CASE_METHOD(TaskFixture, "a terminate does not wait for a container that is being made, which is removed when it is") {
+TEST_CASE_METHOD(TaskFixture,
+                 "a terminate does not wait for a container that is being made, which is removed when it is") {
   tasks();
   engine.await_listeners();
   Gate gate(engine, "POST /containers/create");

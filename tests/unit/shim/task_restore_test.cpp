@@ -27,8 +27,7 @@ TEST_CASE_METHOD(TaskFixture, "an end during the absence is seen with its last l
   engine.set_output(container(), "last words\n");
   engine.end_container(container(), 3);
   tasks();
-  CHECK(await_status(TaskStatus::terminated).termination_message ==
-        "The container exited with status 3\nlast words");
+  CHECK(await_status(TaskStatus::terminated).termination_message == "The container exited with status 3\nlast words");
 }
 
 TEST_CASE_METHOD(TaskFixture, "a container removed during the absence ends its task") {
@@ -221,8 +220,9 @@ TEST_CASE_METHOD(TaskFixture, "a container that cannot be looked at keeps no tas
   const std::string id = run(config("2")).container_id;
   process.reset();
   std::filesystem::remove_all(home / "tasks" / container("2"));
-  engine.on("GET /containers/" + id + "/json",
-            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(500, "no"); }, 1);
+  engine.on(
+      "GET /containers/" + id + "/json",
+      [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(500, "no"); }, 1);
   tasks();
   CHECK(tasks().info("1").status == TaskStatus::running);
   CHECK(tasks().info("2").status == TaskStatus::running);

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "common/text/split.h"
-#include "shim/docker/container_usage.h"
 #include "shim/client/text.h"
+#include "shim/docker/container_usage.h"
 #include "shim/top/collector.h"
 #include "shim/top/figures.h"
 #include "shim/top/gpu_usage.h"

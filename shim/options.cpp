@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <format>
 #include <iostream>
@@ -12,6 +14,7 @@
 #include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/user_db.h"
+#include "common/text/letter_case.h"
 #include "common/text/split.h"
 #include "common/text/trim.h"
 #include "common/version.h"
@@ -71,6 +74,18 @@ CLI::Option* add(CLI::App& app, const std::string& flag, const std::string& vari
   return app.add_option(flag, value, description)->envname(variable)->capture_default_str()->take_last();
 }
 
+// The check of a switch's variable, for CLI11, which converts it later: a bad one would end every command.
+std::string check_switch(const std::string& value) {
+  constexpr std::array kValues{"1", "0", "true", "false", "on", "off", "yes", "no"};
+  if (std::ranges::contains(kValues, text::lower_case(value))) return {};
+  return std::format("{} is not true or false", printable(value));
+}
+
+void add_switch(CLI::App& app, const std::string& flag, const std::string& variable, bool& value,
+                const std::string& description) {
+  app.add_flag(flag, value, description)->envname(variable)->check(CLI::Validator(check_switch, ""));
+}
+
 void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   const CLI::Range port(0, 65535);
   add(app, "--shim-home", "DSTACK_SHIM_HOME", raw.home, "Folder of tasks, journals and logs; made if it is missing");
@@ -101,16 +116,14 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--dcgm-address", "DSTACK_DCGM_ADDRESS", options.dcgm_address,
       "A DCGM host engine (default: an embedded one)");
   add(app, "--pass-env", "DSTACK_DOCKER_PASS_ENV", raw.pass_env, "Variables that containers get, separated by commas");
-  app.add_flag("--privileged", options.privileged, "Make every container privileged")
-      ->envname("DSTACK_DOCKER_PRIVILEGED");
+  add_switch(app, "--privileged", "DSTACK_DOCKER_PRIVILEGED", options.privileged, "Make every container privileged");
   add(app, "--task-pids", "DSTACK_SHIM_TASK_PIDS", options.task_pids,
       "Limit of processes and threads in a container (0: none)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{4194304}));
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
-  app.add_flag("--allow-task-callers", options.allow_task_callers,
-               "Serve calls from tasks' containers too, where a job is root on the host then")
-      ->envname("DSTACK_SHIM_ALLOW_TASK_CALLERS");
-  app.add_flag("--service", options.service, "Write host_info.json for the server")->envname("DSTACK_SERVICE_MODE");
+  add_switch(app, "--allow-task-callers", "DSTACK_SHIM_ALLOW_TASK_CALLERS", options.allow_task_callers,
+             "Also accept API calls from task containers (gives jobs root on the host)");
+  add_switch(app, "--service", "DSTACK_SERVICE_MODE", options.service, "Write host_info.json for the server");
 }
 
 // CLI11 takes a variable for unset whose value does not pass the checks of its flag. For the daemon only: a person's

@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
+#include "common/json/refusal.h"
 #include "common/text/base64.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
@@ -21,6 +22,8 @@
 namespace dstack::runner::exec {
 
 using dstack::json::ObjectReader;
+using dstack::json::refuse;
+using dstack::json::refuse_nul;
 using nlohmann::json;
 
 namespace {
@@ -28,10 +31,6 @@ namespace {
 constexpr std::size_t kIdLimit = 64;
 constexpr const char* kUsualFolders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr double kLongestGrace = 24 * 60 * 60;  // seconds
-
-[[noreturn]] void refuse(std::string_view field, std::string_view problem) {
-  throw Error(ErrorKind::invalid, std::format("{}: {}", field, problem));
-}
 
 void check_id(const std::string& id) {
   const auto fits = [](char c) {

@@ -6,11 +6,14 @@
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
+#include "common/json/refusal.h"
 #include "common/termination_reason.h"
 
 namespace dstack::shim::api {
 
 using dstack::json::ObjectReader;
+using dstack::json::refuse;
+using dstack::json::refuse_nul;
 using nlohmann::json;
 
 namespace {
@@ -20,15 +23,7 @@ constexpr std::size_t name_limit = 128;  // with the suffix it is a folder's nam
 constexpr std::size_t key_limit = 16384;
 constexpr std::int64_t grace_limit = 24 * 60 * 60;
 
-[[noreturn]] void refuse(std::string_view field, std::string_view problem) {
-  throw Error(ErrorKind::invalid, std::format("{}: {}", field, problem));
-}
-
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-void refuse_nul(std::string_view field, std::string_view text) {
-  if (text.contains('\0')) refuse(field, "contains a NUL byte");
-}
 
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';

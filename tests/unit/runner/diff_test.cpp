@@ -98,7 +98,7 @@ TEST_CASE("a diff that is damaged is refused by its line") {
   place.expect_refusal("diff --git a/f\n", "cannot be told apart");
   place.expect_refusal("diff --git \"a/\\9\" \"b/\\9\"\n", "malformed");
   place.expect_refusal("diff --cc f\nindex 1,2..3\n", "in the middle of a merge");
-  place.expect_refusal("diff --git a/f b/f\nold mode 020644\n", "no file's mode");
+  place.expect_refusal("diff --git a/f b/f\nold mode 020644\n", "is not a file mode");
 }
 
 TEST_CASE("a binary patch that is damaged is refused by its file") {

@@ -170,7 +170,9 @@ TEST_CASE("a caller from another network namespace is refused if it is a task's 
   host.found = failed(std::errc::no_such_file_or_directory);
   const auto table = [&host](int pid, const std::string& name, const std::string& address) {
     std::ofstream(host.proc() / std::to_string(pid) / "net" / name)
-        << "  sl  local_address rem_address   st\n   0: " << address << ":9C40 010011AC:2AF6 01 00000000:00000000\n";
+        << "  sl  local_address rem_address   st\n   0: " << address
+        << ":9C40 010011AC:2AF6 01 00000000:00000000 00:00000000 00000000     0        0 12345 1 0000000000000000 20 4 "
+           "30 10 -1\n";
   };
   host.process(11, in(one));
   host.process(12, in(two));

@@ -214,7 +214,7 @@ def test_nodes_can_reach_each_other_over_ssh(runner):
 
 def test_the_terminal_is_the_job_s_own(full_runner):
     script = "test -t 0 && test -t 1 && test -t 2 && stty size && id -u && stat -c %u $(tty) && echo TERM=$TERM"
-    assert full_runner.run(sh(script), user={"uid": 1234}).text.splitlines() == ["0 0", "1234", "1234", "TERM="]
+    assert full_runner.run(sh(script), user={"uid": 1234}).text.splitlines() == ["24 80", "1234", "1234", "TERM="]
 
 
 def test_a_static_program_runs_where_there_is_nothing_else(tmp_path):

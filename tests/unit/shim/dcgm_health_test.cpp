@@ -1,5 +1,6 @@
 #include "shim/dcgm/health.h"
 
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -134,10 +135,15 @@ TEST_CASE_METHOD(Fixture, "a library that hangs costs the time it is given and n
     behave(how);
     Health health(command(), clock);
     std::optional<HealthReport> report = HealthReport{};
-    // Before there is a process nobody waits.
     await_log("embedded");
-    std::jthread caller([&] { report = health.check(); });
+    // As long as the process is not known to run, which may be a moment later, no call waits for it.
+    std::atomic<bool> waited = false;
+    std::jthread caller([&] {
+      do report = health.check();
+      while (!waited);
+    });
     clock.await_deadline_within(3s);
+    waited = true;
     clock.advance(3s);
     caller.join();
     CHECK_FALSE(report);

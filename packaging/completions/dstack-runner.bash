@@ -4,7 +4,7 @@ _dstack_runner() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $previous in
-        --temp-dir)
+        --temp-dir | --token-file)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -21,16 +21,18 @@ _dstack_runner() {
             /config) path=/config ;;
             /status) path=/status ;;
             /leave) path=/leave ;;
-            */--address | */--blocks | */--env | */--http-address | */--http-port | */--log-level | */--name | */--project | */--relay | */--relay-key | */--relay-listen | */--relay-user | */--server | */--ssh-authorized-key | */--ssh-log-level | */--ssh-port | */--temp-dir | */--token) skip=1 ;;
+            /chown) path=/chown ;;
+            */--address | */--blocks | */--env | */--http-address | */--http-port | */--log-level | */--name | */--project | */--relay | */--relay-key | */--relay-listen | */--relay-user | */--server | */--ssh-authorized-key | */--ssh-log-level | */--ssh-port | */--temp-dir | */--token | */--token-file) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help --version --help-json --log-level start config status leave' -- "$current") ;;
-        /start) mapfile -t COMPREPLY < <(compgen -W '-h --help --temp-dir --http-address --http-port --ssh-port --ssh-authorized-key --ssh-log-level --token --server --project --name --relay --address --relay-user --relay-key --relay-listen --blocks --env --foreground --no-wait --keep-server-binaries' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help --version --help-json --log-level start config status leave chown' -- "$current") ;;
+        /start) mapfile -t COMPREPLY < <(compgen -W '-h --help --temp-dir --http-address --http-port --ssh-port --ssh-authorized-key --ssh-log-level --hold --token-file --token --server --project --name --relay --address --relay-user --relay-key --relay-listen --blocks --env --foreground --no-wait --keep-server-binaries' -- "$current") ;;
         /config) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --name --relay --no-check' -- "$current") ;;
         /status) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
         /leave) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --force --purge' -- "$current") ;;
+        /chown) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_runner dstack-runner

@@ -30,7 +30,7 @@ complete -c dstack-shim -n '__fish_use_subcommand' -l pass-env -x -d 'Variables 
 complete -c dstack-shim -n '__fish_use_subcommand' -l privileged -d 'Make every container privileged'
 complete -c dstack-shim -n '__fish_use_subcommand' -l task-pids -x -d 'Limit of processes and threads in a container (0: none)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l pjrt-device -x -d 'PJRT_DEVICE in containers'
-complete -c dstack-shim -n '__fish_use_subcommand' -l allow-task-callers -d 'Serve calls from tasks'\'' containers too, where a job is root on the host then'
+complete -c dstack-shim -n '__fish_use_subcommand' -l allow-task-callers -d 'Also accept API calls from task containers (gives jobs root on the host)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l service -d 'Write host_info.json for the server'
 complete -c dstack-shim -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Print this help message and exit'
 complete -c dstack-shim -n '__fish_seen_subcommand_from run' -s h -l help -d 'Print this help message and exit'

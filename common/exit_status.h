@@ -19,6 +19,16 @@ inline constexpr int kNotRun = 125;           // as `docker run`: the container 
 inline constexpr int kNotExecutable = 126;    // as a shell: the command was found and cannot be executed
 inline constexpr int kCommandNotFound = 127;  // as a shell: the command was not found
 
+// What a command's own failures are reported as. What it ran has a status of its own.
+struct Failures {
+  int usage;   // the command line is not understood
+  int failed;  // any failure without a status of its own
+};
+inline constexpr Failures kOfRun{.usage = kNotRun, .failed = kNotRun};
+inline constexpr Failures kOfTaskCommands{.usage = kNotRun, .failed = kFailed};  // as docker's commands
+inline constexpr Failures kOfServerCommands{.usage = kUsage, .failed = kFailed};
+inline constexpr Failures kOfCiCommands{.usage = kBadFlag, .failed = kFailed};
+
 // Of a command that a signal ended, as a shell reports it.
 constexpr int of_signal(int number) { return 128 + number; }
 

@@ -2,7 +2,7 @@
 #include <format>
 #include <iostream>
 
-#include "common/command_error.h"
+#include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
@@ -92,20 +92,12 @@ int serve(const Options& options) {
 
 int main(int argc, char** argv) {
   try {
-    const auto command = parse_command_line(argc, argv);
-    if (const auto* daemon = std::get_if<Options>(&command)) return serve(*daemon);
-    if (const auto* person = std::get_if<client::RunOptions>(&command)) return client::run(*person);
-    if (const auto* person = std::get_if<client::TaskCommand>(&command)) return client::execute(*person);
-    if (const auto* person = std::get_if<client::DoctorOptions>(&command)) return client::doctor(*person);
-    if (const auto* person = std::get_if<pool::RunnersOptions>(&command)) return pool::list_runners(*person);
-    if (const auto* person = std::get_if<top::TopOptions>(&command)) return top::top(*person);
-    if (const auto* called = std::get_if<relay::RelayCommand>(&command)) return relay::execute(*called);
-    return std::get<int>(command);
-  } catch (const dstack::CommandError& error) {
-    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << "\n";
-    return error.exit_status();
+    const auto invocation = parse_command_line(argc, argv);
+    if (const auto* daemon = std::get_if<Options>(&invocation)) return serve(*daemon);
+    if (const auto* command = std::get_if<cli::Command>(&invocation)) return cli::execute(*command, "dstack-shim");
+    return std::get<int>(invocation);
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << "\n";
-    return 1;
+    return exit_status::kFailed;
   }
 }

@@ -18,6 +18,12 @@
 #include "common/text/split.h"
 #include "common/text/trim.h"
 #include "common/version.h"
+#include "shim/client/doctor.h"
+#include "shim/client/run.h"
+#include "shim/client/task_commands.h"
+#include "shim/pool/runners.h"
+#include "shim/relay/relay.h"
+#include "shim/top/command.h"
 
 namespace dstack::shim {
 
@@ -150,17 +156,41 @@ void finish(Options& options, const RawOptions& raw) {
   options.pass_env = split_names(raw.pass_env);
 }
 
+// What a command takes of the daemon's flags.
+template <typename Flags>
+void complete(const Options& options, Flags& flags) {
+  if constexpr (requires { flags.shim_port; }) flags.shim_port = options.http_port;
+  if constexpr (requires { flags.runner_binary; }) {
+    flags.home = options.home;
+    flags.runner_binary = options.runner_binary_path;
+    flags.runner_http_port = options.runner_http_port;
+    flags.runner_ssh_port = options.runner_ssh_port;
+    flags.allow_task_callers = options.allow_task_callers;
+  }
+}
+
+// `options` must outlive the parsing.
+void add_commands(cli::Commands& commands, const Options& options) {
+  const auto add = [&]<typename Flags>(CLI::App* (*add_flags)(CLI::App&, Flags&), int (*execute)(const Flags&),
+                                       exit_status::Failures failures) {
+    commands.add<Flags>(add_flags, execute, failures, [&options](Flags& flags) { complete(options, flags); });
+  };
+  add(client::add_run_command, client::run, exit_status::kOfRun);
+  add(client::add_list_command, client::list_tasks, exit_status::kOfTaskCommands);
+  add(client::add_logs_command, client::show_logs, exit_status::kOfTaskCommands);
+  add(client::add_stop_command, client::stop_tasks, exit_status::kOfTaskCommands);
+  add(client::add_remove_command, client::remove_tasks, exit_status::kOfTaskCommands);
+  add(top::add_top_command, top::top, exit_status::kOfTaskCommands);
+  add(client::add_doctor_command, client::doctor, exit_status::kOfTaskCommands);
+  add(pool::add_runners_command, pool::list_runners, exit_status::kOfServerCommands);
+  add(relay::add_relay_command, relay::execute, exit_status::kOfServerCommands);
+}
+
 }  // namespace
 
-Command parse_command_line(int argc, const char* const* argv) {
+Invocation parse_command_line(int argc, const char* const* argv) {
   Options options;
   RawOptions raw;
-  client::RunOptions run_options;
-  client::TaskCommand task_command;
-  client::DoctorOptions doctor_options;
-  pool::RunnersOptions runners_options;
-  relay::RelayCommand relay_command;
-
   CLI::App app("The host side of dstack: runs tasks as containers for a dstack server.", "dstack-shim");
   app.set_version_flag("--version,-v", std::format("dstack-shim version {}", version()));
   cli::add_help_json(app);
@@ -168,13 +198,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   app.fallthrough();
   add_daemon_flags(app, options, raw);
   app.add_subcommand("serve", "Run the daemon (what happens without a subcommand)");
-  const CLI::App* run = client::add_run_command(app, run_options);
-  client::add_task_commands(app, task_command);
-  const CLI::App* doctor = client::add_doctor_command(app, doctor_options);
-  const CLI::App* runners = pool::add_runners_command(app, runners_options);
-  top::TopOptions top_options;
-  const CLI::App* top = top::add_top_command(app, top_options);
-  const CLI::App* relay = relay::add_relay_command(app, relay_command);
+  cli::Commands commands(app);
+  add_commands(commands, options);
 
   try {
     app.parse(argc, argv);
@@ -182,34 +207,12 @@ Command parse_command_line(int argc, const char* const* argv) {
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error, std::cout, std::cerr);
-    return status != 0 && (runners->parsed() || relay->parsed()) ? exit_status::kUsage : status;
+    return status == 0 ? exit_status::kDone : commands.usage_status(status);
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
-    return 1;
+    return exit_status::kFailed;
   }
-  if (run->parsed()) {
-    run_options.shim_port = options.http_port;
-    return run_options;
-  }
-  if (task_command.verb) {
-    task_command.shim_port = options.http_port;
-    return task_command;
-  }
-  if (runners->parsed()) return runners_options;
-  if (top->parsed()) {
-    top_options.shim_port = options.http_port;
-    return top_options;
-  }
-  if (relay->parsed()) return relay_command;
-  if (doctor->parsed()) {
-    return client::DoctorOptions{.home = options.home,
-                                 .runner_binary = options.runner_binary_path,
-                                 .shim_port = options.http_port,
-                                 .runner_http_port = options.runner_http_port,
-                                 .runner_ssh_port = options.runner_ssh_port,
-                                 .allow_task_callers = options.allow_task_callers,
-                                 .json = doctor_options.json};
-  }
+  if (cli::Command command = commands.given(); command.execute) return command;
   return options;
 }
 

@@ -7,12 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "shim/client/doctor.h"
-#include "shim/client/run.h"
-#include "shim/client/task_commands.h"
-#include "shim/pool/runners.h"
-#include "shim/relay/relay.h"
-#include "shim/top/command.h"
+#include "common/cli/commands.h"
 
 namespace dstack::shim {
 
@@ -43,11 +38,10 @@ struct Options {
   bool allow_task_callers = false;
 };
 
-// The daemon, a person's command, or the exit code when there is nothing (more) to do: --help and --version are
-// printed, and so is what is wrong with the command line, on stderr.
-using Command = std::variant<Options, client::RunOptions, client::TaskCommand, client::DoctorOptions,
-                             pool::RunnersOptions, top::TopOptions, relay::RelayCommand, int>;
+// The daemon, a subcommand of a person's, or the exit status when there is nothing (more) to do: --help and --version
+// are printed, and so is what is wrong with the command line, on stderr.
+using Invocation = std::variant<Options, cli::Command, int>;
 
-Command parse_command_line(int argc, const char* const* argv);
+Invocation parse_command_line(int argc, const char* const* argv);
 
 }  // namespace dstack::shim

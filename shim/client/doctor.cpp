@@ -8,7 +8,6 @@
 
 #include "common/error.h"
 #include "common/log/log.h"
-#include "common/os/signals.h"
 #include "shim/client/output.h"
 #include "shim/doctor/report.h"
 #include "shim/doctor/running_shim.h"
@@ -48,7 +47,6 @@ CLI::App* add_doctor_command(CLI::App& app, DoctorOptions& options) {
 
 int doctor(const DoctorOptions& options) {
   log::set_up(spdlog::level::err, log::Stream::standard_error, std::nullopt);
-  os::ignore_broken_pipes();
   if (::geteuid() != 0) std::cerr << "note: without root some checks cannot see everything\n";
   const auto examination = shim::doctor::examine(shim::doctor::all_checks(), host_of(options));
   write_answer(options.json ? as_json(examination) : as_text(examination, wants_colours()));

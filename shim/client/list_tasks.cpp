@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "common/json/dump.h"
@@ -11,10 +12,16 @@
 
 namespace dstack::shim::client {
 
-int list_tasks(const TaskCommand& command) {
+CLI::App* add_list_command(CLI::App& app, ListOptions& options) {
+  CLI::App* list = app.add_subcommand("ps", "List the tasks of a running shim");
+  list->add_flag("--json", options.json, "An array of objects instead of a table");
+  return list;
+}
+
+int list_tasks(const ListOptions& options) {
   const os::Clock& clock = os::system_clock();
-  std::vector<TaskEntry> tasks = ShimApi(command.shim_port).tasks();
-  if (!command.json) {
+  std::vector<TaskEntry> tasks = ShimApi(options.shim_port).tasks();
+  if (!options.json) {
     write_answer(task_table(std::move(tasks), terminal_width(STDOUT_FILENO), clock));
     return 0;
   }

@@ -5,8 +5,8 @@
 namespace dstack::shim::client {
 
 // Writes an answer to stdout. False if nobody reads it any more (a pipe that was closed), which is no failure; anything
-// else that keeps it from being written is an Error. Call os::ignore_broken_pipes() before, or the signal ends the
-// process first.
+// else that keeps it from being written is an Error. cli::execute() has SIGPIPE ignored, which would end
+// the process first.
 bool write_answer(std::string_view text);
 
 }  // namespace dstack::shim::client

@@ -217,7 +217,6 @@ class Run {
 
 int run(const RunOptions& options) {
   const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
-  os::ignore_broken_pipes();
   return Run(options, signals).execute();
 }
 

@@ -1,3 +1,4 @@
+#include <CLI/CLI.hpp>
 #include <format>
 #include <iostream>
 #include <stop_token>
@@ -32,12 +33,19 @@ TaskEntry follow(ShimApi& shim, TaskEntry task, JobOutput& output) {
 
 }  // namespace
 
-int show_logs(const TaskCommand& command) {
-  ShimApi shim(command.shim_port);
+CLI::App* add_logs_command(CLI::App& app, LogsOptions& options) {
+  CLI::App* logs = app.add_subcommand("logs", "Print what a task's job has written");
+  logs->add_flag("--follow,-f", options.follow, "Go on until the job ends");
+  add_task_argument(*logs, options.task);
+  return logs;
+}
+
+int show_logs(const LogsOptions& options) {
+  ShimApi shim(options.shim_port);
   const std::vector<TaskEntry> tasks = shim.tasks();
-  TaskEntry task = find_task(tasks, command.tasks.at(0));
+  TaskEntry task = find_task(tasks, options.task);
   JobOutput output(shim, task.id);
-  if (command.follow) {
+  if (options.follow) {
     const TaskEntry last = follow(shim, task, output);
     task.status = last.status;
     task.termination_reason = last.termination_reason;
@@ -52,7 +60,7 @@ int show_logs(const TaskCommand& command) {
                              ending_of(task));
     return 1;
   }
-  if (!command.follow)
+  if (!options.follow)
     std::cerr << std::format("task {} is {}: no output yet\n", legible(task.name), legible(task.status));
   return 0;
 }

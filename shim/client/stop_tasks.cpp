@@ -1,3 +1,4 @@
+#include <CLI/CLI.hpp>
 #include <format>
 #include <functional>
 #include <iostream>
@@ -30,10 +31,10 @@ bool tell(const std::exception& error) {
   return false;
 }
 
-Named find_all(const TaskCommand& command, ShimApi& shim) {
+Named find_all(const std::vector<std::string>& names, ShimApi& shim) {
   const std::vector<TaskEntry> tasks = shim.tasks();
   Named named;
-  for (const std::string& wanted : command.tasks) {
+  for (const std::string& wanted : names) {
     named.emplace_back(wanted, std::nullopt);
     try {
       named.back().second = find_task(tasks, wanted);
@@ -78,19 +79,35 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
 
 }  // namespace
 
-int stop_tasks(const TaskCommand& command) {
-  ShimApi shim(command.shim_port);
-  Stopping stopping(shim, seconds(command.timeout), [](std::string_view note) { std::cerr << note << "\n"; });
-  const Named named = find_all(command, shim);
+CLI::App* add_stop_command(CLI::App& app, StopOptions& options) {
+  CLI::App* stop = app.add_subcommand("stop", "Stop the jobs of tasks, as Ctrl-C would, and end the tasks");
+  stop->add_option("--timeout,-t", options.timeout, "Seconds that a job has to end before it is killed")
+      ->check(CLI::Range(0, 24 * 60 * 60))
+      ->capture_default_str();
+  add_task_arguments(*stop, options.tasks);
+  return stop;
+}
+
+int stop_tasks(const StopOptions& options) {
+  ShimApi shim(options.shim_port);
+  Stopping stopping(shim, seconds(options.timeout), [](std::string_view note) { std::cerr << note << "\n"; });
+  const Named named = find_all(options.tasks, shim);
   for (const auto& [wanted, task] : named) {
     if (task) stopping.begin(*task);
   }
   return with_each(named, [&](const TaskEntry& task) { stopping.finish(task); });
 }
 
-int remove_tasks(const TaskCommand& command) {
-  ShimApi shim(command.shim_port);
-  return with_each(find_all(command, shim), [&](const TaskEntry& task) { remove(shim, task, command.force); });
+CLI::App* add_remove_command(CLI::App& app, RemoveOptions& options) {
+  CLI::App* remove = app.add_subcommand("rm", "Remove tasks that have ended, with their containers and logs");
+  remove->add_flag("--force,-f", options.force, "End what still runs first, at once");
+  add_task_arguments(*remove, options.tasks);
+  return remove;
+}
+
+int remove_tasks(const RemoveOptions& options) {
+  ShimApi shim(options.shim_port);
+  return with_each(find_all(options.tasks, shim), [&](const TaskEntry& task) { remove(shim, task, options.force); });
 }
 
 }  // namespace dstack::shim::client

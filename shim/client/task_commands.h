@@ -1,7 +1,6 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,31 +10,47 @@ namespace CLI {
 class App;
 }
 
-// dstack-shim ps, logs, stop and rm: what a person at the host does with the tasks of a running shim. Each returns its
-// exit code: 0, or 1 for what could not be done, which is told on stderr. Answers go to stdout.
+// dstack-shim ps, logs, stop and rm: what a person at the host does with the tasks of a running shim. Each has its
+// flags, a function that adds them (they must outlive the parsing), and one that does it. That returns the exit status:
+// 0, or 1 for anything that could not be done, which is reported on stderr. It throws Error where no shim answers.
+// Answers are written to stdout.
+//
+// A task is named as find_task.h says.
 namespace dstack::shim::client {
 
-struct TaskCommand {
-  enum class Verb { list, logs, stop, remove };
-
-  std::optional<Verb> verb;  // nothing until its subcommand was given
+struct ListOptions {
   int shim_port = 10998;
-  std::vector<std::string> tasks;                            // as a person names them, see find_task.h
-  bool json = false;                                         // list
-  bool follow = false;                                       // logs
-  bool force = false;                                        // remove
-  std::chrono::seconds::rep timeout = kStopTimeout.count();  // stop
+  bool json = false;
 };
+CLI::App* add_list_command(CLI::App& app, ListOptions& options);
+int list_tasks(const ListOptions& options);
 
-// Adds the subcommands and their flags; `command` must outlive the parsing.
-void add_task_commands(CLI::App& app, TaskCommand& command);
+struct LogsOptions {
+  int shim_port = 10998;
+  std::string task;
+  bool follow = false;
+};
+CLI::App* add_logs_command(CLI::App& app, LogsOptions& options);
+int show_logs(const LogsOptions& options);
 
-// Throws Error where no shim answers.
-int execute(const TaskCommand& command);
+struct StopOptions {
+  int shim_port = 10998;
+  std::vector<std::string> tasks;
+  std::chrono::seconds::rep timeout = kStopTimeout.count();
+};
+CLI::App* add_stop_command(CLI::App& app, StopOptions& options);
+int stop_tasks(const StopOptions& options);
 
-int list_tasks(const TaskCommand& command);
-int show_logs(const TaskCommand& command);
-int stop_tasks(const TaskCommand& command);
-int remove_tasks(const TaskCommand& command);
+struct RemoveOptions {
+  int shim_port = 10998;
+  std::vector<std::string> tasks;
+  bool force = false;
+};
+CLI::App* add_remove_command(CLI::App& app, RemoveOptions& options);
+int remove_tasks(const RemoveOptions& options);
+
+// The arguments that name tasks.
+void add_task_argument(CLI::App& command, std::string& task);
+void add_task_arguments(CLI::App& command, std::vector<std::string>& tasks);
 
 }  // namespace dstack::shim::client

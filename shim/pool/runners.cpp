@@ -10,7 +10,6 @@
 #include <nlohmann/json.hpp>
 
 #include "common/json/dump.h"
-#include "common/os/signals.h"
 #include "common/server_api/flags.h"
 #include "common/server_api/time.h"
 #include "shim/client/output.h"
@@ -180,7 +179,6 @@ CLI::App* add_runners_command(CLI::App& app, RunnersOptions& options) {
 }
 
 int list_runners(const RunnersOptions& options) {
-  os::ignore_broken_pipes();
   const auto settings = server_api::resolve(options.given, server_api::find_settings_files());
   for (const std::string& warning : settings.warnings) std::cerr << "warning: " << warning << "\n";
   server_api::Client server(settings.account());

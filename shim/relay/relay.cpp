@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 
 #include "common/exit_status.h"
-#include "common/os/signals.h"
 #include "common/server_api/flags.h"
 
 namespace dstack::shim::relay {
@@ -29,7 +28,6 @@ CLI::App* add_relay_command(CLI::App& app, RelayCommand& command) {
 }
 
 int execute(const RelayCommand& command) {
-  os::ignore_broken_pipes();
   const RelayPlaces places;
   switch (command.verb.value()) {
     case RelayCommand::Verb::install: return install(command, places);

@@ -9,7 +9,6 @@
 
 #include "common/error.h"
 #include "common/json/dump.h"
-#include "common/os/signals.h"
 #include "shim/client/output.h"
 #include "shim/top/collector.h"
 #include "shim/top/gpu_usage.h"
@@ -58,7 +57,6 @@ CLI::App* add_top_command(CLI::App& app, TopOptions& options) {
 }
 
 int top(const TopOptions& options) {
-  os::ignore_broken_pipes();
   const bool prints = options.once || options.json;
   if (!prints && (::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0)) {
     std::cerr << "dstack-shim: top needs a terminal; use --once or --json without one\n";

@@ -5,6 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "common/exit_status.h"
+#include "shim/client/doctor.h"
+#include "shim/client/run.h"
+#include "shim/client/task_commands.h"
 #include "shim/options.h"
 
 using namespace dstack;
@@ -23,9 +27,15 @@ class Variable {
   const char* name_;
 };
 
-Command parse(std::vector<const char*> arguments) {
+Invocation parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "dstack-shim");
   return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+// The flags of a command.
+template <typename Flags>
+Flags flags_of(std::vector<const char*> arguments) {
+  return std::get<cli::Command>(parse(std::move(arguments))).flags_as<Flags>();
 }
 
 Options daemon(std::vector<const char*> arguments = {}) { return std::get<Options>(parse(std::move(arguments))); }
@@ -179,7 +189,7 @@ TEST_CASE("a variable with a bad value ends as its flag does, unless the flag is
     CHECK(std::get<int>(parse({})) != 0);
     CHECK(std::get<int>(parse({"serve"})) != 0);
     // It is the daemon's: a person's command has no use for it.
-    CHECK(std::holds_alternative<client::TaskCommand>(parse({"ps"})));
+    CHECK(std::holds_alternative<cli::Command>(parse({"ps"})));
   }
   const Variable level("DSTACK_SHIM_LOG_LEVEL", "loud");
   CHECK(daemon({"--shim-log-level", "debug"}).log_level == spdlog::level::debug);
@@ -202,10 +212,9 @@ TEST_CASE("serve is the daemon, with flags before and after it") {
 }
 
 TEST_CASE("run takes everything after the dashes as the command") {
-  const Command command =
-      parse({"run", "--image", "app:1", "--env", "A=b c", "--env", "D=", "--volume", "/h:/c", "--memory", "1KiB",
-             "--shim-http-port", "5", "--rm", "--", "sh", "-c", "exit 3", "--rm"});
-  const auto& run = std::get<client::RunOptions>(command);
+  const auto run = flags_of<client::RunOptions>({"run", "--image", "app:1", "--env", "A=b c", "--env", "D=", "--volume",
+                                                 "/h:/c", "--memory", "1KiB", "--shim-http-port", "5", "--rm", "--",
+                                                 "sh", "-c", "exit 3", "--rm"});
   CHECK(run.image == "app:1");
   CHECK(run.environment == std::vector<std::string>{"A=b c", "D="});
   CHECK(run.volumes == std::vector<std::string>{"/h:/c"});
@@ -219,20 +228,16 @@ TEST_CASE("run takes everything after the dashes as the command") {
 }
 
 TEST_CASE("commands for tasks take ids, and their flags before or after them") {
-  using client::TaskCommand;
-  const auto command = [](std::vector<const char*> arguments) {
-    return std::get<TaskCommand>(parse(std::move(arguments)));
-  };
-  CHECK(command({"ps"}).verb == TaskCommand::Verb::list);
-  CHECK(command({"ps", "--json", "--shim-http-port", "5"}).json);
-  CHECK(command({"--shim-http-port", "5", "ps"}).shim_port == 5);
-  CHECK(command({"logs", "a", "-f"}).follow);
-  CHECK(command({"logs", "--follow", "a"}).tasks == std::vector<std::string>{"a"});
-  CHECK(command({"stop", "a", "b", "--timeout", "3"}).tasks == std::vector<std::string>{"a", "b"});
-  CHECK(command({"stop", "-t", "3", "a"}).timeout == 3);
-  CHECK(command({"stop", "a"}).timeout == 15);  // longer than all stages of a stop take
-  CHECK(command({"rm", "--force", "a", "b"}).force);
-  CHECK_FALSE(command({"rm", "a"}).force);
+  CHECK(flags_of<client::ListOptions>({"ps", "--json", "--shim-http-port", "5"}).json);
+  CHECK(flags_of<client::ListOptions>({"--shim-http-port", "5", "ps"}).shim_port == 5);
+  CHECK(flags_of<client::LogsOptions>({"logs", "a", "-f"}).follow);
+  CHECK(flags_of<client::LogsOptions>({"logs", "--follow", "a"}).task == "a");
+  CHECK(flags_of<client::StopOptions>({"stop", "a", "b", "--timeout", "3"}).tasks ==
+        std::vector<std::string>{"a", "b"});
+  CHECK(flags_of<client::StopOptions>({"stop", "-t", "3", "a"}).timeout == 3);
+  CHECK(flags_of<client::StopOptions>({"stop", "a"}).timeout == 15);  // longer than all stages of a stop take
+  CHECK(flags_of<client::RemoveOptions>({"rm", "--force", "a", "b"}).force);
+  CHECK_FALSE(flags_of<client::RemoveOptions>({"rm", "a"}).force);
 }
 
 TEST_CASE("a command for tasks that lacks an id or has a bad flag ends with an exit code") {
@@ -244,15 +249,23 @@ TEST_CASE("a command for tasks that lacks an id or has a bad flag ends with an e
   CHECK(std::get<int>(parse({"ps", "a"})) != 0);
 }
 
+TEST_CASE("each kind of command has its own exit status for a bad command line") {
+  CHECK(std::get<int>(parse({"run", "--no-such-flag"})) == exit_status::kNotRun);
+  CHECK(std::get<int>(parse({"ps", "--no-such-flag"})) == exit_status::kNotRun);
+  CHECK(std::get<int>(parse({"runners", "--no-such-flag"})) == exit_status::kUsage);
+  CHECK(std::get<int>(parse({"relay", "nonsense"})) == exit_status::kUsage);
+  CHECK(std::get<int>(parse({"run", "--help"})) == exit_status::kDone);
+}
+
 TEST_CASE("doctor looks at the host with the daemon's settings") {
-  const Command command = parse({"doctor", "--json", "--shim-home", "/h", "--shim-http-port", "5", "--runner-http-port",
-                                 "6", "--runner-ssh-port", "7", "--runner-binary-path", "/r"});
-  const auto& doctor = std::get<client::DoctorOptions>(command);
+  const auto doctor = flags_of<client::DoctorOptions>({"doctor", "--json", "--shim-home", "/h", "--shim-http-port", "5",
+                                                       "--runner-http-port", "6", "--runner-ssh-port", "7",
+                                                       "--runner-binary-path", "/r"});
   CHECK(doctor.home == "/h");
   CHECK(doctor.runner_binary == "/r");
   CHECK(doctor.shim_port == 5);
   CHECK(doctor.runner_http_port == 6);
   CHECK(doctor.runner_ssh_port == 7);
   CHECK(doctor.json);
-  CHECK_FALSE(std::get<client::DoctorOptions>(parse({"doctor"})).json);
+  CHECK_FALSE(flags_of<client::DoctorOptions>({"doctor"}).json);
 }

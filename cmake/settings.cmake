@@ -12,7 +12,7 @@ target_include_directories(dstack_settings INTERFACE "${PROJECT_SOURCE_DIR}" "${
 set(DSTACK_OPTIONS
   -Wall -Wextra -Wpedantic -Werror
   -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-qual
-  -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wnull-dereference -Wimplicit-fallthrough -Wformat=2
+  -Wthread-safety -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wnull-dereference -Wimplicit-fallthrough -Wformat=2
   # Tables of defaults and C structs ({.fd = fd, .events = POLLIN}) leave members to their defaults on purpose.
   -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
   -fstack-protector-strong)

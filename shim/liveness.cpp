@@ -16,7 +16,7 @@ Liveness::Liveness(os::ServiceNotifier& notifier, std::function<bool()> answers,
 
 Liveness::~Liveness() {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     gone_ = true;
     changed_.notify_all();
   }
@@ -24,12 +24,13 @@ Liveness::~Liveness() {
 }
 
 void Liveness::watch(std::chrono::microseconds limit) {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   do {
     lock.unlock();
     if (answers_()) notifier_.alive();
     lock.lock();
-  } while (!clock_.wait_until(lock, changed_, clock_.now() + limit / 2, [this] { return gone_; }));
+  } while (!clock_.wait_until(lock.native(), changed_, clock_.now() + limit / 2,
+                              [this]() DSTACK_REQUIRES(mutex_) { return gone_; }));
 }
 
 bool answers_health_check(int port) {

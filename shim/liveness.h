@@ -2,10 +2,10 @@
 
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "common/os/service_notifier.h"
 
 namespace dstack::shim {
@@ -27,9 +27,9 @@ class Liveness {
   os::ServiceNotifier& notifier_;
   const std::function<bool()> answers_;
   os::Clock& clock_;
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  bool gone_ = false;
+  bool gone_ DSTACK_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -27,7 +27,7 @@ Shutdown::Shutdown(http::Server& server, const os::UniqueFd& signals)
 
 Shutdown::~Shutdown() {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     gone_ = true;
     changed_.notify_all();
   }
@@ -37,19 +37,19 @@ Shutdown::~Shutdown() {
 
 void Shutdown::request(bool force) {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     force_ = force_ || force;
   }
   requested_.set();
 }
 
 void Shutdown::serving(std::function<void()> break_off) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   break_off_ = std::move(break_off);
 }
 
 void Shutdown::served() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   served_ = true;
   changed_.notify_all();
 }
@@ -64,20 +64,21 @@ void Shutdown::wait_for_signal() {
 
 void Shutdown::watch() {
   wait_for_signal();
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   if (gone_) return;
   if (!break_off_) ::_exit(0);
   server_.stop();
   const auto wait = [&](os::SteadyTime::duration limit, const std::function<bool()>& done) {
-    return clock_.wait_until(lock, changed_, clock_.now() + limit, done);
+    return clock_.wait_until(lock.native(), changed_, clock_.now() + limit, done);
   };
-  if (!wait(force_ ? forced_grace : ordinary_grace, [this] { return served_ || gone_; })) {
+  if (!wait(force_ ? forced_grace : ordinary_grace, [this]() DSTACK_REQUIRES(mutex_) { return served_ || gone_; })) {
+    const std::function<void()> break_off = break_off_;
     lock.unlock();
-    break_off_();
+    break_off();
     server_.close_connections();
     lock.lock();
   }
-  if (wait(last_grace, [this] { return gone_; })) return;
+  if (wait(last_grace, [this]() DSTACK_REQUIRES(mutex_) { return gone_; })) return;
   spdlog::warn("leaving while something hangs");
   ::_exit(0);
 }

@@ -2,12 +2,12 @@
 
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "common/http/server.h"
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::shim {
@@ -43,12 +43,12 @@ class Shutdown {
   const os::UniqueFd& signals_;
   os::Event requested_;
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  std::function<void()> break_off_;  // nothing before serving()
-  bool force_ = false;
-  bool served_ = false;
-  bool gone_ = false;
+  std::function<void()> break_off_ DSTACK_GUARDED_BY(mutex_);  // nothing before serving()
+  bool force_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool served_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool gone_ DSTACK_GUARDED_BY(mutex_) = false;
 
   std::thread watcher_;
 };

@@ -12,12 +12,12 @@
 #include <filesystem>
 #include <format>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include "common/error.h"
 #include "common/http/url.h"
 #include "common/os/ca_certificates.h"
+#include "common/os/mutex.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
 #include "common/text/trim.h"
@@ -321,7 +321,7 @@ class Client::Implementation {
 
   std::unique_ptr<Session> borrow() {
     {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       if (!spare_.empty()) {
         std::unique_ptr<Session> session = std::move(spare_.back());
         spare_.pop_back();
@@ -332,15 +332,15 @@ class Client::Implementation {
   }
 
   void give_back(std::unique_ptr<Session> session) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (spare_.size() < kSpareSessions) spare_.push_back(std::move(session));
   }
 
   const Endpoint endpoint_;
   os::CaCertificates trusted_;  // for https without a file of its own
   os::Clock& clock_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Session>> spare_;
+  os::Mutex mutex_;
+  std::vector<std::unique_ptr<Session>> spare_ DSTACK_GUARDED_BY(mutex_);
 };
 
 Client::Client(Endpoint endpoint, os::Clock& clock)

@@ -8,7 +8,7 @@
 namespace dstack::http {
 
 bool ConnectionThreads::run(std::function<void()> job) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (finishing_) return false;
   if (jobs_.size() >= idle_) {
     if (threads_ >= limit_) return false;
@@ -25,19 +25,19 @@ bool ConnectionThreads::run(std::function<void()> job) {
 }
 
 void ConnectionThreads::finish() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   finishing_ = true;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return threads_ == 0; });
+  changed_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return threads_ == 0; });
 }
 
 void ConnectionThreads::work() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   while (true) {
     if (jobs_.empty()) {
       if (finishing_ || idle_ >= spare_) break;
       ++idle_;
-      changed_.wait(lock, [this] { return !jobs_.empty() || finishing_; });
+      changed_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return !jobs_.empty() || finishing_; });
       --idle_;
       continue;
     }

@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
+
+#include "common/os/mutex.h"
 
 namespace dstack::http {
 
@@ -29,12 +30,12 @@ class ConnectionThreads {
 
   const std::size_t spare_;
   const std::size_t limit_;
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
-  std::size_t threads_ = 0;
-  std::size_t idle_ = 0;
-  bool finishing_ = false;
+  std::deque<std::function<void()>> jobs_ DSTACK_GUARDED_BY(mutex_);
+  std::size_t threads_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::size_t idle_ DSTACK_GUARDED_BY(mutex_) = 0;
+  bool finishing_ DSTACK_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace dstack::http

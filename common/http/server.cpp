@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <deque>
 #include <format>
-#include <mutex>
 #include <set>
 #include <variant>
 
@@ -17,6 +16,7 @@
 #include "common/http/listener.h"
 #include "common/http/router.h"
 #include "common/http/socket_stream.h"
+#include "common/os/mutex.h"
 #include "common/text/number.h"
 
 namespace dstack::http {
@@ -199,7 +199,7 @@ class Server::Implementation : public httplib::Server {
   void serve(os::UniqueFd socket) {
     const int number = socket.get();
     {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       open_.insert(number);
     }
     auto stream = std::make_shared<SocketStream>(std::move(socket), listener.stopped_fd(), limits_.write_timeout);
@@ -218,7 +218,7 @@ class Server::Implementation : public httplib::Server {
   void wait_for_connections() { threads_.finish(); }
 
   void close_connections() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
   }
 
@@ -248,7 +248,7 @@ class Server::Implementation : public httplib::Server {
   }
 
   void forget(int socket) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     open_.erase(socket);
   }
 
@@ -385,8 +385,8 @@ class Server::Implementation : public httplib::Server {
   const ServerLimits limits_;
   Router router_;
   std::vector<Route> routes_;
-  std::mutex mutex_;
-  std::set<int> open_;
+  os::Mutex mutex_;
+  std::set<int> open_ DSTACK_GUARDED_BY(mutex_);
   // Of the accepting thread.
   bool refusing_ = false;
   std::deque<os::UniqueFd> refused_;

@@ -9,13 +9,13 @@
 #include <condition_variable>
 #include <csignal>
 #include <format>
-#include <mutex>
 #include <set>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "common/error.h"
+#include "common/os/mutex.h"
 #include "common/os/process_list.h"
 
 namespace dstack::os {
@@ -34,11 +34,11 @@ class ChildThread {
  public:
   pid_t fork(const std::function<void()>& in_child) {
     Request request{.in_child = in_child};
-    std::unique_lock lock(mutex_);
+    os::Lock lock(mutex_);
     if (!running_) start();
     requests_.push_back(&request);
     work_.notify_one();
-    served_.wait(lock, [&request] { return request.child != 0; });
+    served_.wait(lock.native(), [&request] { return request.child != 0; });
     if (request.child < 0) {
       throw Error(ErrorKind::exhausted, std::format("start a process: {}", describe_errno(request.code)));
     }
@@ -46,32 +46,32 @@ class ChildThread {
   }
 
   std::optional<int> reap(pid_t child) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     return reap_locked(child);
   }
 
   void reap_later(pid_t child, std::string key) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     killed_.push_back({.pid = child, .key = std::move(key), .reaped = false, .hangs = true});
     work_.notify_one();
   }
 
   void watch_group(pid_t group, std::string key) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     const auto look = std::chrono::steady_clock::now() + kGroupLookInterval;
     killed_.push_back({.pid = group, .key = std::move(key), .reaped = true, .hangs = false, .next_look = look});
     work_.notify_one();
   }
 
   std::optional<pid_t> find_unkillable(const std::string& key) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     const auto found =
         std::ranges::find_if(killed_, [&key](const Killed& child) { return child.hangs && child.key == key; });
     return found == killed_.end() ? std::nullopt : std::optional(found->pid);
   }
 
   std::vector<pid_t> started() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     std::vector<pid_t> children(started_.begin(), started_.end());
     for (const Killed& child : killed_) {
       if (child.reaped) children.push_back(child.pid);
@@ -94,7 +94,7 @@ class ChildThread {
     std::chrono::steady_clock::time_point next_look{};  // for live members of the group
   };
 
-  void start() {
+  void start() DSTACK_REQUIRES(mutex_) {
     // Children's statuses would be lost if this process was started with SIGCHLD ignored.
     std::signal(SIGCHLD, SIG_DFL);
     // No signal may reach a handler in a child before that has reset them, and this thread itself wants none.
@@ -114,19 +114,19 @@ class ChildThread {
   }
 
   void work() {
-    std::unique_lock lock(mutex_);
+    os::Lock lock(mutex_);
     while (true) {
       for (Request* request : std::exchange(requests_, {})) serve(*request);
-      std::erase_if(killed_, [this](Killed& child) { return is_gone(child); });
+      std::erase_if(killed_, [this](Killed& child) DSTACK_REQUIRES(mutex_) { return is_gone(child); });
       if (killed_.empty()) {
-        work_.wait(lock, [this] { return !requests_.empty() || !killed_.empty(); });
+        work_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return !requests_.empty() || !killed_.empty(); });
       } else {
-        work_.wait_for(lock, kLookInterval, [this] { return !requests_.empty(); });
+        work_.wait_for(lock.native(), kLookInterval, [this]() DSTACK_REQUIRES(mutex_) { return !requests_.empty(); });
       }
     }
   }
 
-  void serve(Request& request) {
+  void serve(Request& request) DSTACK_REQUIRES(mutex_) {
     const pid_t child = ::fork();
     if (child == 0) {
       request.in_child();
@@ -138,7 +138,7 @@ class ChildThread {
     served_.notify_all();
   }
 
-  bool is_gone(Killed& child) {
+  bool is_gone(Killed& child) DSTACK_REQUIRES(mutex_) {
     if (!child.reaped) return reap_locked(child.pid).has_value();
     if (::kill(-child.pid, 0) != 0 && errno == ESRCH) return true;
     const auto now = std::chrono::steady_clock::now();
@@ -152,7 +152,7 @@ class ChildThread {
   }
 
   // Under the lock, so that a number that is free again cannot be given to a new child before it is forgotten here.
-  std::optional<int> reap_locked(pid_t child) {
+  std::optional<int> reap_locked(pid_t child) DSTACK_REQUIRES(mutex_) {
     int status = 0;
     const pid_t result = ::waitpid(child, &status, WNOHANG);
     if (result == 0 || (result < 0 && errno == EINTR)) return std::nullopt;
@@ -160,13 +160,13 @@ class ChildThread {
     return result == child ? status : kUnknownStatus;
   }
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable work_;
   std::condition_variable served_;
-  bool running_ = false;
-  std::vector<Request*> requests_;
-  std::vector<Killed> killed_;
-  std::set<pid_t> started_;
+  bool running_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::vector<Request*> requests_ DSTACK_GUARDED_BY(mutex_);
+  std::vector<Killed> killed_ DSTACK_GUARDED_BY(mutex_);
+  std::set<pid_t> started_ DSTACK_GUARDED_BY(mutex_);
 };
 
 // Never destroyed: the thread uses it until the process has ended.

@@ -7,11 +7,11 @@
 #include <array>
 #include <cerrno>
 #include <list>
-#include <mutex>
 #include <thread>
 
 #include "common/error.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "runner/api/log_reader.h"
 #include "runner/api/rfc3339.h"
 #include "runner/logs/job_log.h"
@@ -52,7 +52,7 @@ class LogStream::Implementation {
 
   ~Implementation() {
     {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       stopping_ = true;
     }
     wake_.set();
@@ -67,7 +67,7 @@ class LogStream::Implementation {
       position = time ? std::optional(log_.position_at(*time)) : std::nullopt;
     }
     logs_.reader_came();
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     arrived_.emplace_back(log_, std::move(connection), position);
     wake_.set();
   }
@@ -107,7 +107,7 @@ class LogStream::Implementation {
 
   // False when it is time to go.
   bool take_arrived() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     for (auto reader = arrived_.begin(); reader != arrived_.end();) {
       try {
         watch(reader->socket(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &*reader);
@@ -182,9 +182,9 @@ class LogStream::Implementation {
   std::optional<os::SteadyTime> nearest_patience_;
   bool armed_ = false;
 
-  std::mutex mutex_;
-  std::list<LogReader> arrived_;
-  bool stopping_ = false;
+  os::Mutex mutex_;
+  std::list<LogReader> arrived_ DSTACK_GUARDED_BY(mutex_);
+  bool stopping_ DSTACK_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -19,7 +19,7 @@ Serving::Serving(http::Server& server, os::Clock& clock)
         } catch (const std::exception& error) {
           spdlog::critical("The API is gone: {}", error.what());
         }
-        const std::scoped_lock lock(mutex_);
+        const os::Lock lock(mutex_);
         ended_ = true;
         changed_.notify_all();
       }) {}
@@ -27,8 +27,9 @@ Serving::Serving(http::Server& server, os::Clock& clock)
 Serving::~Serving() {
   server_.stop();
   {
-    std::unique_lock lock(mutex_);
-    const bool ended = clock_.wait_until(lock, changed_, clock_.now() + farewell_limit, [this] { return ended_; });
+    os::Lock lock(mutex_);
+    const bool ended = clock_.wait_until(lock.native(), changed_, clock_.now() + farewell_limit,
+                                         [this]() DSTACK_REQUIRES(mutex_) { return ended_; });
     if (!ended) server_.close_connections();
   }
   thread_.join();

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "common/http/server.h"
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 
 namespace dstack::runner::api {
 
@@ -21,9 +21,9 @@ class Serving {
  private:
   http::Server& server_;
   os::Clock& clock_;
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  bool ended_ = false;
+  bool ended_ DSTACK_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

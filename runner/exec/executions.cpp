@@ -64,7 +64,7 @@ class Executions::Running {
   const std::string& id() const { return id_; }
   int output() { return supervisor_.output().get(); }
   os::Child take_supervisor() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     over_ = true;
     return std::move(supervisor_);
   }
@@ -91,15 +91,15 @@ class Executions::Running {
 
   void stop(const StopRequest& request) {
     const json order{{"signal", request.signal}, {"grace_ms", request.grace.count()}};
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     // One that has ended meanwhile needs no stop.
     if (!over_) supervisor_.write(dstack::json::dump(order) + "\n", {}, supervisor_.clock().now() + kPeerInterval);
   }
 
  private:
   const std::string id_;
-  std::mutex mutex_;  // of its input
-  bool over_ = false;
+  os::Mutex mutex_;
+  bool over_ DSTACK_GUARDED_BY(mutex_) = false;
   os::Child supervisor_;
   std::string begun_;
 };
@@ -107,7 +107,7 @@ class Executions::Running {
 http::Response Executions::start(const ExecSpec& spec) {
   std::shared_ptr<Running> running;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (ended_) throw Error(ErrorKind::conflict, "the container is being stopped");
     if (running_.contains(spec.id))
       throw Error(ErrorKind::conflict, std::format("id: a program {} runs", printable(spec.id)));
@@ -174,20 +174,20 @@ void Executions::relay(Running& running, const http::BodySink& sink) {
 }
 
 void Executions::forget(const Running& running) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   const auto known = running_.find(running.id());
   if (known != running_.end() && known->second.get() == &running) running_.erase(known);
 }
 
 void Executions::keep(os::Child supervisor) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (!supervisor.try_wait()) left_.push_back(std::move(supervisor));
 }
 
 void Executions::stop(const std::string& id, const StopRequest& request) {
   std::shared_ptr<Running> running;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     const auto known = running_.find(id);
     if (known == running_.end()) throw Error(ErrorKind::not_found, std::format("no program {} runs", printable(id)));
     running = known->second;
@@ -197,7 +197,7 @@ void Executions::stop(const std::string& id, const StopRequest& request) {
 
 void Executions::end_all() {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     ended_ = true;
   }
   const auto find_all = [] {

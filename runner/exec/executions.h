@@ -3,12 +3,12 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "common/http/message.h"
 #include "common/os/child.h"
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "runner/exec/request.h"
 
 namespace dstack::runner::exec {
@@ -41,11 +41,11 @@ class Executions {
   void keep(os::Child supervisor);
 
   os::Clock& clock_;
-  std::mutex mutex_;
-  bool ended_ = false;
-  std::map<std::string, std::shared_ptr<Running>> running_;
+  os::Mutex mutex_;
+  bool ended_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::shared_ptr<Running>> running_ DSTACK_GUARDED_BY(mutex_);
   // Of programs that have ended and left something behind.
-  std::list<os::Child> left_;
+  std::list<os::Child> left_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::runner::exec

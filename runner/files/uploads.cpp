@@ -46,7 +46,7 @@ void Uploads::Incoming::write(std::string_view piece) {
 
 void Uploads::Incoming::keep() {
   file_.reset();
-  const std::scoped_lock lock(uploads_->mutex_);
+  const os::Lock lock(uploads_->mutex_);
   if (const auto earlier = uploads_->kept_.find(key_); earlier != uploads_->kept_.end()) {
     ::unlink(earlier->second.c_str());
     uploads_->kept_.erase(earlier);
@@ -67,7 +67,7 @@ Uploads::Incoming Uploads::receive_archive(const std::string& id) {
 Uploads::Incoming Uploads::receive_code() { return receive(code_key); }
 
 Uploads::Incoming Uploads::receive(std::string key) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   os::make_directories(folder_, 0700);
   return {*this, std::move(key), folder_ / std::to_string(++count_)};
 }
@@ -77,14 +77,14 @@ std::optional<std::filesystem::path> Uploads::archive(const std::string& id) con
 std::optional<std::filesystem::path> Uploads::code() const { return find(code_key); }
 
 std::optional<std::filesystem::path> Uploads::find(const std::string& key) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   const auto found = kept_.find(key);
   if (found == kept_.end()) return std::nullopt;
   return found->second;
 }
 
 void Uploads::clear() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   for (const auto& [key, path] : kept_) ::unlink(path.c_str());
   kept_.clear();
   std::error_code error;

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::runner::files {
@@ -61,9 +61,9 @@ class Uploads {
   std::optional<std::filesystem::path> find(const std::string& key) const;
 
   const std::filesystem::path folder_;
-  mutable std::mutex mutex_;
-  std::uint64_t count_ = 0;
-  std::map<std::string, std::filesystem::path> kept_;
+  mutable os::Mutex mutex_;
+  std::uint64_t count_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::filesystem::path> kept_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::runner::files

@@ -60,12 +60,12 @@ void Executor::expect_submittable() const {
 }
 
 void Executor::check_submit_allowed() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submittable();
 }
 
 void Executor::submit(Submission submission) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submittable();
   if (!runner_log_) runner_log_ = std::make_unique<RunnerLog>(temp_dir_, logs_);
   logs_.set_quota(static_cast<std::uint64_t>(std::max<std::int64_t>(submission.log_quota_hour, 0)));
@@ -75,46 +75,46 @@ void Executor::submit(Submission submission) {
 }
 
 void Executor::check_upload_allowed() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submitted("upload");
 }
 
 files::Uploads::Incoming Executor::receive_archive(const std::string& id) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submitted("upload");
   return uploads_.receive_archive(id);
 }
 
 files::Uploads::Incoming Executor::receive_code() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submitted("upload");
   return uploads_.receive_code();
 }
 
 void Executor::keep(files::Uploads::Incoming upload) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submitted("upload");
   upload.keep();
 }
 
 std::optional<JobInfo> Executor::run() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   expect_submitted("run");
   try {
     Prepared prepared = prepare_run(submission_, users_);
     JobInfo info{.working_dir = prepared.working_dir, .username = prepared.user.name};
     prepared_ = std::move(prepared);
     // It waits for the lock that is held here before it reports the end.
-    thread_ = os::start_thread("run the job", [this] {
+    thread_ = os::start_thread("run the job", [this, submission = &submission_, prepared_run = &prepared_] {
       const Supervision::Events events{
           .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
-      const JobState end = run_job(submission_, prepared_, places_, events, uploads_, setup_, logs_, clock_);
+      const JobState end = run_job(*submission, *prepared_run, places_, events, uploads_, setup_, logs_, clock_);
       try {
         finish(end);
       } catch (const std::exception& error) {
         spdlog::error("The job's end cannot be written down: {}", error.what());
       }
-      const std::scoped_lock thread_lock(mutex_);
+      const os::Lock thread_lock(mutex_);
       phase_ = Phase::over;
       // A signal's end is -1; one that was stopped has none.
       exited_ = end.exit_status.value_or(-1) >= 0;
@@ -133,7 +133,7 @@ std::optional<JobInfo> Executor::run() {
 }
 
 void Executor::stop() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (phase_ == Phase::running) {
     stop_.set();
   } else if (phase_ != Phase::over) {
@@ -155,22 +155,22 @@ void Executor::finish(const JobState& end) {
 void Executor::children_changed() { children_changed_.set(); }
 
 bool Executor::has_job() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return phase_ != Phase::waiting_for_job;
 }
 
 bool Executor::unattended() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return submission_.unattended;
 }
 
 bool Executor::exited() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return exited_;
 }
 
 bool Executor::over() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return phase_ == Phase::over;
 }
 

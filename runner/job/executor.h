@@ -2,13 +2,13 @@
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "common/os/user_db.h"
 #include "runner/files/uploads.h"
@@ -65,8 +65,8 @@ class Executor {
   enum class Phase { waiting_for_job, submitted, running, over };
   class RunnerLog;
 
-  void expect_submitted(std::string_view request) const;
-  void expect_submittable() const;
+  void expect_submitted(std::string_view request) const DSTACK_REQUIRES(mutex_);
+  void expect_submittable() const DSTACK_REQUIRES(mutex_);
   void finish(const JobState& end);
 
   const std::filesystem::path temp_dir_;
@@ -79,12 +79,12 @@ class Executor {
   const os::Event children_changed_;
   const os::Event over_;
 
-  mutable std::mutex mutex_;
-  Phase phase_ = Phase::waiting_for_job;
-  Submission submission_;  // not changed any more once the job runs
-  Prepared prepared_;      // the same
-  bool exited_ = false;
-  std::unique_ptr<RunnerLog> runner_log_;
+  mutable os::Mutex mutex_;
+  Phase phase_ DSTACK_GUARDED_BY(mutex_) = Phase::waiting_for_job;
+  Submission submission_ DSTACK_GUARDED_BY(mutex_);  // not changed any more once the job runs
+  Prepared prepared_ DSTACK_GUARDED_BY(mutex_);      // the same
+  bool exited_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<RunnerLog> runner_log_ DSTACK_GUARDED_BY(mutex_);
   std::thread thread_;
   SetupThread setup_;  // the last: it uses the others
 };

@@ -23,12 +23,12 @@ Progress::Progress(Places places, os::Clock& clock)
                {"server_problem", ""},
                {"programs", ""},
                {"failed", ""}}) {
-  change([] {});
+  change([](json&) {});
 }
 
 void Progress::way_in(bool open, const std::string& reason) {
-  change([&] {
-    json& way = values_["way_in"];
+  change([&](json& values) {
+    json& way = values["way_in"];
     const char* state = open ? "open" : "down";
     if (way["state"] != state) {
       spdlog::info("The way in is {}{}{}", state, reason.empty() ? "" : ": ", reason);
@@ -40,42 +40,42 @@ void Progress::way_in(bool open, const std::string& reason) {
 }
 
 void Progress::fleet(const std::string& fleet, const std::string& instance, const std::string& reason) {
-  change([&] {
-    if (values_["fleet"] != fleet || values_["instance"] != instance) {
+  change([&](json& values) {
+    if (values["fleet"] != fleet || values["instance"] != instance) {
       spdlog::info("The server has the fleet as {}, this host as {}{}{}", fleet.empty() ? "absent" : fleet,
                    instance.empty() ? "absent" : instance, reason.empty() ? "" : ": ", reason);
     }
-    values_["fleet"] = fleet;
-    values_["instance"] = instance;
-    values_["reason"] = reason;
+    values["fleet"] = fleet;
+    values["instance"] = instance;
+    values["reason"] = reason;
   });
 }
 
 void Progress::server_problem(const std::string& reason) {
-  change([&] {
-    if (!reason.empty() && values_["server_problem"] != reason) spdlog::warn("{}", reason);
-    values_["server_problem"] = reason;
+  change([&](json& values) {
+    if (!reason.empty() && values["server_problem"] != reason) spdlog::warn("{}", reason);
+    values["server_problem"] = reason;
   });
 }
 
 void Progress::programs(const std::string& problem) {
-  change([&] { values_["programs"] = problem; });
+  change([&](json& values) { values["programs"] = problem; });
 }
 
 void Progress::failed(const std::string& reason) {
   spdlog::error("{}", reason);
-  change([&] { values_["failed"] = reason; });
+  change([&](json& values) { values["failed"] = reason; });
 }
 
 bool Progress::way_is_open() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return values_["way_in"]["state"] == "open";
 }
 
-void Progress::change(const std::function<void()>& what) {
-  const std::scoped_lock lock(mutex_);
+void Progress::change(const std::function<void(json&)>& what) {
+  const os::Lock lock(mutex_);
   const json before = values_;
-  what();
+  what(values_);
   std::error_code failure;
   if (values_ == before && std::filesystem::exists(places_.progress(), failure)) return;
   try {

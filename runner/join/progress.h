@@ -1,12 +1,12 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "runner/join/places.h"
 
 namespace dstack::runner::join {
@@ -28,12 +28,12 @@ class Progress {
   bool way_is_open() const;
 
  private:
-  void change(const std::function<void()>& what);
+  void change(const std::function<void(nlohmann::json&)>& what);
 
   const Places places_;
   os::Clock& clock_;
-  mutable std::mutex mutex_;
-  nlohmann::json values_;
+  mutable os::Mutex mutex_;
+  nlohmann::json values_ DSTACK_GUARDED_BY(mutex_);
 };
 
 // What the agent wrote last; nothing where it has not written yet.

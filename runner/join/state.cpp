@@ -119,12 +119,12 @@ void store_state(const Places& places, const State& state) {
 }
 
 State StateFile::get() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return state_;
 }
 
 void StateFile::change(const std::function<void(State&)>& what) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   what(state_);
   store_state(places_, state_);
 }

@@ -2,12 +2,12 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "common/server_api/client.h"
 #include "runner/join/places.h"
 #include "runner/join/relay_address.h"
@@ -75,8 +75,8 @@ class StateFile {
 
  private:
   const Places places_;
-  mutable std::mutex mutex_;
-  State state_;
+  mutable os::Mutex mutex_;
+  State state_ DSTACK_GUARDED_BY(mutex_);
 };
 
 // The account that `start` settled, for the service, which has neither its flags nor its environment. Throws Error.

@@ -13,18 +13,18 @@
 namespace dstack::runner {
 
 JobLog::Follower::Follower(JobLog& log) : log_(log) {
-  const std::scoped_lock lock(log_.mutex_);
+  const os::Lock lock(log_.mutex_);
   log_.followers_.push_back(this);
 }
 
 JobLog::Follower::~Follower() {
-  const std::scoped_lock lock(log_.mutex_);
+  const os::Lock lock(log_.mutex_);
   std::erase(log_.followers_, this);
   log_.update_nearest();
 }
 
 void JobLog::Follower::wait_for(std::uint64_t size) {
-  const std::scoped_lock lock(log_.mutex_);
+  const os::Lock lock(log_.mutex_);
   event_.clear();
   wanted_ = size;
   log_.update_nearest();
@@ -57,14 +57,14 @@ void JobLog::append(std::string_view output) noexcept {
   index_.add(stamps_.now(), before);
   size_.store(size);
   if (size >= nearest_.load()) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     wake(size);
   }
 }
 
 void JobLog::end() {
   ended_.store(true);
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   wake(never);
 }
 
@@ -89,7 +89,6 @@ void JobLog::tell_of_loss(int code) noexcept {
   }
 }
 
-// With the mutex held.
 void JobLog::wake(std::uint64_t size) {
   for (Follower* follower : followers_) {
     if (follower->wanted_ == never || follower->wanted_ > size) continue;
@@ -99,7 +98,6 @@ void JobLog::wake(std::uint64_t size) {
   update_nearest();
 }
 
-// With the mutex held.
 void JobLog::update_nearest() {
   std::uint64_t nearest = never;
   for (const Follower* follower : followers_) nearest = std::min(nearest, follower->wanted_);

@@ -3,13 +3,13 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "runner/logs/stamps.h"
 #include "runner/logs/time_index.h"
@@ -65,8 +65,8 @@ class JobLog {
   static constexpr std::uint64_t never = UINT64_MAX;
 
   void tell_of_loss(int code) noexcept;
-  void wake(std::uint64_t size);
-  void update_nearest();
+  void wake(std::uint64_t size) DSTACK_REQUIRES(mutex_);
+  void update_nearest() DSTACK_REQUIRES(mutex_);
 
   Stamps& stamps_;
   os::UniqueFd file_;
@@ -76,8 +76,8 @@ class JobLog {
   std::atomic<bool> ended_ = false;
   // The least that a follower waits for, so that an append that wakes nobody takes no lock.
   std::atomic<std::uint64_t> nearest_ = never;
-  std::mutex mutex_;
-  std::vector<Follower*> followers_;
+  os::Mutex mutex_;
+  std::vector<Follower*> followers_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::runner

@@ -4,11 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
-#include <mutex>
 #include <vector>
 
 #include "common/error.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "common/text/utf8.h"
 #include "runner/logs/event_log.h"
@@ -45,12 +45,12 @@ class Logs::Implementation {
   }
 
   void set_quota(std::uint64_t bytes_an_hour) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     quota_.start(bytes_an_hour, clock_.now());
   }
 
   void add_state(const JobState& state) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     states_.push_back({.time = stamps_.take(), .state = state});
   }
 
@@ -60,20 +60,20 @@ class Logs::Implementation {
   }
 
   void finish(const JobState& end) {
-    const std::scoped_lock once(finishing_);
+    const os::Lock once(finishing_);
     if (complete_) return;
     end_output();
     if (const std::uint64_t lost = job_log_.lost(); lost > 0) {
       spdlog::error("{} bytes of the job's output could not be kept", lost);
     }
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     states_.push_back({.time = stamps_.take(), .state = end});
     complete_ = true;
     look_whether_drained();
   }
 
   PageWriter pull(std::int64_t after, std::optional<std::int64_t> no_connections_secs) {
-    std::unique_lock lock(mutex_);
+    os::Lock lock(mutex_);
     Page::Snapshot snapshot{.job = job_events_,
                             .job_count = job_events_.count(),
                             .runner = runner_events_,
@@ -88,22 +88,22 @@ class Logs::Implementation {
   }
 
   bool drained() const {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     return drained_;
   }
 
   std::optional<os::SteadyTime> last_handover() const {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     return last_handover_;
   }
 
   void reader_came() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     ++readers_;
   }
 
   void reader_left() {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     --readers_;
     look_whether_drained();
   }
@@ -140,14 +140,14 @@ class Logs::Implementation {
       pieces.push_back({.text = std::string(part), .text_size = static_cast<std::uint32_t>(part.size())});
       text.remove_prefix(part.size());
     }
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     // With no room even for this there is nowhere left to say so.
     runner_events_.add(stamps_.take(), pieces);
   }
 
   // On the text maker's thread.
   bool keep(const std::vector<Piece>& pieces) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (quota_exceeded_) return true;
     std::uint64_t wanted = 0;
     for (const Piece& piece : pieces) wanted += piece.text_size;
@@ -188,14 +188,13 @@ class Logs::Implementation {
 
   // After a page went out whole.
   void handed_over(const Page& page) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (!page.empty()) last_handover_ = clock_.now();
     if (page.last()) pulled_all_ = true;
     look_whether_drained();
   }
 
-  // With the mutex held.
-  void look_whether_drained() {
+  void look_whether_drained() DSTACK_REQUIRES(mutex_) {
     if (drained_ || !complete_ || !pulled_all_ || readers_ > 0) return;
     drained_ = true;
     drained_event_.set();
@@ -204,20 +203,20 @@ class Logs::Implementation {
   os::Clock& clock_;
   Stamps stamps_;
   JobLog job_log_;
-  // Guards what follows, and holds the order of events and their times together.
-  mutable std::mutex mutex_;
-  EventLog job_events_;
-  EventLog runner_events_;
-  std::vector<StampedState> states_;
-  Quota quota_;
+  // Holds the order of events and their times together.
+  mutable os::Mutex mutex_;
+  EventLog job_events_ DSTACK_GUARDED_BY(mutex_);
+  EventLog runner_events_ DSTACK_GUARDED_BY(mutex_);
+  std::vector<StampedState> states_ DSTACK_GUARDED_BY(mutex_);
+  Quota quota_ DSTACK_GUARDED_BY(mutex_);
   std::atomic<bool> complete_ = false;
-  bool pulled_all_ = false;
-  bool drained_ = false;
-  int readers_ = 0;
-  std::optional<os::SteadyTime> last_handover_;
+  bool pulled_all_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool drained_ DSTACK_GUARDED_BY(mutex_) = false;
+  int readers_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::optional<os::SteadyTime> last_handover_ DSTACK_GUARDED_BY(mutex_);
   std::atomic<bool> quota_exceeded_ = false;
 
-  std::mutex finishing_;
+  os::Mutex finishing_;
   os::Event quota_exceeded_event_;
   os::Event drained_event_;
   std::shared_ptr<Sink> sink_;

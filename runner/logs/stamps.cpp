@@ -19,19 +19,19 @@ Stamps::Stamps(os::Clock& clock) : clock_(clock) {
 }
 
 std::int64_t Stamps::now() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return locked_now();
 }
 
 std::int64_t Stamps::take() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   latest_ = std::max(locked_now(), earliest_next_);
   earliest_next_ = latest_;
   return latest_;
 }
 
 std::int64_t Stamps::tell() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   earliest_next_ = latest_ + 1;
   return latest_;
 }

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 
 namespace dstack::runner {
 
@@ -22,13 +22,14 @@ class Stamps {
   std::int64_t tell();
 
  private:
-  std::int64_t locked_now();
+  std::int64_t locked_now() DSTACK_REQUIRES(mutex_);
 
   os::Clock& clock_;
-  std::mutex mutex_;
-  std::int64_t ahead_ = INT64_MIN;  // by how much the wall clock was ahead of the steady one, at most
-  std::int64_t latest_ = 0;
-  std::int64_t earliest_next_ = 0;
+  os::Mutex mutex_;
+  std::int64_t ahead_ DSTACK_GUARDED_BY(mutex_) =
+      INT64_MIN;  // by how much the wall clock was ahead of the steady one, at most
+  std::int64_t latest_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::int64_t earliest_next_ DSTACK_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dstack::runner

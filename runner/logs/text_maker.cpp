@@ -46,8 +46,8 @@ TextMaker::~TextMaker() {
 }
 
 void TextMaker::wait_until_done() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return done_; });
+  os::Lock lock(mutex_);
+  changed_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return done_; });
 }
 
 void TextMaker::run() {
@@ -63,7 +63,7 @@ void TextMaker::run() {
       pause(room_pause);
     }
   }
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   done_ = true;
   changed_.notify_all();
 }

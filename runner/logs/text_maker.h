@@ -3,12 +3,12 @@
 #include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "runner/logs/event_log.h"
 #include "runner/logs/job_log.h"
@@ -53,9 +53,9 @@ class TextMaker {
   std::uint64_t seen_ = 0;   // up to where the output was looked at: what lies between waits for what follows it
   bool stopping_ = false;
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  bool done_ = false;
+  bool done_ DSTACK_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -19,7 +19,7 @@ TimeIndex::TimeIndex(const std::filesystem::path& path)
 void TimeIndex::add(std::int64_t time, std::uint64_t position) noexcept {
   if (latest_ != INT64_MIN && time < latest_ + granularity) return;
   latest_ = time;
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   unsaved_.push_back({time, position});
   while (!unsaved_.empty()) {
     const ssize_t written =
@@ -31,7 +31,7 @@ void TimeIndex::add(std::int64_t time, std::uint64_t position) noexcept {
 }
 
 std::uint64_t TimeIndex::find(std::int64_t time, std::uint64_t end) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::uint64_t first = 0;  // the first entry later than `time`
   std::uint64_t last = saved_ + unsaved_.size();
   const std::uint64_t count = last;

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::runner {
@@ -28,13 +28,13 @@ class TimeIndex {
     std::int64_t time;
     std::uint64_t position;
   };
-  Entry read(std::uint64_t number) const;
+  Entry read(std::uint64_t number) const DSTACK_REQUIRES(mutex_);
 
   os::UniqueFd file_;
-  mutable std::mutex mutex_;
-  std::uint64_t saved_ = 0;
+  mutable os::Mutex mutex_;
+  std::uint64_t saved_ DSTACK_GUARDED_BY(mutex_) = 0;
   // What could not be written as the disk was full. Without room there is no output either, so it stays small.
-  std::vector<Entry> unsaved_;
+  std::vector<Entry> unsaved_ DSTACK_GUARDED_BY(mutex_);
   std::int64_t latest_ = INT64_MIN;  // only add() looks at it
 };
 

@@ -124,10 +124,10 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
 }
 
 std::vector<GpuMetrics> GpuReader::read() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   if (reading_) {
     ++waiting_;
-    changed_.wait(lock, [this] { return !reading_; });
+    changed_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return !reading_; });
     --waiting_;
     return last_;
   }

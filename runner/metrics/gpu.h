@@ -3,13 +3,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "common/gpu/vendor.h"
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 
 namespace dstack::runner::metrics {
 
@@ -38,11 +38,11 @@ class GpuReader {
  private:
   os::Clock& clock_;
   const gpu::Vendor vendor_;
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  bool reading_ = false;
+  bool reading_ DSTACK_GUARDED_BY(mutex_) = false;
   std::atomic<int> waiting_ = 0;
-  std::vector<GpuMetrics> last_;
+  std::vector<GpuMetrics> last_ DSTACK_GUARDED_BY(mutex_);
 };
 
 // "MiB, percent" a line, as nvidia-smi and hl-smi print it. A value that is not a number is 0, a line without any is

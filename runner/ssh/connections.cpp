@@ -44,7 +44,7 @@ ConnectionWatch::~ConnectionWatch() {
 }
 
 void ConnectionWatch::start() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (thread_.joinable()) return;
   last_look_ = clock_.now();
   last_connected_ = last_look_;
@@ -58,7 +58,7 @@ void ConnectionWatch::start() {
 }
 
 std::optional<std::int64_t> ConnectionWatch::seconds_without() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (blind_) return std::nullopt;
   if (!last_connected_) return 0;
   return std::chrono::duration_cast<std::chrono::seconds>(last_look_ - *last_connected_).count();
@@ -68,7 +68,10 @@ void ConnectionWatch::run() {
   std::array<pollfd, 2> waiting{
       {{.fd = stop_.fd(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
-    timer_->arm(last_look_ + look_interval);
+    {
+      const os::Lock lock(mutex_);
+      timer_->arm(last_look_ + look_interval);
+    }
     ::poll(waiting.data(), waiting.size(), -1);
     if (waiting[0].revents != 0) return;
     if (waiting[1].revents == 0) continue;
@@ -76,7 +79,7 @@ void ConnectionWatch::run() {
       look();
     } catch (const std::exception& error) {
       spdlog::error("Look for SSH connections: {}", error.what());
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       last_look_ = clock_.now();
     }
   }
@@ -85,7 +88,7 @@ void ConnectionWatch::run() {
 void ConnectionWatch::look() {
   const auto ip4 = os::try_read_file(proc_net_ / "tcp");
   const auto ip6 = os::try_read_file(proc_net_ / "tcp6");  // absent where there is no IPv6
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   last_look_ = clock_.now();
   blind_ = !ip4 && !ip6;
   std::set<std::string> open = find_connections(ip4.value_or(""), port_);

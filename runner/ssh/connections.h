@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 
 namespace dstack::runner::ssh {
@@ -48,11 +48,11 @@ class ConnectionWatch {
   const std::unique_ptr<os::Timer> timer_;
   const os::Event stop_;
 
-  mutable std::mutex mutex_;
-  bool blind_ = false;
-  std::map<std::string, os::SteadyTime> first_seen_;
-  std::optional<os::SteadyTime> last_connected_;
-  os::SteadyTime last_look_;
+  mutable os::Mutex mutex_;
+  bool blind_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::map<std::string, os::SteadyTime> first_seen_ DSTACK_GUARDED_BY(mutex_);
+  std::optional<os::SteadyTime> last_connected_ DSTACK_GUARDED_BY(mutex_);
+  os::SteadyTime last_look_ DSTACK_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

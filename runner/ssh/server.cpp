@@ -47,22 +47,27 @@ Server::~Server() {
 }
 
 bool Server::wait_ready() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stage_ != Stage::starting; });
+  os::Lock lock(mutex_);
+  changed_.wait(lock.native(), [this]() DSTACK_REQUIRES(mutex_) { return stage_ != Stage::starting; });
   return stage_ == Stage::answering;
 }
 
 std::optional<std::string> Server::problem() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return problem_;
 }
 
 void Server::set(Stage stage, std::optional<std::string> problem) {
   if (problem) spdlog::error("{}", *problem);
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   stage_ = stage;
   problem_ = std::move(problem);
   changed_.notify_all();
+}
+
+Server::Stage Server::stage() const {
+  const os::Lock lock(mutex_);
+  return stage_;
 }
 
 void Server::run() {
@@ -114,11 +119,11 @@ void Server::serve() {
   while (true) {
     const os::SteadyTime started = clock_.now();
     std::optional<std::string> end;
-    bool may_pass = stage_ == Stage::answering;
+    bool may_pass = stage() == Stage::answering;
     try {
       end = run_listener();
       // One that has started and never answered would not do so the next time.
-      may_pass = stage_ == Stage::answering;
+      may_pass = stage() == Stage::answering;
     } catch (const std::exception& error) {
       end = std::format("could not be started: {}", error.what());
       // No process, thread, descriptor or memory to be had.
@@ -126,7 +131,7 @@ void Server::serve() {
     }
     if (!end) return;
     const bool worth_another = may_pass;
-    set(stage_ == Stage::answering ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
+    set(stage() == Stage::answering ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
     if (!worth_another) return;
     if (clock_.now() - started > longest_pause) pause = first_pause;
     timer_->arm(clock_.now() + pause);

@@ -3,13 +3,13 @@
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "runner/ssh/server_config.h"
 
@@ -54,16 +54,17 @@ class Server {
   // Starts the listener and sees it to its end. How it ended; nothing if it ended because this object does.
   std::optional<std::string> run_listener();
   void set(Stage stage, std::optional<std::string> problem);
+  Stage stage() const;
 
   const Settings settings_;
   os::Clock& clock_;
   const os::Event stop_;
   const std::unique_ptr<os::Timer> timer_;
 
-  mutable std::mutex mutex_;
+  mutable os::Mutex mutex_;
   std::condition_variable changed_;
-  Stage stage_ = Stage::starting;
-  std::optional<std::string> problem_;
+  Stage stage_ DSTACK_GUARDED_BY(mutex_) = Stage::starting;
+  std::optional<std::string> problem_ DSTACK_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <mutex>
 #include <string>
 
 #include "common/http/server.h"
+#include "common/os/mutex.h"
 #include "shim/task/task_manager.h"
 
 namespace dstack::shim::api {
@@ -25,7 +25,7 @@ class LegacyApi {
 
   task::TaskManager& tasks_;
   // Between looking at the predecessor and taking its place.
-  std::mutex submitting_;
+  os::Mutex submitting_;
 };
 
 }  // namespace dstack::shim::api

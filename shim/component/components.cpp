@@ -44,7 +44,7 @@ void Components::install(const std::string& name, const std::string& url) {
   Component& component = find(name);
   if (url.empty()) throw Error(ErrorKind::invalid, "empty url");
   std::jthread previous;
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (component.installing) throw Error(ErrorKind::conflict, "already installing");
   // It reports its end under the lock that is held here.
   auto installation = os::start_thread<std::jthread>(
@@ -66,7 +66,7 @@ ComponentInfo Components::look_at(const Component& component) const {
   const FileVersion::Answer file = component.file_version.ask();
   ComponentInfo info{.name = component.name, .version = file.version};
   if (file.exists) info.status = file.version.empty() ? ComponentStatus::error : ComponentStatus::installed;
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (component.refused) info.status = ComponentStatus::error;
   if (component.installing) info.status = ComponentStatus::installing;
   return info;
@@ -85,7 +85,7 @@ void Components::install_now(Component& component, const std::string& url, const
   } catch (const std::exception& error) {
     spdlog::error("install {}: {}", component.name, error.what());
   }
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   component.refused = refused.value_or(component.refused);
   component.installing = false;
 }

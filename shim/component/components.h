@@ -1,12 +1,12 @@
 #pragma once
 
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "shim/component/file_version.h"
 
 namespace dstack::shim::component {
@@ -58,7 +58,7 @@ class Components {
   ComponentInfo look_at(const Component& component) const;
   void install_now(Component& component, const std::string& url, const std::stop_token& stop);
 
-  mutable std::mutex mutex_;  // of the components' `refused`, `installing` and `installation`
+  mutable os::Mutex mutex_;  // of the components' `refused`, `installing` and `installation`
   Component runner_;
   Component shim_;
 };

@@ -21,7 +21,7 @@ bool is_same_file(const struct stat& a, const struct stat& b) {
 }  // namespace
 
 FileVersion::Answer FileVersion::ask() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   struct stat status{};
   if (::stat(file_.c_str(), &status) != 0) {
     asked_.reset();

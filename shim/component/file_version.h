@@ -3,9 +3,10 @@
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <string>
+
+#include "common/os/mutex.h"
 
 namespace dstack::shim::component {
 
@@ -26,10 +27,10 @@ class FileVersion {
   const std::filesystem::path file_;
   const std::string name_;
 
-  mutable std::mutex mutex_;  // held while the file is asked
-  mutable std::optional<struct stat> asked_;
-  mutable std::string version_;
-  mutable std::string logged_;  // the last failure, which is not logged again
+  mutable os::Mutex mutex_;  // held while the file is asked
+  mutable std::optional<struct stat> asked_ DSTACK_GUARDED_BY(mutex_);
+  mutable std::string version_ DSTACK_GUARDED_BY(mutex_);
+  mutable std::string logged_ DSTACK_GUARDED_BY(mutex_);  // the last failure, which is not logged again
 };
 
 }  // namespace dstack::shim::component

@@ -62,7 +62,7 @@ void Exporter::run(const std::stop_token& stop) {
 }
 
 std::string Exporter::fetch() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (!fetched_ || clock_.now() - fetched_at_ >= settings_.interval) {
     text_.clear();
     failure_.clear();

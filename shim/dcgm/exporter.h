@@ -3,7 +3,6 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -11,6 +10,7 @@
 
 #include "common/http/client.h"
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 
 namespace dstack::shim::dcgm {
 
@@ -44,11 +44,11 @@ class Exporter {
   os::Clock& clock_;
   http::Client client_;
 
-  std::mutex mutex_;  // held during a fetch, so that others wait for it
-  bool fetched_ = false;
-  os::SteadyTime fetched_at_;
-  std::string text_;
-  std::string failure_;  // why there is no text
+  os::Mutex mutex_;  // held during a fetch, so that others wait for it
+  bool fetched_ DSTACK_GUARDED_BY(mutex_) = false;
+  os::SteadyTime fetched_at_ DSTACK_GUARDED_BY(mutex_);
+  std::string text_ DSTACK_GUARDED_BY(mutex_);
+  std::string failure_ DSTACK_GUARDED_BY(mutex_);  // why there is no text
 
   std::jthread thread_;
 };

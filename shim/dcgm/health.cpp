@@ -57,14 +57,15 @@ Health::Health(std::vector<std::string> command, os::Clock& clock, HealthLimits 
 Health::~Health() = default;
 
 std::optional<HealthReport> Health::check() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   if (!unread_) {
     if (!alive_) return std::nullopt;
     const std::uint64_t before = answers_;
     // Who comes while a question is on its way shares its answer.
     wanted_ = !asked_;
     wake_.set();
-    clock_.wait_until(lock, changed_, clock_.now() + limits_.answer, [&] { return answers_ != before || !alive_; });
+    clock_.wait_until(lock.native(), changed_, clock_.now() + limits_.answer,
+                      [&]() DSTACK_REQUIRES(mutex_) { return answers_ != before || !alive_; });
     if (answers_ == before) return std::nullopt;
   }
   unread_ = false;
@@ -77,7 +78,7 @@ void Health::run(const std::stop_token& stop) {
     try {
       Process process(command_, clock_, stop);
       {
-        const std::scoped_lock lock(mutex_);
+        const os::Lock lock(mutex_);
         alive_ = true;
         changed_.notify_all();
       }
@@ -86,7 +87,7 @@ void Health::run(const std::stop_token& stop) {
       if (!stop.stop_requested()) tell(error.what());
     }
     {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       alive_ = false;
       wanted_ = false;
       asked_ = false;
@@ -126,7 +127,7 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
 }
 
 bool Health::take_wish() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (!std::exchange(wanted_, false)) return false;
   asked_ = true;
   return true;
@@ -145,7 +146,7 @@ bool Health::take_line(const std::string& line) {
   }
   const bool is_report = report.has_value();
   if (is_report) told_.clear();
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   last_ = std::move(report);
   unread_ = last_ && (last_->overall_health != 0 || !last_->incidents.empty());
   asked_ = false;

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
+#include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 #include "shim/dcgm/health_report.h"
 
@@ -58,14 +58,14 @@ class Health {
   const HealthLimits limits_;
   os::Event wake_;  // an event: somebody wants an answer, or this ends
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  bool alive_ = false;   // there is a process
-  bool wanted_ = false;  // it is to be asked
-  bool asked_ = false;   // it has been asked and has not answered
-  bool unread_ = false;  // last_ has something to tell that nobody has been told
-  std::uint64_t answers_ = 0;
-  std::optional<HealthReport> last_;
+  bool alive_ DSTACK_GUARDED_BY(mutex_) = false;   // there is a process
+  bool wanted_ DSTACK_GUARDED_BY(mutex_) = false;  // it is to be asked
+  bool asked_ DSTACK_GUARDED_BY(mutex_) = false;   // it has been asked and has not answered
+  bool unread_ DSTACK_GUARDED_BY(mutex_) = false;  // last_ has something to tell that nobody has been told
+  std::uint64_t answers_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::optional<HealthReport> last_ DSTACK_GUARDED_BY(mutex_);
 
   std::string told_;  // the thread's own
 

@@ -39,13 +39,13 @@ void ContainerWatcher::start() {
 }
 
 void ContainerWatcher::watch(const std::string& container_id) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   watched_.insert(container_id);
   suspect(container_id, std::nullopt);
 }
 
 void ContainerWatcher::forget(const std::string& container_id) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   watched_.erase(container_id);
 }
 
@@ -66,7 +66,7 @@ void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers, 
   for (const ContainerSummary& container : containers) {
     if (!has_ended(container.status)) alive.insert(container.id);
   }
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   ++lists_;
   changed_.notify_all();
   for (const std::string& id : watched_) {
@@ -76,12 +76,13 @@ void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers, 
 
 bool ContainerWatcher::pause(std::chrono::milliseconds length, const std::stop_token& stop) {
   const std::stop_callback wake(stop, [this] {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     changed_.notify_all();
   });
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   const std::uint64_t lists = lists_;
-  clock_.wait_until(lock, changed_, clock_.now() + length, [&] { return stop.stop_requested() || lists_ != lists; });
+  clock_.wait_until(lock.native(), changed_, clock_.now() + length,
+                    [&]() DSTACK_REQUIRES(mutex_) { return stop.stop_requested() || lists_ != lists; });
   return !stop.stop_requested();
 }
 
@@ -105,7 +106,7 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
                               if (handlers_.made) handlers_.made(event.container_id, event.task_id);
                               return;
                             }
-                            const std::scoped_lock lock(mutex_);
+                            const os::Lock lock(mutex_);
                             suspect(event.container_id, event.exit_code);
                           },
                           {.stop = stop, .limit = kRenewal});
@@ -130,15 +131,16 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
 
 void ContainerWatcher::examine(const std::stop_token& stop) {
   const std::stop_callback wake(stop, [this] {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     changed_.notify_all();
   });
   int failures = 0;
   while (true) {
     Suspect next;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stop.stop_requested() || !suspects_.empty(); });
+      os::Lock lock(mutex_);
+      changed_.wait(lock.native(),
+                    [&]() DSTACK_REQUIRES(mutex_) { return stop.stop_requested() || !suspects_.empty(); });
       if (stop.stop_requested()) return;
       next = std::move(suspects_.front());
       suspects_.pop_front();
@@ -151,7 +153,7 @@ void ContainerWatcher::examine(const std::stop_token& stop) {
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       {
-        const std::scoped_lock lock(mutex_);
+        const os::Lock lock(mutex_);
         // It could not be looked at, so the engine is away.
         suspect(next.container_id, next.exit_code, true);
       }
@@ -178,7 +180,7 @@ std::optional<ContainerEnd> ContainerWatcher::find_end(const Suspect& suspect, c
 
 void ContainerWatcher::report(ContainerEnd end) {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (watched_.erase(end.container_id) == 0) return;
     // It may have been suspected again, by the list of an engine that is back, while it was being looked at.
     const auto again = std::ranges::find(suspects_, end.container_id, &Suspect::container_id);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <stop_token>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "shim/docker/engine_client.h"
 
 namespace dstack::shim::docker {
@@ -73,8 +73,8 @@ class ContainerWatcher {
   void follow(const std::stop_token& stop);
   void examine(const std::stop_token& stop);
   void compare(const std::vector<ContainerSummary>& containers, bool engine_was_away);
-  // With the lock held.
-  void suspect(const std::string& container_id, std::optional<int> exit_code, bool engine_was_away = false);
+  void suspect(const std::string& container_id, std::optional<int> exit_code, bool engine_was_away = false)
+      DSTACK_REQUIRES(mutex_);
   std::optional<ContainerEnd> find_end(const Suspect& suspect, const std::stop_token& stop);
   void report(ContainerEnd end);
   // False when it was ended by `stop`. A list that worked ends it too: the engine is back.
@@ -84,11 +84,11 @@ class ContainerWatcher {
   const Handlers handlers_;
   os::Clock& clock_;
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  std::set<std::string, std::less<>> watched_;
-  std::deque<Suspect> suspects_;  // to be looked at, each once
-  std::uint64_t lists_ = 0;
+  std::set<std::string, std::less<>> watched_ DSTACK_GUARDED_BY(mutex_);
+  std::deque<Suspect> suspects_ DSTACK_GUARDED_BY(mutex_);  // to be looked at, each once
+  std::uint64_t lists_ DSTACK_GUARDED_BY(mutex_) = 0;
 
   // Last, so that they end before what they use.
   std::jthread follower_;

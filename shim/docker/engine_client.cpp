@@ -122,7 +122,7 @@ void EngineClient::connect(const Call& call) {
     const Version agreed = std::min(*newest, kNewest);
     agreement.version = std::format("{}.{}", agreed.major, agreed.minor);
   }
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   agreement_ = std::move(agreement);
 }
 
@@ -143,12 +143,12 @@ void EngineClient::refuse_if_too_new(const std::string& attempt, const Call& cal
 
 EngineClient::Agreement EngineClient::agreement(const Call& call) {
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (agreement_) return *agreement_;
   }
   // Two threads may do this at once; they find the same.
   connect({.stop = call.stop, .limit = call.limit});
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return *agreement_;
 }
 

@@ -5,7 +5,6 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
-#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
@@ -15,6 +14,7 @@
 
 #include "common/http/client.h"
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "shim/docker/container_usage.h"
 #include "shim/docker/engine_address.h"
 #include "shim/docker/engine_types.h"
@@ -125,8 +125,8 @@ class EngineClient {
   const EngineAddress address_;
   os::Clock& clock_;
   http::Client client_;
-  std::mutex mutex_;
-  std::optional<Agreement> agreement_;  // guarded by mutex_
+  os::Mutex mutex_;
+  std::optional<Agreement> agreement_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::docker

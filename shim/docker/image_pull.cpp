@@ -93,10 +93,10 @@ class ImagePuller::Pull {
 
   // Nothing if this pull is over or being cancelled.
   std::shared_ptr<Waiter> enter(const PullRequest& request) {
-    const std::scoped_lock lock(audience_);
+    const os::Lock lock(audience_);
     if (abandoned_) return nullptr;
     {
-      const std::scoped_lock state(state_);
+      const os::Lock state(state_);
       if (done_) return nullptr;
     }
     auto waiter = std::make_shared<Waiter>(Waiter{request.on_progress, open_log(request.log_file)});
@@ -117,16 +117,16 @@ class ImagePuller::Pull {
   void wait(const std::shared_ptr<Waiter>& waiter, const std::stop_token& stop) {
     {
       const std::stop_callback wake(stop, [this] {
-        const std::scoped_lock lock(state_);
+        const os::Lock lock(state_);
         changed_.notify_all();
       });
-      std::unique_lock lock(state_);
-      const auto over = [&] { return done_ || stop.stop_requested(); };
+      os::Lock lock(state_);
+      const auto over = [&]() DSTACK_REQUIRES(state_) { return done_ || stop.stop_requested(); };
       while (!over()) {
         const os::SteadyTime deadline = last_move_ + puller_.limits_.stall;
         if (stalled_) {
-          changed_.wait(lock, over);
-        } else if (!puller_.clock_.wait_until(lock, changed_, deadline, over) &&
+          changed_.wait(lock.native(), over);
+        } else if (!puller_.clock_.wait_until(lock.native(), changed_, deadline, over) &&
                    puller_.clock_.now() >= last_move_ + puller_.limits_.stall) {
           stalled_ = true;
           lock.unlock();
@@ -137,14 +137,14 @@ class ImagePuller::Pull {
     }
     leave(waiter);
     if (stop.stop_requested()) throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", image_.name()));
-    const std::scoped_lock lock(state_);
+    const os::Lock lock(state_);
     if (failure_) throw Error(failure_->kind, failure_->message);
   }
 
  private:
   void leave(const std::shared_ptr<Waiter>& waiter) {
     {
-      const std::scoped_lock lock(audience_);
+      const os::Lock lock(audience_);
       std::erase(waiters_, waiter);
       if (!waiters_.empty()) return;
       abandoned_ = true;
@@ -175,7 +175,7 @@ class ImagePuller::Pull {
 
   void try_once(int attempt, const std::stop_token& stop) {
     {
-      const std::scoped_lock lock(audience_);
+      const os::Lock lock(audience_);
       if (const auto progress = stream_.progress()) reached_ = progress;
       stream_ = PullStream();
     }
@@ -190,7 +190,7 @@ class ImagePuller::Pull {
     std::string error;
     bool podman_done = false;
     {
-      const std::scoped_lock lock(audience_);
+      const os::Lock lock(audience_);
       if (stream_.completed()) return;
       error = stream_.error();
       podman_done = stream_.may_be_completed_by_podman();
@@ -218,7 +218,7 @@ class ImagePuller::Pull {
   }
 
   void take(std::string_view piece) {
-    const std::scoped_lock lock(audience_);
+    const os::Lock lock(audience_);
     for (const auto& waiter : waiters_) append(waiter->log, piece);
     const std::optional<PullProgress> before = stream_.progress();
     if (!stream_.take(piece)) return;
@@ -231,7 +231,7 @@ class ImagePuller::Pull {
   }
 
   void note_move() {
-    const std::scoped_lock lock(state_);
+    const os::Lock lock(state_);
     last_move_ = puller_.clock_.now();
   }
 
@@ -243,23 +243,23 @@ class ImagePuller::Pull {
 
   bool rest(std::chrono::milliseconds length, const std::stop_token& stop) {
     const std::stop_callback wake(stop, [this] {
-      const std::scoped_lock lock(state_);
+      const os::Lock lock(state_);
       changed_.notify_all();
     });
-    std::unique_lock lock(state_);
-    return !puller_.clock_.wait_until(lock, changed_, puller_.clock_.now() + length,
+    os::Lock lock(state_);
+    return !puller_.clock_.wait_until(lock.native(), changed_, puller_.clock_.now() + length,
                                       [&stop] { return stop.stop_requested(); });
   }
 
   void finish(const std::optional<Failure>& failure, const std::stop_token& stop) {
     std::optional<PullProgress> progress;
     {
-      const std::scoped_lock lock(audience_);
+      const os::Lock lock(audience_);
       progress = stream_.progress();
       if (!progress) progress = reached_;
     }
     report(failure, stop);
-    const std::scoped_lock lock(state_);
+    const os::Lock lock(state_);
     if (failure && stalled_) {
       const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(puller_.limits_.stall);
       failure_ = {ErrorKind::timed_out, std::format("pull {}: no progress for {} minutes ({})", image_.name(),
@@ -275,7 +275,7 @@ class ImagePuller::Pull {
     if (!puller_.on_end_) return;
     bool stalled = false;
     {
-      const std::scoped_lock lock(state_);
+      const os::Lock lock(state_);
       stalled = stalled_;
     }
     // Cancelled by those who waited.
@@ -292,18 +292,18 @@ class ImagePuller::Pull {
   const bool even_if_present_;
   const Credentials credentials_;
 
-  std::mutex audience_;
-  std::vector<std::shared_ptr<Waiter>> waiters_;
-  PullStream stream_;
+  os::Mutex audience_;
+  std::vector<std::shared_ptr<Waiter>> waiters_ DSTACK_GUARDED_BY(audience_);
+  PullStream stream_ DSTACK_GUARDED_BY(audience_);
   std::optional<PullProgress> reached_;  // by the attempts before
-  bool abandoned_ = false;
+  bool abandoned_ DSTACK_GUARDED_BY(audience_) = false;
 
-  std::mutex state_;
+  os::Mutex state_;
   std::condition_variable changed_;
-  os::SteadyTime last_move_;
-  std::optional<Failure> failure_;
-  bool stalled_ = false;
-  bool done_ = false;
+  os::SteadyTime last_move_ DSTACK_GUARDED_BY(state_);
+  std::optional<Failure> failure_ DSTACK_GUARDED_BY(state_);
+  bool stalled_ DSTACK_GUARDED_BY(state_) = false;
+  bool done_ DSTACK_GUARDED_BY(state_) = false;
 
   std::jthread thread_;  // last: it is joined before the rest goes
 };
@@ -326,7 +326,7 @@ bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
   std::shared_ptr<Pull> pull;
   std::shared_ptr<Pull::Waiter> waiter;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     std::erase_if(pulls_, [](const std::weak_ptr<Pull>& known) { return known.expired(); });
     for (const std::weak_ptr<Pull>& known : pulls_) {
       pull = known.lock();

@@ -5,11 +5,11 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "shim/docker/engine_client.h"
 #include "shim/docker/image_reference.h"
 #include "shim/docker/pull_failure.h"
@@ -69,8 +69,8 @@ class ImagePuller {
   os::Clock& clock_;
   const PullLimits limits_;
   const std::function<void(const PullOutcome&)> on_end_;
-  std::mutex mutex_;
-  std::list<std::weak_ptr<Pull>> pulls_;
+  os::Mutex mutex_;
+  std::list<std::weak_ptr<Pull>> pulls_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::docker

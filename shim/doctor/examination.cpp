@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <condition_variable>
 #include <format>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "common/error.h"
+#include "common/os/mutex.h"
 #include "common/os/thread.h"
 
 namespace dstack::shim::doctor {
@@ -21,9 +21,9 @@ struct Work {
 
   const std::vector<Check> checks;
   const Host host;
-  std::mutex mutex;
+  os::Mutex mutex;
   std::condition_variable changed;
-  std::vector<std::optional<Finding>> findings;
+  std::vector<std::optional<Finding>> findings DSTACK_GUARDED_BY(mutex);
 };
 
 Finding look(const Check& check, const Host& host) {
@@ -46,7 +46,7 @@ Examination examine(const std::vector<Check>& checks, const Host& host, std::chr
   threads.reserve(checks.size());
   for (std::size_t i = 0; i < checks.size(); ++i) {
     const auto report = [work, i](Finding finding) {
-      const std::scoped_lock lock(work->mutex);
+      const os::Lock lock(work->mutex);
       work->findings[i] = std::move(finding);
       work->changed.notify_all();
     };
@@ -58,12 +58,12 @@ Examination examine(const std::vector<Check>& checks, const Host& host, std::chr
       report(broken(error.what(), "too many processes or threads run: see `ulimit -u`, TasksMax and pids.max"));
     }
   }
-  std::unique_lock lock(work->mutex);
-  const auto done = [&work] {
+  os::Lock lock(work->mutex);
+  const auto done = [&work]() DSTACK_REQUIRES(work->mutex) {
     return std::ranges::all_of(work->findings, [](const auto& finding) { return finding.has_value(); });
   };
   Examination examination;
-  examination.unfinished = !host.clock->wait_until(lock, work->changed, host.clock->now() + limit, done);
+  examination.unfinished = !host.clock->wait_until(lock.native(), work->changed, host.clock->now() + limit, done);
   for (std::size_t i = 0; i < checks.size(); ++i) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
     examination.results.push_back(

@@ -15,7 +15,7 @@
 namespace dstack::shim::gpu {
 
 std::vector<std::string> HostGpus::take(std::int64_t count) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::vector<std::string> ids;
   // In the order of the host, where neighbours are often joined by a faster link.
   for (const Gpu& gpu : inventory_.gpus) {
@@ -32,7 +32,7 @@ std::vector<std::string> HostGpus::take(std::int64_t count) {
 }
 
 void HostGpus::restore(const std::vector<std::string>& ids) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   for (const std::string& id : ids) {
     if (!is_known(id)) spdlog::warn("a task has GPU {}, which is not there any more", printable(id));
     taken_.insert(id);
@@ -40,7 +40,7 @@ void HostGpus::restore(const std::vector<std::string>& ids) {
 }
 
 void HostGpus::give_back(const std::vector<std::string>& ids) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   for (const std::string& id : ids) taken_.erase(id);
 }
 
@@ -85,9 +85,9 @@ std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& contai
 }
 
 HostGpus::Counts HostGpus::counts() const {
-  const std::scoped_lock lock(mutex_);
-  const auto taken = static_cast<std::size_t>(
-      std::ranges::count_if(inventory_.gpus, [this](const Gpu& gpu) { return taken_.contains(gpu.id); }));
+  const os::Lock lock(mutex_);
+  const auto taken = static_cast<std::size_t>(std::ranges::count_if(
+      inventory_.gpus, [this](const Gpu& gpu) DSTACK_REQUIRES(mutex_) { return taken_.contains(gpu.id); }));
   return {.free = inventory_.gpus.size() - taken, .taken = taken};
 }
 

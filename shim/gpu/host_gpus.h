@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "shim/gpu/gpu_pool.h"
 #include "shim/gpu/inventory.h"
 
@@ -40,8 +40,8 @@ class HostGpus final : public GpuPool {
 
   const Inventory inventory_;
   const std::filesystem::path root_;
-  mutable std::mutex mutex_;
-  std::set<std::string> taken_;  // guarded by mutex_
+  mutable os::Mutex mutex_;
+  std::set<std::string> taken_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::gpu

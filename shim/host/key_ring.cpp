@@ -29,18 +29,18 @@ bool may_have_keys(const User& user) {
 }  // namespace
 
 void KeyRing::hold(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   holdings_[holder] = {.user = user, .keys = keys};
   change_our_keys(find_user_(user), {.add = keys});
 }
 
 void KeyRing::restore(const std::string& holder, const std::string& user, const std::vector<std::string>& keys) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   holdings_[holder] = {.user = user, .keys = keys};
 }
 
 void KeyRing::release(const std::string& holder) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   const auto found = holdings_.find(holder);
   if (found == holdings_.end()) return;
   const Holding holding = found->second;
@@ -57,7 +57,7 @@ void KeyRing::release(const std::string& holder) {
 }
 
 void KeyRing::remove_leftovers() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::vector<User> affected;
   std::ranges::copy_if(os::UserDatabase().users(), std::back_inserter(affected),
                        [](const User& user) { return may_have_keys(user) && has_our_keys(user); });

@@ -2,10 +2,10 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "shim/host/user_identity.h"
 
 namespace dstack::shim::host {
@@ -38,13 +38,13 @@ class KeyRing {
     std::vector<std::string> keys;
   };
 
-  std::vector<std::string> keys_of(const std::string& user) const;
+  std::vector<std::string> keys_of(const std::string& user) const DSTACK_REQUIRES(mutex_);
 
   const Lookup find_user_;
 
   // Held while a file is changed.
-  std::mutex mutex_;
-  std::map<std::string, Holding> holdings_;
+  os::Mutex mutex_;
+  std::map<std::string, Holding> holdings_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::host

@@ -109,7 +109,7 @@ bool PeerGuard::missing_socket_may_call(const os::TcpEnd& peer, const Containers
 }
 
 bool PeerGuard::are_told_by_cgroup(const ContainerIds& containers) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (std::ranges::includes(told_by_cgroup_, containers)) return true;
   told_by_cgroup_ = processes_.told_by_cgroup2(containers);
   return std::ranges::includes(told_by_cgroup_, containers);
@@ -121,7 +121,7 @@ bool PeerGuard::serve_in_doubt(const std::error_code& reason) {
         std::errc::no_buffer_space, std::errc::resource_unavailable_try_again, std::errc::address_in_use}) {
     if (reason == shortage) throw os_error("look up", "the caller's socket", reason.value());
   }
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (reported_.insert("doubt").second)
     spdlog::warn("Whoever reaches the API may call, tasks' containers too: the kernel does not tell sockets: {}",
                  is_absent(reason) ? "tcp_diag is missing" : reason.message());
@@ -129,7 +129,7 @@ bool PeerGuard::serve_in_doubt(const std::error_code& reason) {
 }
 
 bool PeerGuard::refuse(const std::string& who) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (reported_.size() >= reported_limit) reported_.clear();
   const auto level = reported_.insert(who).second ? spdlog::level::warn : spdlog::level::debug;
   spdlog::log(level, "A call was refused; at its other end is {}", who);

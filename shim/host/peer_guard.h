@@ -2,7 +2,6 @@
 
 #include <expected>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "common/os/cgroup2.h"
+#include "common/os/mutex.h"
 #include "common/os/tcp_sockets.h"
 #include "shim/host/container_processes.h"
 
@@ -59,9 +59,9 @@ class PeerGuard {
   const PeerSystem system_;
   const ContainerProcesses processes_;
 
-  std::mutex mutex_;
-  ContainerIds told_by_cgroup_;     // of those that run
-  std::set<std::string> reported_;  // what the log has been told
+  os::Mutex mutex_;
+  ContainerIds told_by_cgroup_ DSTACK_GUARDED_BY(mutex_);     // of those that run
+  std::set<std::string> reported_ DSTACK_GUARDED_BY(mutex_);  // what the log has been told
 };
 
 }  // namespace dstack::shim::host

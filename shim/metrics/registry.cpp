@@ -3,7 +3,7 @@
 namespace dstack::shim::metrics {
 
 void Registry::pull_ended(const docker::PullOutcome& outcome) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (outcome.failure) {
     ++pull_failures_[*outcome.failure];
   } else {
@@ -12,22 +12,22 @@ void Registry::pull_ended(const docker::PullOutcome& outcome) {
 }
 
 void Registry::task_started(std::chrono::nanoseconds took) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   starts_.add(took);
 }
 
 void Registry::keys_left() {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   ++keys_left_;
 }
 
 void Registry::request_answered(const std::string& route, int status) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   ++requests_[{route, status}];
 }
 
 void Registry::write(Exposition& exposition) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   exposition.begin("dstack_shim_image_pull_duration_seconds", "histogram", "How long pulls took that succeeded.");
   exposition.histogram(pulls_);
 

@@ -3,10 +3,10 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 
+#include "common/os/mutex.h"
 #include "shim/docker/image_pull.h"
 #include "shim/metrics/exposition.h"
 #include "shim/metrics/histogram.h"
@@ -28,14 +28,15 @@ class Registry {
   void write(Exposition& exposition) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable os::Mutex mutex_;
   // From an image of a few layers nearby to one of 100 GB on a slow line.
-  Histogram pulls_{{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
-  std::map<docker::PullFailure, std::uint64_t> pull_failures_;
+  Histogram pulls_ DSTACK_GUARDED_BY(mutex_){{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
+  std::map<docker::PullFailure, std::uint64_t> pull_failures_ DSTACK_GUARDED_BY(mutex_);
   // From a start where all is there to one with such a pull in it.
-  Histogram starts_{{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
-  std::uint64_t keys_left_ = 0;
-  std::map<std::pair<std::string, int>, std::uint64_t> requests_;
+  Histogram starts_ DSTACK_GUARDED_BY(mutex_){
+      {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
+  std::uint64_t keys_left_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::map<std::pair<std::string, int>, std::uint64_t> requests_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::metrics

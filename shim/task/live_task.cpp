@@ -25,7 +25,7 @@ constexpr milliseconds longest_pause{30000};
 }  // namespace
 
 void LiveTask::begin(Secret registry_password) {
-  const std::unique_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   registry_password_ = std::move(registry_password);
   begun_ = true;
   if (state_.status == TaskStatus::running && !state_.ending) tools_.watcher.watch(state_.container_id);
@@ -33,7 +33,7 @@ void LiveTask::begin(Secret registry_password) {
 }
 
 TaskInfo LiveTask::info() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return info_locked();
 }
 
@@ -54,7 +54,7 @@ TaskInfo LiveTask::info_locked() const {
 }
 
 TaskDetails LiveTask::details(int runner_http_port) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   TaskDetails details{.info = info_locked(),
                       .name = state_.config.name,
                       .image_name = state_.config.image_name,
@@ -70,31 +70,31 @@ TaskDetails LiveTask::details(int runner_http_port) const {
 }
 
 bool LiveTask::is_local() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return state_.config.local;
 }
 
 std::optional<host::TaskContainer> LiveTask::container() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (state_.container_id.empty() || state_.status == TaskStatus::terminated) return std::nullopt;
   return host::TaskContainer{.id = state_.container_id,
                              .host_network = state_.config.network_mode == docker::NetworkMode::host};
 }
 
 bool LiveTask::may_make_container() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return state_.status != TaskStatus::terminated && !state_.ending && !wanted_ending_;
 }
 
 bool LiveTask::has_container(const std::string& container_id) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return state_.container_id == container_id;
 }
 
 TaskInfo LiveTask::terminate(Ending ending, seconds grace) {
   std::stop_source launch;
   std::stop_source attempt{std::nostopstate};
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   if (state_.status == TaskStatus::terminated) return info_locked();
   if (!wanted_ending_) {
     wanted_ending_ = std::move(ending);
@@ -112,12 +112,13 @@ TaskInfo LiveTask::terminate(Ending ending, seconds grace) {
   attempt.request_stop();
   lock.lock();
   changed_.notify_all();
-  wait_for(lock, grace + answer_limit, "terminate", [this] { return state_.status == TaskStatus::terminated; });
+  wait_for(lock, grace + answer_limit, "terminate",
+           [this]() DSTACK_REQUIRES(mutex_) { return state_.status == TaskStatus::terminated; });
   return info_locked();
 }
 
 void LiveTask::remove() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   if (state_.status != TaskStatus::terminated) {
     throw Error(ErrorKind::conflict, std::format("task {} is {}: only a terminated one can be removed",
                                                  printable(state_.config.id), name_of(state_.status)));
@@ -126,14 +127,14 @@ void LiveTask::remove() {
   urgent_ = true;
   ensure_worker();
   changed_.notify_all();
-  wait_for(lock, answer_limit, "remove", [this] { return removed_; });
+  wait_for(lock, answer_limit, "remove", [this]() DSTACK_REQUIRES(mutex_) { return removed_; });
 }
 
-void LiveTask::wait_for(std::unique_lock<std::mutex>& lock, seconds limit, const char* what,
-                        const std::function<bool()>& done) {
+void LiveTask::wait_for(os::Lock& lock, seconds limit, const char* what, const std::function<bool()>& done) {
   const std::uint64_t failures = failures_;
-  const bool heard = tools_.clock.wait_until(lock, changed_, tools_.clock.now() + limit,
-                                             [&] { return done() || failures_ != failures || exit_.stop_requested(); });
+  const bool heard = tools_.clock.wait_until(
+      lock.native(), changed_, tools_.clock.now() + limit,
+      [&]() DSTACK_REQUIRES(mutex_) { return done() || failures_ != failures || exit_.stop_requested(); });
   if (done()) return;
   const std::string reason = exit_.stop_requested() ? "dstack-shim is shutting down"
                              : heard                ? failure_ + " (it is tried again)"
@@ -142,14 +143,14 @@ void LiveTask::wait_for(std::unique_lock<std::mutex>& lock, seconds limit, const
 }
 
 void LiveTask::container_ended(const docker::ContainerEnd& end) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   if (state_.status != TaskStatus::running) return;
   container_end_ = end;
   ensure_worker();
 }
 
 void LiveTask::abandon() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   const std::array stops{exit_, launch_stop_, attempt_stop_};
   lock.unlock();
   for (std::stop_source stop : stops) stop.request_stop();
@@ -174,7 +175,7 @@ LiveTask::Step LiveTask::next_step() const {
 }
 
 void LiveTask::work() {
-  std::unique_lock lock(mutex_);
+  os::Lock lock(mutex_);
   milliseconds pause{0};
   while (!exit_.stop_requested()) {
     const Step step = next_step();
@@ -201,8 +202,8 @@ void LiveTask::work() {
     ++failures_;
     changed_.notify_all();
     pause = std::clamp(pause * 2, first_pause, longest_pause);
-    tools_.clock.wait_until(lock, changed_, tools_.clock.now() + pause,
-                            [this] { return urgent_ || exit_.stop_requested(); });
+    tools_.clock.wait_until(lock.native(), changed_, tools_.clock.now() + pause,
+                            [this]() DSTACK_REQUIRES(mutex_) { return urgent_ || exit_.stop_requested(); });
   }
   working_ = false;
 }
@@ -221,12 +222,12 @@ void LiveTask::launch() {
   Secret password;
   std::stop_token stop;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     password = std::exchange(registry_password_, {});
     stop = launch_stop_.get_token();
   }
   const auto show_progress = [this](const docker::PullProgress& progress) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     progress_ = progress;
   };
   try {
@@ -245,7 +246,7 @@ void LiveTask::launch() {
       publish_at_any_rate(state);
       return;
     }
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     state_.container_id = state.container_id;
   }
 }
@@ -257,7 +258,7 @@ void LiveTask::end() {
   seconds grace;
   std::stop_source attempt;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     container_end = container_end_;
     wanted = wanted_ending_;
     grace = grace_;
@@ -295,7 +296,7 @@ void LiveTask::remove_all() {
   tools_.finisher.remove(state, exit_.get_token());
   on_removed_(state.config.id);
   spdlog::info("task {}: removed", printable(state.config.id));
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   removed_ = true;
   changed_.notify_all();
 }
@@ -305,7 +306,7 @@ void LiveTask::publish(const TaskState& state) {
   tools_.store.save(state, must_be_flushed(before, state) ? TaskStore::Flush::now : TaskStore::Flush::later);
   if (state.status == TaskStatus::running && before.status != TaskStatus::running && tools_.on_running)
     tools_.on_running(tools_.clock.now() - began_);
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   state_ = state;
   changed_.notify_all();
 }
@@ -316,14 +317,14 @@ void LiveTask::publish_at_any_rate(const TaskState& state) {
   } catch (const std::exception& error) {
     // An end must not wait for a full disk; what the journal lacks is found out again at the next start.
     spdlog::error("task {}: its journal is out of date: {}", printable(state.config.id), error.what());
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     state_ = state;
     changed_.notify_all();
   }
 }
 
 TaskState LiveTask::copy_state() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return state_;
 }
 

@@ -4,12 +4,12 @@
 #include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "common/secret.h"
 #include "shim/docker/container_watcher.h"
 #include "shim/host/peer_guard.h"
@@ -70,9 +70,9 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
  private:
   enum class Step { none, launch, end, remove };
 
-  void ensure_worker();  // under mutex_
+  void ensure_worker() DSTACK_REQUIRES(mutex_);
   void work();
-  Step next_step() const;  // under mutex_
+  Step next_step() const DSTACK_REQUIRES(mutex_);
   void perform(Step step);
   void launch();
   void end();
@@ -81,36 +81,37 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   void publish(const TaskState& state);
   void publish_at_any_rate(const TaskState& state);
   TaskState copy_state() const;
-  TaskInfo info_locked() const;
-  // Waits for `done` or for a failed attempt; under `lock`.
-  void wait_for(std::unique_lock<std::mutex>& lock, std::chrono::seconds limit, const char* what,
-                const std::function<bool()>& done);
+  TaskInfo info_locked() const DSTACK_REQUIRES(mutex_);
+  // Waits for `done` or for a failed attempt.
+  void wait_for(os::Lock& lock, std::chrono::seconds limit, const char* what, const std::function<bool()>& done)
+      DSTACK_REQUIRES(mutex_);
 
   const TaskTools tools_;
   const std::function<void(const std::string&)> on_removed_;
   const os::SteadyTime began_;
   std::stop_source exit_;  // abandon()
 
-  mutable std::mutex mutex_;
+  mutable os::Mutex mutex_;
   std::condition_variable changed_;
-  TaskState state_;  // written by the worker only
-  std::optional<docker::PullProgress> progress_;
-  Secret registry_password_;
-  bool begun_ = false;  // its journal is written
-  bool working_ = false;
-  bool removed_ = false;
+  TaskState state_ DSTACK_GUARDED_BY(mutex_);  // written by the worker only
+  std::optional<docker::PullProgress> progress_ DSTACK_GUARDED_BY(mutex_);
+  Secret registry_password_ DSTACK_GUARDED_BY(mutex_);
+  bool begun_ DSTACK_GUARDED_BY(mutex_) = false;  // its journal is written
+  bool working_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool removed_ DSTACK_GUARDED_BY(mutex_) = false;
 
   // Wishes.
-  std::optional<Ending> wanted_ending_;
-  std::chrono::seconds grace_{0};
-  std::optional<docker::ContainerEnd> container_end_;
-  bool removal_wanted_ = false;
-  bool urgent_ = false;
+  std::optional<Ending> wanted_ending_ DSTACK_GUARDED_BY(mutex_);
+  std::chrono::seconds grace_ DSTACK_GUARDED_BY(mutex_){0};
+  std::optional<docker::ContainerEnd> container_end_ DSTACK_GUARDED_BY(mutex_);
+  bool removal_wanted_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool urgent_ DSTACK_GUARDED_BY(mutex_) = false;
 
-  std::stop_source launch_stop_;   // a wish to terminate
-  std::stop_source attempt_stop_;  // of the present attempt to stop the container: a shorter grace was asked for
-  std::string failure_;            // of the last attempt
-  std::uint64_t failures_ = 0;
+  std::stop_source launch_stop_ DSTACK_GUARDED_BY(mutex_);  // a wish to terminate
+  std::stop_source attempt_stop_
+      DSTACK_GUARDED_BY(mutex_);  // of the present attempt to stop the container: a shorter grace was asked for
+  std::string failure_ DSTACK_GUARDED_BY(mutex_);  // of the last attempt
+  std::uint64_t failures_ DSTACK_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dstack::shim::task

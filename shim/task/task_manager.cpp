@@ -64,7 +64,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   try {
     store_.add(state);
   } catch (const std::exception& error) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     tasks_.erase(id);
     throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), error.what()));
   }
@@ -74,7 +74,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
 }
 
 std::vector<TaskListItem> TaskManager::list(bool with_local) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::vector<TaskListItem> items;
   for (const auto& [id, task] : tasks_) {
     if (with_local || !task->is_local()) items.push_back({.id = id, .status = task->info().status});
@@ -83,7 +83,7 @@ std::vector<TaskListItem> TaskManager::list(bool with_local) const {
 }
 
 std::vector<TaskDetails> TaskManager::details() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::vector<TaskDetails> all;
   for (const auto& [id, task] : tasks_) all.push_back(task->details(runner_http_port_));
   return all;
@@ -104,7 +104,7 @@ TaskInfo TaskManager::terminate(const std::string& id, Ending ending, std::chron
 void TaskManager::remove(const std::string& id) { find(id)->remove(); }
 
 std::vector<host::TaskContainer> TaskManager::containers() const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   std::vector<host::TaskContainer> containers;
   for (const auto& [id, task] : tasks_) {
     if (auto container = task->container()) containers.push_back(*std::move(container));
@@ -116,14 +116,14 @@ void TaskManager::shut_down() {
   exit_.request_stop();
   std::vector<std::shared_ptr<LiveTask>> tasks;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     for (const auto& [id, task] : tasks_) tasks.push_back(task);
   }
   for (const auto& task : tasks) task->abandon();
 }
 
 std::shared_ptr<LiveTask> TaskManager::find(const std::string& id) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   const auto found = tasks_.find(id);
   if (found == tasks_.end()) throw Error(ErrorKind::not_found, std::format("task {} is not known", printable(id)));
   return found->second;
@@ -138,19 +138,19 @@ std::shared_ptr<LiveTask> TaskManager::add(TaskState state) {
                         .clock = clock_,
                         .on_running = on_running_};
   const auto forget = [this](const std::string& id) {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     tasks_.erase(id);
   };
   const std::string id = state.config.id;
   auto task = std::make_shared<LiveTask>(std::move(state), tools, forget);
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   return tasks_.try_emplace(id, task).second ? task : nullptr;
 }
 
 void TaskManager::container_ended(const docker::ContainerEnd& end) {
   std::vector<std::shared_ptr<LiveTask>> tasks;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     for (const auto& [id, task] : tasks_) {
       if (task->has_container(end.container_id)) tasks.push_back(task);
     }
@@ -160,7 +160,7 @@ void TaskManager::container_ended(const docker::ContainerEnd& end) {
 
 // The engine may carry out a create long after it was given up.
 bool TaskManager::wants_container(const std::string& task_id) const {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   const auto task = tasks_.find(task_id);
   return task != tasks_.end() && task->second->may_make_container();
 }

@@ -5,11 +5,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "common/secret.h"
 #include "shim/docker/container_watcher.h"
 #include "shim/host/peer_guard.h"
@@ -79,8 +79,8 @@ class TaskManager {
   os::Clock& clock_;
   const std::function<void(std::chrono::nanoseconds)> on_running_;
 
-  mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<LiveTask>> tasks_;
+  mutable os::Mutex mutex_;
+  std::map<std::string, std::shared_ptr<LiveTask>> tasks_ DSTACK_GUARDED_BY(mutex_);
   std::stop_source exit_;
 
   // Destroyed in this order: the watcher first, then the threads of what it started.

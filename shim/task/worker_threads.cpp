@@ -32,7 +32,7 @@ void WorkerThreads::finish() {
   while (true) {
     std::vector<std::thread> threads;
     {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       waiting_.clear();
       threads = std::exchange(ended_, {});
       for (auto& [number, thread] : running_) threads.push_back(std::move(thread));
@@ -46,7 +46,7 @@ void WorkerThreads::finish() {
 void WorkerThreads::run(std::function<void()> job) {
   std::vector<std::thread> finished;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     finished = std::exchange(ended_, {});
     // In their order: those that wait come first.
     if (!waiting_.empty() || !start(job)) waiting_.push_back(std::move(job));
@@ -75,8 +75,8 @@ bool WorkerThreads::start(const std::function<void()>& job) {
 }
 
 void WorkerThreads::retry(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
+  os::Lock lock(mutex_);
+  while (changed_.wait(lock, stop, [this]() DSTACK_REQUIRES(mutex_) { return !waiting_.empty(); })) {
     lock.unlock();
     const bool goes_on = os::pause(clock_, kRetryPause, stop);
     lock.lock();
@@ -88,7 +88,7 @@ void WorkerThreads::retry(const std::stop_token& stop) {
 void WorkerThreads::ended(std::uint64_t number) {
   std::vector<std::thread> finished;
   {
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     finished = std::exchange(ended_, {});
     // Not there once the destructor has taken it over.
     if (const auto self = running_.find(number); self != running_.end()) {

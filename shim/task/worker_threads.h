@@ -5,11 +5,11 @@
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 
 namespace dstack::shim::task {
 
@@ -33,18 +33,18 @@ class WorkerThreads {
   void run(std::function<void()> job);
 
  private:
-  // False if no thread can be made. Under the lock.
-  bool start(const std::function<void()>& job);
+  // False if no thread can be made.
+  bool start(const std::function<void()>& job) DSTACK_REQUIRES(mutex_);
   void ended(std::uint64_t number);
   void retry(const std::stop_token& stop);
 
   os::Clock& clock_;
-  std::mutex mutex_;
-  std::map<std::uint64_t, std::thread> running_;
-  std::vector<std::thread> ended_;
-  std::deque<std::function<void()>> waiting_;  // for a thread
+  os::Mutex mutex_;
+  std::map<std::uint64_t, std::thread> running_ DSTACK_GUARDED_BY(mutex_);
+  std::vector<std::thread> ended_ DSTACK_GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> waiting_ DSTACK_GUARDED_BY(mutex_);  // for a thread
   std::condition_variable_any changed_;
-  std::uint64_t next_number_ = 0;
+  std::uint64_t next_number_ DSTACK_GUARDED_BY(mutex_) = 0;
   std::jthread retrying_;  // last: it uses the others
 };
 

@@ -6,12 +6,12 @@
 #include <ftxui/component/component.hpp>
 #include <ftxui/component/event.hpp>
 #include <ftxui/component/screen_interactive.hpp>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/error.h"
+#include "common/os/mutex.h"
 #include "common/text/split.h"
 #include "shim/client/stopping.h"
 #include "shim/client/text.h"
@@ -73,7 +73,7 @@ class TopScreen {
       Snapshot snapshot = collector_.collect();
       std::string wanted;
       {
-        const std::scoped_lock lock(mutex_);
+        const os::Lock lock(mutex_);
         sort_tasks(snapshot.tasks, state_.order);
         trends_.add(snapshot);
         snapshot_ = std::move(snapshot);
@@ -82,9 +82,10 @@ class TopScreen {
       }
       if (!wanted.empty()) read_log(shim, wanted);
       terminal_.PostEvent(ftxui::Event::Custom);
-      std::unique_lock lock(mutex_);
-      os::system_clock().wait_until(lock, changed_, os::system_clock().now() + settings_.interval,
-                                    [&] { return stop.stop_requested() || std::exchange(wants_look_, false); });
+      os::Lock lock(mutex_);
+      os::system_clock().wait_until(
+          lock.native(), changed_, os::system_clock().now() + settings_.interval,
+          [&]() DSTACK_REQUIRES(mutex_) { return stop.stop_requested() || std::exchange(wants_look_, false); });
     }
   }
 
@@ -95,27 +96,26 @@ class TopScreen {
     } catch (const std::exception& error) {
       lines = {error.what()};
     }
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     state_.log = std::move(lines);
   }
 
-  // The selection stays with its task, wherever that is now. Under mutex_.
-  void follow_selection() {
-    const auto found =
-        std::ranges::find_if(snapshot_.tasks, [this](const TaskRow& row) { return row.task.id == selected_id_; });
+  // The selection stays with its task, at whatever place in the list.
+  void follow_selection() DSTACK_REQUIRES(mutex_) {
+    const auto found = std::ranges::find_if(
+        snapshot_.tasks, [this](const TaskRow& row) DSTACK_REQUIRES(mutex_) { return row.task.id == selected_id_; });
     if (found != snapshot_.tasks.end()) state_.selected = static_cast<std::size_t>(found - snapshot_.tasks.begin());
     select(state_.selected);
   }
 
-  // Under mutex_.
-  void select(std::size_t index) {
+  void select(std::size_t index) DSTACK_REQUIRES(mutex_) {
     state_.selected = snapshot_.tasks.empty() ? 0 : std::min(index, snapshot_.tasks.size() - 1);
     selected_id_ = snapshot_.tasks.empty() ? "" : snapshot_.tasks[state_.selected].task.id;
   }
 
   ftxui::Element draw() {
     const auto size = ftxui::Terminal::Size();
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     return view(snapshot_, trends_, state_,
                 {.width = static_cast<std::size_t>(size.dimx),
                  .height = static_cast<std::size_t>(size.dimy),
@@ -125,7 +125,7 @@ class TopScreen {
 
   bool handle(const ftxui::Event& event) {
     if (event == ftxui::Event::Custom) return false;
-    const std::scoped_lock lock(mutex_);
+    const os::Lock lock(mutex_);
     if (!state_.question.empty()) return answer(event);
     if (event == ftxui::Event::Character('q') || event == ftxui::Event::CtrlC) {
       terminal_.Exit();
@@ -145,7 +145,7 @@ class TopScreen {
     return true;
   }
 
-  bool change_order(const ftxui::Event& event) {
+  bool change_order(const ftxui::Event& event) DSTACK_REQUIRES(mutex_) {
     static const std::vector<std::pair<char, Order>> kOrders{
         {'a', Order::age}, {'c', Order::cpu}, {'m', Order::memory}, {'g', Order::gpu}, {'n', Order::name}};
     for (const auto& [key, order] : kOrders) {
@@ -158,7 +158,7 @@ class TopScreen {
     return false;
   }
 
-  void toggle_log() {
+  void toggle_log() DSTACK_REQUIRES(mutex_) {
     if (selected_id_.empty()) return;
     state_.shows_log = !state_.shows_log;
     state_.log.clear();
@@ -167,13 +167,13 @@ class TopScreen {
     changed_.notify_all();
   }
 
-  void ask_to_stop() {
+  void ask_to_stop() DSTACK_REQUIRES(mutex_) {
     if (selected_id_.empty() || snapshot_.tasks[state_.selected].task.ended()) return;
     asked_for_ = snapshot_.tasks[state_.selected].task;
     state_.question = std::format("Stop {}?", client::label_of(*asked_for_));
   }
 
-  bool answer(const ftxui::Event& event) {
+  bool answer(const ftxui::Event& event) DSTACK_REQUIRES(mutex_) {
     if (event == ftxui::Event::Character('y') && asked_for_) {
       stops_.emplace_back([this, task = *asked_for_] { stop(task); });
     }
@@ -185,7 +185,7 @@ class TopScreen {
   // On a thread of its own: it may take as long as the job has to end.
   void stop(const client::TaskEntry& task) {
     const auto note = [this](std::string_view text) {
-      const std::scoped_lock lock(mutex_);
+      const os::Lock lock(mutex_);
       state_.notice = text;
       terminal_.PostEvent(ftxui::Event::Custom);
     };
@@ -203,14 +203,14 @@ class TopScreen {
   Collector& collector_;
   const ScreenSettings settings_;
   ftxui::ScreenInteractive terminal_;
-  std::mutex mutex_;  // guards what follows
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  Snapshot snapshot_;
-  Trends trends_;
-  ViewState state_;
-  std::string selected_id_;
-  std::optional<client::TaskEntry> asked_for_;
-  bool wants_look_ = false;
+  Snapshot snapshot_ DSTACK_GUARDED_BY(mutex_);
+  Trends trends_ DSTACK_GUARDED_BY(mutex_);
+  ViewState state_ DSTACK_GUARDED_BY(mutex_);
+  std::string selected_id_ DSTACK_GUARDED_BY(mutex_);
+  std::optional<client::TaskEntry> asked_for_ DSTACK_GUARDED_BY(mutex_);
+  bool wants_look_ DSTACK_GUARDED_BY(mutex_) = false;
   std::jthread looking_;
   std::vector<std::jthread> stops_;  // of the drawing thread
 };

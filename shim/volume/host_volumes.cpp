@@ -55,11 +55,13 @@ class HostVolumes::Turn {
  public:
   Turn(HostVolumes& all, const std::string& name, const std::stop_token& stop) : all_(all), name_(name) {
     const std::stop_callback wake(stop, [this] {
-      const std::scoped_lock lock(all_.mutex_);
+      const os::Lock lock(all_.mutex_);
       all_.changed_.notify_all();
     });
-    std::unique_lock lock(all_.mutex_);
-    all_.changed_.wait(lock, [&] { return stop.stop_requested() || !all_.volumes_[name_].in_hand; });
+    os::Lock lock(all_.mutex_);
+    all_.changed_.wait(lock.native(), [&]() DSTACK_REQUIRES(all_.mutex_) {
+      return stop.stop_requested() || !all_.volumes_[name_].in_hand;
+    });
     if (all_.volumes_[name_].in_hand) {
       // The lock must be free while `wake` is taken down.
       lock.unlock();
@@ -70,7 +72,7 @@ class HostVolumes::Turn {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
   ~Turn() {
-    const std::scoped_lock lock(all_.mutex_);
+    const os::Lock lock(all_.mutex_);
     const auto found = all_.volumes_.find(name_);
     found->second.in_hand = false;
     if (found->second.holders.empty()) all_.volumes_.erase(found);
@@ -78,15 +80,15 @@ class HostVolumes::Turn {
   }
 
   std::set<std::string> holders() const {
-    const std::scoped_lock lock(all_.mutex_);
+    const os::Lock lock(all_.mutex_);
     return all_.volumes_[name_].holders;
   }
   void add(const std::string& holder) {
-    const std::scoped_lock lock(all_.mutex_);
+    const os::Lock lock(all_.mutex_);
     all_.volumes_[name_].holders.insert(holder);
   }
   void remove(const std::string& holder) {
-    const std::scoped_lock lock(all_.mutex_);
+    const os::Lock lock(all_.mutex_);
     all_.volumes_[name_].holders.erase(holder);
   }
 
@@ -105,7 +107,7 @@ void HostVolumes::mount(const std::string& holder, const std::vector<VolumeInfo>
 }
 
 void HostVolumes::restore(const std::string& holder, const std::vector<VolumeInfo>& volumes) {
-  const std::scoped_lock lock(mutex_);
+  const os::Lock lock(mutex_);
   for (const VolumeInfo& volume : volumes) volumes_[volume.name].holders.insert(holder);
 }
 

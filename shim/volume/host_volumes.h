@@ -3,13 +3,13 @@
 #include <condition_variable>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "common/os/clock.h"
+#include "common/os/mutex.h"
 #include "shim/volume/block_device.h"
 #include "shim/volume/volume_manager.h"
 
@@ -47,9 +47,9 @@ class HostVolumes final : public VolumeManager {
   const std::filesystem::path folder_;
   const std::filesystem::path dev_;
 
-  std::mutex mutex_;
+  os::Mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, Volume> volumes_;  // by name; guarded by mutex_
+  std::map<std::string, Volume> volumes_ DSTACK_GUARDED_BY(mutex_);  // by name
 };
 
 }  // namespace dstack::shim::volume

@@ -6,9 +6,9 @@
 
 import re
 import sys
-from pathlib import Path
 
-COMMENT = re.compile(r"//[^\n]*")
+import sources
+
 CLOCK = re.compile(
     r"\b(?:steady_clock|system_clock|high_resolution_clock)::now\(|\bsleep_(?:for|until)\(|\b(?:u|nano)sleep\("
     r"|\bclock_gettime\(|\bgettimeofday\(|\b(?:std)?::time\(|changed\w*\.wait_(?:for|until)\(")
@@ -28,12 +28,12 @@ NAMED = {
 def faults(path: str, text: str) -> list[str]:
     if path.startswith("common/os/"):
         return []
-    text = COMMENT.sub("", text)
+    text = sources.without_comments(text)
     matches = list(CLOCK.finditer(text))
     polls = list(POLL.finditer(text))
     if len(polls) > NAMED.get(path, 0):
         matches += polls
-    return [f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match.group(0)}" for match in matches]
+    return [f"{path}:{sources.line_of(text, match.start())}: {match.group(0)}" for match in matches]
 
 
 def self_test() -> None:
@@ -56,19 +56,5 @@ def self_test() -> None:
     assert not faults("common/os/clock.cpp", bad[0])
 
 
-def main() -> int:
-    if sys.argv[1] == "--self-test":
-        self_test()
-        return 0
-    root = Path(sys.argv[1])
-    found = []
-    for folder in ("common", "shim", "runner"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".cpp", ".h"):
-                found += faults(path.relative_to(root).as_posix(), path.read_text())
-    print("\n".join(found))
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sources.run(faults, self_test))

@@ -6,9 +6,9 @@
 
 import re
 import sys
-from pathlib import Path
 
-COMMENT = re.compile(r"//[^\n]*")
+import sources
+
 
 # What is looked for, and what to write in its place.
 RULES = [
@@ -52,7 +52,7 @@ DUMP = "common/json/dump.h"
 
 
 def faults(path: str, text: str) -> list[str]:
-    text = COMMENT.sub("", text)
+    text = sources.without_comments(text)
     found = []
     for pattern, advice in RULES:
         if path == DUMP and "dump()" in advice:
@@ -61,7 +61,7 @@ def faults(path: str, text: str) -> list[str]:
         if "catch" in pattern.pattern and len(matches) <= NAMED.get(path, 0):
             continue
         for match in matches:
-            line = text.count("\n", 0, match.start()) + 1
+            line = sources.line_of(text, match.start())
             found.append(f"{path}:{line}: {match.group(0).strip()} … {advice}")
     return found
 
@@ -85,19 +85,5 @@ def self_test() -> None:
     assert faults("shim/api/legacy.cpp", bad[3] * 2) and not faults("shim/api/legacy.cpp", bad[3])
 
 
-def main() -> int:
-    if sys.argv[1] == "--self-test":
-        self_test()
-        return 0
-    root = Path(sys.argv[1])
-    found = []
-    for folder in ("common", "shim", "runner"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".cpp", ".h"):
-                found += faults(path.relative_to(root).as_posix(), path.read_text())
-    print("\n".join(found))
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sources.run(faults, self_test))

@@ -198,7 +198,8 @@ TEST_CASE_METHOD(Fixture, "those who ask at the same time get the same answer") 
   std::vector<std::optional<HealthReport>> reports(8);
   {
     std::vector<std::jthread> callers;
-    for (auto& report : reports) callers.emplace_back([&] { report = health.check(); });
+    // The helper may have asked the library before the shim has seen that it runs.
+    for (auto& report : reports) callers.emplace_back([&] { report = first_answer(health); });
   }
   int told = 0;
   for (const auto& report : reports) {

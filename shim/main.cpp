@@ -10,11 +10,9 @@
 #include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
 #include "shim/dcgm/services.h"
-#include "shim/docker/unpack_folder.h"
-#include "shim/gpu/detect.h"
 #include "shim/gpu/host_gpus.h"
+#include "shim/gpu_detection.h"
 #include "shim/home_lock.h"
-#include "shim/host/host_info.h"
 #include "shim/host/startup_memory.h"
 #include "shim/liveness.h"
 #include "shim/metrics/registry.h"
@@ -38,7 +36,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   component::Components components(options.runner_binary_path, options.binary_path);
   components.ensure_runner(options.runner_download_url);
 
-  service_manager.status("Looking for Docker and GPUs");
+  service_manager.status("Looking for Docker");
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
   metrics::Registry metrics;
@@ -46,7 +44,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
                              [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); });
   host::KeyRing keys;
   volume::HostVolumes volumes;
-  shim::gpu::HostGpus gpus(shim::gpu::detect(engine, puller));
+  shim::gpu::HostGpus gpus;
+  const GpuDetection detection({engine, puller, gpus}, options.service ? options.home : std::filesystem::path());
   task::TaskManager tasks(
       options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options), clock,
       [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); }, [&metrics] { metrics.keys_left(); });
@@ -61,9 +60,6 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   const int port = server.bind("127.0.0.1", options.http_port);
   api::add_local_settings_route(server, local_settings(options, port, engine.address()), components);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
-  if (options.service)
-    host::write_host_info(options.home, host::detect_resources(docker::unpack_folder(engine.info())),
-                          gpu_summary(gpus.inventory()));
   host::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });
   service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));

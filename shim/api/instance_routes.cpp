@@ -16,18 +16,19 @@ using nlohmann::json;
 
 constexpr int kFailure = 20;
 
-json instance_info(const gpu::Inventory& gpus) {
+Response instance_info(const gpu::Inventory* gpus) {
+  if (gpus == nullptr) return Response::text(503, "the GPUs of this host are still being detected\n");
   json info = json::object();
-  if (gpus.gpus.empty()) return info;
-  info["gpu_vendor"] = dstack::gpu::name_of(gpus.vendor);
-  if (!gpus.driver_version.empty()) info["gpu_driver_version"] = gpus.driver_version;
-  return info;
+  if (gpus->gpus.empty()) return Response::json(info);
+  info["gpu_vendor"] = dstack::gpu::name_of(gpus->vendor);
+  if (!gpus->driver_version.empty()) info["gpu_driver_version"] = gpus->driver_version;
+  return Response::json(info);
 }
 
 // What DCGM cannot say, since it does not work then either.
-std::optional<dcgm::Incident> driver_incident(const gpu::Inventory& gpus) {
+std::optional<dcgm::Incident> driver_incident(const gpu::Inventory* gpus) {
   auto message = gpu::find_driver_mismatch();
-  if (!message && gpu::names_driver_mismatch(gpus.failure)) message = gpu::kDriverMismatch;
+  if (!message && gpus != nullptr && gpu::names_driver_mismatch(gpus->failure)) message = gpu::kDriverMismatch;
   if (!message) return std::nullopt;
   constexpr int driver_watch = 0x200;
   constexpr int unknown_error = 1;
@@ -35,7 +36,7 @@ std::optional<dcgm::Incident> driver_incident(const gpu::Inventory& gpus) {
       .system = driver_watch, .health = kFailure, .error_message = *message, .error_code = unknown_error};
 }
 
-json instance_health(const dcgm::Services& dcgm, const gpu::Inventory& gpus) {
+json instance_health(const dcgm::Services& dcgm, const gpu::Inventory* gpus) {
   auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
   if (auto incident = driver_incident(gpus)) {
     if (!report) report.emplace();
@@ -59,11 +60,11 @@ Response task_metrics(task::TaskManager& tasks, dcgm::Exporter* exporter, const 
 
 }  // namespace
 
-void add_instance_routes(http::Server& server, task::TaskManager& tasks, const gpu::Inventory& gpus,
+void add_instance_routes(http::Server& server, task::TaskManager& tasks, const gpu::HostGpus& gpus,
                          const dcgm::Services& dcgm) {
-  server.get("/api/instance/info", [&gpus](const Request&) { return Response::json(instance_info(gpus)); });
+  server.get("/api/instance/info", [&gpus](const Request&) { return instance_info(gpus.inventory()); });
   server.get("/api/instance/health",
-             [&dcgm, &gpus](const Request&) { return Response::json(instance_health(dcgm, gpus)); });
+             [&dcgm, &gpus](const Request&) { return Response::json(instance_health(dcgm, gpus.inventory())); });
   server.get("/metrics/tasks/{id}", [&tasks, &dcgm](const Request& request) {
     return task_metrics(tasks, dcgm.exporter.get(), request.path_parameters.find("id")->second);
   });

@@ -27,8 +27,10 @@ void write_tasks(Exposition& exposition, const task::TaskManager& tasks) {
 }
 
 void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
+  const gpu::Inventory* inventory = gpus.inventory();
+  if (inventory == nullptr) return;
   const auto [free, taken] = gpus.counts();
-  const std::string_view vendor = dstack::gpu::name_of(gpus.inventory().vendor);
+  const std::string_view vendor = dstack::gpu::name_of(inventory->vendor);
   exposition.begin("dstack_shim_gpus", "gauge", "GPUs of the host, by whether a task has them.");
   exposition.sample(static_cast<double>(free), {{"vendor", vendor}, {"state", "free"}});
   exposition.sample(static_cast<double>(taken), {{"vendor", vendor}, {"state", "taken"}});

@@ -95,7 +95,7 @@ void add_routes(http::Server& server, Parts parts) {
     shut_down(read_force(request.body));
     return Response::empty();
   });
-  add_instance_routes(server, parts.tasks, parts.gpus.inventory(), parts.dcgm);
+  add_instance_routes(server, parts.tasks, parts.gpus, parts.dcgm);
   add_metrics_route(server, parts.metrics, parts.tasks, parts.gpus);
   add_component_routes(server, parts.components);
   add_task_routes(server, parts.tasks);

@@ -19,6 +19,7 @@
 #include "shim/client/job_output.h"
 #include "shim/client/output.h"
 #include "shim/client/pull_display.h"
+#include "shim/client/retry.h"
 #include "shim/client/run_requests.h"
 #include "shim/client/runner_api.h"
 #include "shim/client/shim_api.h"
@@ -194,10 +195,16 @@ class Run {
 
   void clean_up() {
     try {
-      shim_.terminate(id_, interrupted() ? termination_reason::kTerminatedByUser : termination_reason::kDoneByRunner,
-                      "", std::chrono::seconds{0});
-      // A detached one goes by itself.
-      if (options_.remove && !options_.detach) shim_.remove(id_);
+      const char* reason = interrupted() ? termination_reason::kTerminatedByUser : termination_reason::kDoneByRunner;
+      // Another Ctrl-C ends the attempts.
+      const auto go_on = [this, before = interruptions_](std::chrono::milliseconds length) {
+        pause(length);
+        return interruptions_ == before;
+      };
+      const Retry retries{.pause = go_on, .note = [](std::string_view note) { std::cerr << note << "\n"; }};
+      retry("terminate " + name_, [&] { shim_.terminate(id_, reason, "", std::chrono::seconds{0}); }, retries);
+      // A detached one is removed by the shim.
+      if (options_.remove && !options_.detach) retry("remove " + name_, [&] { shim_.remove(id_); }, retries);
     } catch (const std::exception& error) {
       std::cerr << legible(error.what()) << "\n";
     }

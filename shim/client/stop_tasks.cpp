@@ -12,6 +12,7 @@
 #include "common/termination_reason.h"
 #include "shim/client/find_task.h"
 #include "shim/client/output.h"
+#include "shim/client/retry.h"
 #include "shim/client/shim_api.h"
 #include "shim/client/stopping.h"
 #include "shim/client/task_commands.h"
@@ -61,6 +62,11 @@ int with_each(const Named& named, const std::function<void(const TaskEntry&)>& w
   return good ? 0 : 1;
 }
 
+Retry retry_and_tell() {
+  return {.pause = [](std::chrono::milliseconds length) { return os::pause(os::system_clock(), length, {}); },
+          .note = [](std::string_view note) { std::cerr << note << "\n"; }};
+}
+
 void remove(ShimApi& shim, const TaskEntry& task, bool force) {
   if (!task.ended() && !force) {
     throw Error(ErrorKind::conflict,
@@ -70,11 +76,14 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
   if (!task.local) {
     std::cerr << std::format("note: {} belongs to a dstack server, which will find it gone\n", label_of(task));
   }
-  unless_gone([&] {
-    if (!task.ended())
-      shim.terminate(task.id, termination_reason::kTerminatedByUser, "Removed at the host", seconds{0});
-    shim.remove(task.id);
-  });
+  const Retry retries = retry_and_tell();
+  if (!task.ended()) {
+    retry(
+        "terminate " + label_of(task),
+        [&] { shim.terminate(task.id, termination_reason::kTerminatedByUser, "Removed at the host", seconds{0}); },
+        retries);
+  }
+  retry("remove " + label_of(task), [&] { shim.remove(task.id); }, retries);
 }
 
 }  // namespace

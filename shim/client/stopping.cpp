@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/termination_reason.h"
+#include "shim/client/retry.h"
 #include "shim/client/runner_api.h"
 #include "shim/client/text.h"
 
@@ -46,8 +47,12 @@ void Stopping::finish(const TaskEntry& task) {
     // Where the runner could not be asked, the engine gives the container its time to end. A task that does not run has
     // nothing to end by itself, and one that has ended stays as it is.
     const bool by_engine = task.status == "running" && !interrupted;
-    shim_.terminate(task.id, termination_reason::kTerminatedByUser, "Stopped at the host",
-                    by_engine ? limit_ : seconds{0});
+    const auto terminate = [&] {
+      shim_.terminate(task.id, termination_reason::kTerminatedByUser, "Stopped at the host",
+                      by_engine ? limit_ : seconds{0});
+    };
+    const auto pause = [this](std::chrono::milliseconds length) { return os::pause(clock_, length, {}); };
+    retry("terminate " + label_of(task), terminate, {.pause = pause, .note = note_}, clock_);
   });
 }
 
@@ -58,7 +63,7 @@ bool Stopping::interrupt(const TaskEntry& task) {
     RunnerApi(*task.runner_port).stop();
     return true;
   } catch (const std::exception& error) {
-    note_(std::format("{}: {}", label_of(task), error.what()));
+    note_(std::format("{}: {}", label_of(task), legible(error.what())));
     return false;
   }
 }

@@ -10,10 +10,10 @@
 
 namespace dstack::shim::gpu {
 
-// The GPUs of this host, at the start of the process: the vendor by its device nodes below `root`, the rest by the
-// vendor's tool. A tool that is absent, hangs or names no GPU is logged, and the host counts as having no GPU.
-// Blocks for 2 minutes at most.
+// The GPUs of this host: the vendor by its device nodes below `root`, the rest by the vendor's tool. A tool that is
+// absent, hangs or names no GPU is logged, and the host counts as having no GPU. Blocks for 2 minutes at most. Throws
+// Error (cancelled) if `stop` comes first.
 Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, const std::filesystem::path& root = "/",
-                 os::Clock& clock = os::system_clock());
+                 os::Clock& clock = os::system_clock(), const std::stop_token& stop = {});
 
 }  // namespace dstack::shim::gpu

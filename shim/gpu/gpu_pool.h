@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,13 +16,16 @@ class GpuPool {
  public:
   virtual ~GpuPool() = default;
 
-  // `count` free ones, or with -1 all that are free, even none. Throws Error (conflict) if there are fewer.
-  virtual std::vector<std::string> take(std::int64_t count) = 0;
+  // Whether the host's GPUs have been detected.
+  virtual bool known() const { return true; }
+  // `count` free ones, or with -1 all that are free, even none. Waits until the GPUs are known. Throws Error: conflict
+  // if there are fewer, cancelled if `stop` comes first.
+  virtual std::vector<std::string> take(std::int64_t count, const std::stop_token& stop) = 0;
   // After a restart: a task has these.
   virtual void restore(const std::vector<std::string>& ids) = 0;
   // Idempotent, as long as nobody has taken them since.
   virtual void give_back(const std::vector<std::string>& ids) = 0;
-  // What a container needs to use them.
+  // What a container needs to use them. They were taken, so the GPUs are known.
   virtual docker::GpuSettings settings(const std::vector<std::string>& ids) const = 0;
   // For a container with these settings that did not start, for the engine's `reason`: changes them to another way to
   // have the same GPUs. False if there is none that was not tried. `cdi_devices` are those that the engine knows.

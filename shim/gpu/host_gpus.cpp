@@ -11,21 +11,65 @@
 #include "shim/gpu/intel.h"
 #include "shim/gpu/nvidia.h"
 #include "shim/gpu/tenstorrent.h"
+#include "shim/gpu/tool_output.h"
 
 namespace dstack::shim::gpu {
 
-std::vector<std::string> HostGpus::take(std::int64_t count) {
+namespace {
+
+constexpr std::string_view render_nodes = "/dev/dri/renderD";
+
+bool is_known(const Inventory& inventory, const std::string& id) {
+  return std::ranges::contains(inventory.gpus, id, &Gpu::id);
+}
+
+void warn_of_missing(const std::string& id) {
+  spdlog::warn("a task has GPU {}, which is not there any more", printable(id));
+}
+
+}  // namespace
+
+void HostGpus::learn(Inventory inventory) {
   const os::Lock lock(mutex_);
+  inventory_ = std::move(inventory);
+  std::set<std::string> taken;
+  for (const std::string& id : taken_) {
+    if (!is_known(*inventory_, id_of(id))) warn_of_missing(id);
+    taken.insert(id_of(id));
+  }
+  taken_ = std::move(taken);
+  learned_.notify_all();
+}
+
+const Inventory* HostGpus::inventory() const {
+  const os::Lock lock(mutex_);
+  return inventory_ ? &*inventory_ : nullptr;
+}
+
+const Inventory& HostGpus::require_inventory() const {
+  if (const Inventory* known = inventory()) return *known;
+  throw Error(ErrorKind::internal, "the GPUs of this host are not known yet");
+}
+
+// A container may have been given a GPU by another name.
+std::string HostGpus::id_of(const std::string& name) const {
+  return inventory_ ? id_of_cdi_device(name, inventory_->gpus) : name;
+}
+
+std::vector<std::string> HostGpus::take(std::int64_t count, const std::stop_token& stop) {
+  os::Lock lock(mutex_);
+  if (!learned_.wait(lock.native(), stop, [this]() DSTACK_REQUIRES(mutex_) { return inventory_.has_value(); }))
+    throw Error(ErrorKind::cancelled, "the wait for the detection of the GPUs was cancelled");
   std::vector<std::string> ids;
   // In the order of the host, where neighbours are often joined by a faster link.
-  for (const Gpu& gpu : inventory_.gpus) {
+  for (const Gpu& gpu : inventory_->gpus) {
     if (count >= 0 && ids.size() == static_cast<std::size_t>(count)) break;
     if (!taken_.contains(gpu.id)) ids.push_back(gpu.id);
   }
   if (count > 0 && ids.size() < static_cast<std::size_t>(count)) {
-    const std::string why = inventory_.failure.empty() ? "" : "; " + inventory_.failure;
+    const std::string why = inventory_->failure.empty() ? "" : "; " + inventory_->failure;
     throw Error(ErrorKind::conflict, std::format("not enough GPUs: {} wanted, {} of {} free{}", count, ids.size(),
-                                                 inventory_.gpus.size(), why));
+                                                 inventory_->gpus.size(), why));
   }
   taken_.insert(ids.begin(), ids.end());
   return ids;
@@ -34,19 +78,20 @@ std::vector<std::string> HostGpus::take(std::int64_t count) {
 void HostGpus::restore(const std::vector<std::string>& ids) {
   const os::Lock lock(mutex_);
   for (const std::string& id : ids) {
-    if (!is_known(id)) spdlog::warn("a task has GPU {}, which is not there any more", printable(id));
-    taken_.insert(id);
+    if (inventory_ && !is_known(*inventory_, id_of(id))) warn_of_missing(id);
+    taken_.insert(id_of(id));
   }
 }
 
 void HostGpus::give_back(const std::vector<std::string>& ids) {
   const os::Lock lock(mutex_);
-  for (const std::string& id : ids) taken_.erase(id);
+  for (const std::string& id : ids) taken_.erase(id_of(id));
 }
 
 docker::GpuSettings HostGpus::settings(const std::vector<std::string>& ids) const {
-  switch (inventory_.vendor) {
-    case Vendor::nvidia: return nvidia_settings(inventory_.gpus, ids, root_);
+  const Inventory& inventory = require_inventory();
+  switch (inventory.vendor) {
+    case Vendor::nvidia: return nvidia_settings(inventory.gpus, ids, root_);
     case Vendor::amd: return amd_settings(ids);
     case Vendor::intel: return intel_settings(ids);
     case Vendor::tenstorrent: return tenstorrent_settings(ids, root_);
@@ -63,22 +108,25 @@ bool HostGpus::find_another_way(docker::GpuSettings& settings, std::string_view 
   }
   if (!needs_cdi(reason)) return false;
   // Engines before 28.2 do not say what they know.
-  return use_cdi(settings, inventory_.gpus, cdi_devices.empty() ? gpu::cdi_devices(root_) : cdi_devices);
+  return use_cdi(settings, require_inventory().gpus, cdi_devices.empty() ? gpu::cdi_devices(root_) : cdi_devices);
 }
 
 std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& container) const {
+  const Inventory* inventory = this->inventory();
+  const Vendor vendor = inventory == nullptr ? dstack::gpu::detect_vendor(root_) : inventory->vendor;
   std::vector<std::string> ids;
-  const auto add = [this, &ids](const std::string& id) {
-    if (is_known(id) && !std::ranges::contains(ids, id)) ids.push_back(id);
+  const auto add = [&ids, inventory](const std::string& id) {
+    const bool good = inventory == nullptr ? is_id(id) : is_known(*inventory, id);
+    if (good && !std::ranges::contains(ids, id)) ids.push_back(id);
   };
   for (const auto& request : container.device_requests) {
-    for (const std::string& name : request) add(id_of_cdi_device(name, inventory_.gpus));
+    for (const std::string& name : request) add(inventory == nullptr ? name : id_of_cdi_device(name, inventory->gpus));
   }
   for (const std::string& path : container.devices) {
-    add(path);
-    add(tenstorrent_id(path));
+    if (vendor == Vendor::amd && path.starts_with(render_nodes)) add(path);
+    if (vendor == Vendor::tenstorrent) add(tenstorrent_id(path));
   }
-  if (inventory_.vendor == Vendor::intel) {
+  if (vendor == Vendor::intel) {
     for (const std::string& variable : container.environment) std::ranges::for_each(intel_ids(variable), add);
   }
   return ids;
@@ -86,11 +134,10 @@ std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& contai
 
 HostGpus::Counts HostGpus::counts() const {
   const os::Lock lock(mutex_);
+  if (!inventory_) return {};
   const auto taken = static_cast<std::size_t>(std::ranges::count_if(
-      inventory_.gpus, [this](const Gpu& gpu) DSTACK_REQUIRES(mutex_) { return taken_.contains(gpu.id); }));
-  return {.free = inventory_.gpus.size() - taken, .taken = taken};
+      inventory_->gpus, [this](const Gpu& gpu) DSTACK_REQUIRES(mutex_) { return taken_.contains(gpu.id); }));
+  return {.free = inventory_->gpus.size() - taken, .taken = taken};
 }
-
-bool HostGpus::is_known(const std::string& id) const { return std::ranges::contains(inventory_.gpus, id, &Gpu::id); }
 
 }  // namespace dstack::shim::gpu

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -12,22 +15,29 @@
 
 namespace dstack::shim::gpu {
 
-// The GPUs that were found at the start, and who has them. Who that is stands in the tasks' journals; here they are
-// just taken or free.
+// The GPUs of this host, and which of them tasks have. Which task has which is in the tasks' journals; here they are
+// just taken or free. Until learn() they are not known: a task that wants one waits.
 class HostGpus final : public GpuPool {
  public:
+  explicit HostGpus(std::filesystem::path root = "/") : root_(std::move(root)) {}
   explicit HostGpus(Inventory inventory, std::filesystem::path root = "/")
-      : inventory_(std::move(inventory)), root_(std::move(root)) {}
+      : root_(std::move(root)), inventory_(std::move(inventory)) {}
 
-  std::vector<std::string> take(std::int64_t count) override;
+  // What was detected. Once; tasks that wait for it go on.
+  void learn(Inventory inventory);
+
+  bool known() const override { return inventory() != nullptr; }
+  std::vector<std::string> take(std::int64_t count, const std::stop_token& stop) override;
   void restore(const std::vector<std::string>& ids) override;
   void give_back(const std::vector<std::string>& ids) override;
   docker::GpuSettings settings(const std::vector<std::string>& ids) const override;
   bool find_another_way(docker::GpuSettings& settings, std::string_view reason,
                         const std::vector<std::string>& cdi_devices) const override;
+  // As long as the GPUs are not known: whatever looks like one.
   std::vector<std::string> ids_of(const docker::ContainerDetails& container) const override;
 
-  const Inventory& inventory() const { return inventory_; }
+  // Null until it is known; then it does not change.
+  const Inventory* inventory() const;
 
   struct Counts {
     std::size_t free = 0;
@@ -36,11 +46,14 @@ class HostGpus final : public GpuPool {
   Counts counts() const;
 
  private:
-  bool is_known(const std::string& id) const;
+  // Throws Error (internal) if the GPUs are not known.
+  const Inventory& require_inventory() const;
+  std::string id_of(const std::string& name) const DSTACK_REQUIRES(mutex_);
 
-  const Inventory inventory_;
   const std::filesystem::path root_;
   mutable os::Mutex mutex_;
+  std::condition_variable_any learned_;
+  std::optional<Inventory> inventory_ DSTACK_GUARDED_BY(mutex_);  // set once
   std::set<std::string> taken_ DSTACK_GUARDED_BY(mutex_);
 };
 

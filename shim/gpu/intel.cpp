@@ -39,9 +39,9 @@ Inventory parse_hl_smi(std::string_view output) {
   return inventory;
 }
 
-Inventory detect_intel(os::Clock& clock) {
+Inventory detect_intel(os::Clock& clock, const std::stop_token& stop) {
   const ToolOutput output =
-      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}, clock);
+      run_driver_tool({"hl-smi", "--query-aip=name,memory.total,index", "--format=csv,noheader,nounits"}, clock, stop);
   return require_gpus(parse_hl_smi(output.text), "hl-smi", output);
 }
 

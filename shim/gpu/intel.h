@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@ namespace dstack::shim::gpu {
 Inventory parse_hl_smi(std::string_view output);
 
 // Throws Error if hl-smi is absent, hangs or names no accelerator.
-Inventory detect_intel(os::Clock& clock = os::system_clock());
+Inventory detect_intel(os::Clock& clock = os::system_clock(), const std::stop_token& stop = {});
 
 // Habana's runtime finds the devices by their indices.
 docker::GpuSettings intel_settings(const std::vector<std::string>& ids);

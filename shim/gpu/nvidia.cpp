@@ -94,13 +94,14 @@ bool is_divided(int minor, const std::filesystem::path& root) {
 }
 
 // Asks for the bus ids too where the driver's files alone do not say which device is which GPU.
-void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Clock& clock) {
+void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Clock& clock,
+                 const std::stop_token& stop) {
   const auto devices = read_devices(root);
   const auto is_known = [&devices](const Gpu& gpu) { return minor_of(gpu, devices).has_value(); };
   if (devices.empty() || std::ranges::all_of(inventory.gpus, is_known)) return;
   try {
     const std::string output =
-        run_driver_tool({tool_of(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock).text;
+        run_driver_tool({tool_of(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock, stop).text;
     for (const std::string_view line : lines_of(output)) {
       const auto fields = csv_fields(line);
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
@@ -139,11 +140,12 @@ Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory)
   return inventory;
 }
 
-Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock) {
+Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock, const std::stop_token& stop) {
   const ToolOutput output = run_driver_tool(
-      {tool_of(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock);
+      {tool_of(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock,
+      stop);
   Inventory inventory = require_gpus(parse_nvidia_smi(output.text, machine_memory(root)), "nvidia-smi", output);
-  add_bus_ids(inventory, root, clock);
+  add_bus_ids(inventory, root, clock, stop);
   return inventory;
 }
 

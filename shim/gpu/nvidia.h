@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +19,8 @@ namespace dstack::shim::gpu {
 Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory = 0);
 
 // Throws Error if nvidia-smi is absent, hangs or names no GPU. `root` is where /dev and /proc are, and on WSL the tool.
-Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock = os::system_clock());
+Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock = os::system_clock(),
+                        const std::stop_token& stop = {});
 
 // /proc/driver/nvidia/gpus/<bus id>/information: "GPU UUID:" and "Device Minor:". The UUID is empty where the driver
 // writes question marks, as it does of a GPU that nobody has used since it was loaded.

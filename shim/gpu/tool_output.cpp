@@ -49,10 +49,10 @@ std::size_t object_length(std::string_view text) {
 
 }  // namespace
 
-ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock) {
+ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock, const std::stop_token& stop) {
   // A driver that hangs does so whatever its tool is asked.
   const os::Command command{.arguments = arguments, .limit = tool_limit, .key = arguments.front()};
-  os::CommandResult result = os::run_command(command, {}, clock);
+  os::CommandResult result = os::run_command(command, stop, clock);
   const std::string& name = command.arguments.front();
   if (result.end == os::CommandResult::End::timed_out) {
     throw Error(ErrorKind::unavailable, std::format("{} {}", name, result.describe()));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,8 @@ struct ToolOutput {
 };
 
 // Runs a tool of the driver, which may first have to wake eight GPUs. Throws Error: not_found if it is not installed,
-// unavailable if it does not end within a minute.
-ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock);
+// unavailable if it does not end within a minute, cancelled if `stop` comes first.
+ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock, const std::stop_token& stop);
 
 // Logs a failure of a tool that named GPUs all the same. Throws Error (unavailable) with what the tool said if it named
 // no GPU.

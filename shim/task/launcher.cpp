@@ -90,7 +90,9 @@ void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token
   const TaskConfig& config = state.config;
   state.become(TaskStatus::preparing);
   require_runner(settings_.runner_binary);
-  state.gpu_ids = config.gpu == 0 ? std::vector<std::string>{} : parts_.gpus.take(config.gpu);
+  // It may take minutes, for which the task is shown to be waiting.
+  if (config.gpu != 0 && !parts_.gpus.known()) publish(state);
+  state.gpu_ids = config.gpu == 0 ? std::vector<std::string>{} : parts_.gpus.take(config.gpu, stop);
   state.holds_keys = !config.host_ssh_keys.empty();
   state.holds_volumes = !config.volumes.empty();
   try {

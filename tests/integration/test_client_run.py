@@ -10,6 +10,7 @@ import pytest
 from conftest import containers_of
 from support.person import TRAPPING, Client, interrupted_on_terminal, on_terminal
 from support.processes import Shim, wait_until
+from support.refusing_proxy import RefusingProxy
 
 
 @pytest.fixture
@@ -202,3 +203,42 @@ def test_a_pull_is_a_bar_on_a_terminal_and_no_wider(columns):
         f"pulling [{'#' * 30}] 10.0 MB of 10.0 MB",
     ]
     assert bars == [bar if len(bar) < columns else bar[: columns - 2] + "…" for bar in whole]
+
+
+def test_a_task_that_cannot_be_ended_at_once_is_not_left_behind(client, shim):
+    with RefusingProxy(shim.url, {"/terminate": 2, "/remove": 1}) as proxy:
+        ended = run(Client(proxy.port, client.image), "exit 3", "--rm", "--name", "job")
+        assert ended.returncode == 3
+        assert b"terminate job: umount /mnt/v: Device or resource busy" in ended.stderr
+        assert b"trying again" in ended.stderr
+        assert set(proxy.refusals.values()) == {0}
+    assert client.list() == {}
+
+
+def test_rm_and_stop_try_again_what_could_not_be_done_at_once(client, shim):
+    for name in ("one", "two"):
+        client.detach(name, "exec sleep 1000")
+    with RefusingProxy(shim.url, {"/terminate": 1, "/remove": 2}) as proxy:
+        through = Client(proxy.port, client.image)
+        removed = through("rm", "--force", "one")
+        assert (removed.returncode, removed.stdout) == (0, b"one\n")
+        assert removed.stderr.count(b"trying again") == 2
+        proxy.refusals["/terminate"] = 1
+        stopped = through("stop", "--timeout", "0", "two")
+        assert (stopped.returncode, stopped.stdout) == (0, b"two\n")
+        assert stopped.stderr.count(b"trying again") == 1
+    assert {name: task["status"] for name, task in client.list().items()} == {"two": "terminated"}
+
+
+def test_a_person_who_has_waited_enough_is_told_what_is_left(client, shim):
+    with RefusingProxy(shim.url, {"/terminate": 1000}) as proxy:
+        through = Client(proxy.port, client.image)
+        running = subprocess.Popen(command(through, "exit 0", "--rm", "--name", "job"), stderr=subprocess.PIPE)
+        for line in running.stderr:
+            if b"trying again" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+        assert running.wait(60) == 0
+        assert b"dstack-shim rm --force" in said
+    assert set(client.list()) == {"job"}

@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 import requests
 from conftest import containers_of
 from support.hosts import stand_in_runner
-from support.processes import SHIM, Shim, free_port
+from support.processes import SHIM, Shim, free_port, wait_until
 from support.shim_calls import Calls
 
 
@@ -47,6 +48,58 @@ def test_an_engine_that_is_not_there_is_one_line_with_its_address(home):
     assert ended.returncode != 0
     complaints = [line for line in ended.stderr.splitlines() if "/no/such.sock" in line]
     assert len(complaints) == 1
+
+
+def on_a_host_with_nvidia_nodes(folder: Path) -> Path:
+    """The shim, with a /dev of its own that has NVIDIA's node."""
+    program = folder / "shim-with-nvidia-nodes"
+    program.write_text(f"""#!/bin/sh
+exec unshare --mount sh -c '
+set -e
+mount -t tmpfs dev {folder}/dev
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty {folder}/dev
+touch {folder}/dev/nvidiactl
+mount --bind {folder}/dev /dev
+exec {SHIM} "$@"' sh "$@"
+""")
+    program.chmod(0o755)
+    (folder / "dev").mkdir()
+    return program
+
+
+def test_a_gpu_tool_that_hangs_keeps_only_gpu_tasks_waiting(home, image, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    tool = tools / "nvidia-smi"
+    row = "NVIDIA L4, 23034, GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5, 550.54.15"
+    tool.write_text(f"#!/bin/sh\nuntil [ -e {tmp_path}/go ]; do sleep 0.1; done\necho '{row}'\n")
+    tool.chmod(0o755)
+    runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
+    path = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    with Shim(
+        home, "--service", runner=runner, binary=on_a_host_with_nvidia_nodes(tmp_path), environment=path
+    ) as shim:
+        calls = Calls(shim.wait_ready())
+        answer = calls.get("/api/instance/info")
+        assert (answer.status_code, answer.text) == (503, "the GPUs of this host are still being detected\n")
+        assert calls.get("/api/instance/health").json() == {"dcgm": None}
+        assert not (home / "host_info.json").exists()
+        waiting = calls.submit(image, gpu=1)
+        assert calls.run(image)["status"] == "running"
+        info = calls.wait_for(waiting, "preparing")
+        assert info["gpus_ids"] is None
+        given_up = calls.submit(image, gpu=-1)
+        calls.wait_for(given_up, "preparing")
+        assert calls.terminate(given_up).json()["status"] == "terminated"
+
+        (tmp_path / "go").touch()
+        # The engine here has no such GPU; that it was asked for one is what counts.
+        info = calls.wait_for(waiting, "terminated", "running")
+        assert info["gpus_ids"] == ["GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5"]
+        assert calls.get("/api/instance/info").json() == {"gpu_vendor": "nvidia", "gpu_driver_version": "550.54.15"}
+        wait_until((home / "host_info.json").exists, "host_info.json")
+        assert json.loads((home / "host_info.json").read_text())["gpu_count"] == 1
+        assert shim.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

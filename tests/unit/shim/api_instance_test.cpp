@@ -63,7 +63,7 @@ struct Fixture {
   }
 
   void serve() {
-    api::add_instance_routes(server, tasks, gpus.inventory(), services);
+    api::add_instance_routes(server, tasks, gpus, services);
     const int port = server.bind("127.0.0.1", 0);
     thread = std::thread([this] { server.run(); });
     client.emplace(http::Endpoint{.base_url = std::format("http://127.0.0.1:{}", port)});

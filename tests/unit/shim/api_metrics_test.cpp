@@ -55,7 +55,7 @@ TEST_CASE_METHOD(Fixture, "tasks are counted by status, every status is there, n
 }
 
 TEST_CASE_METHOD(Fixture, "GPUs are free or taken") {
-  CHECK(host_gpus.take(1).size() == 1);
+  CHECK(host_gpus.take(1, {}).size() == 1);
   CHECK(
       scrape().contains("\ndstack_shim_gpus{vendor=\"nvidia\",state=\"free\"} 1\n"
                         "dstack_shim_gpus{vendor=\"nvidia\",state=\"taken\"} 1\n"));

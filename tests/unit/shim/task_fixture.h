@@ -45,7 +45,7 @@ class CountedVolumes final : public volume::VolumeManager {
 // GPUs 0 and 1.
 class TwoGpus final : public gpu::GpuPool {
  public:
-  std::vector<std::string> take(std::int64_t count) override {
+  std::vector<std::string> take(std::int64_t count, const std::stop_token&) override {
     const std::scoped_lock lock(mutex_);
     const std::size_t wanted = count < 0 ? free_.size() : static_cast<std::size_t>(count);
     if (wanted > free_.size()) throw Error(ErrorKind::conflict, "not enough GPUs");

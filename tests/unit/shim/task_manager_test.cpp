@@ -332,7 +332,7 @@ TEST_CASE_METHOD(TaskFixture, "a volume that cannot be unmounted keeps its task 
   CHECK(tasks().info("1").status == TaskStatus::running);
   // No process uses them, and another task may.
   CHECK(gpus.free() == 2);
-  CHECK(gpus.take(1).size() == 1);
+  CHECK(gpus.take(1, {}).size() == 1);
   volumes.busy = false;
   CHECK(terminate().status == TaskStatus::terminated);
   CHECK(gpus.free() == 1);

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "common/cli/describe.h"
+#include "common/cli/end_options.h"
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
@@ -19,6 +20,7 @@
 #include "common/text/trim.h"
 #include "common/version.h"
 #include "shim/client/doctor.h"
+#include "shim/client/exec.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
 #include "shim/pool/runners.h"
@@ -176,6 +178,7 @@ void add_commands(cli::Commands& commands, const Options& options) {
     commands.add<Flags>(add_flags, execute, failures, [&options](Flags& flags) { complete(options, flags); });
   };
   add(client::add_run_command, client::run, exit_status::kOfRun);
+  add(client::add_exec_command, client::exec, exit_status::kOfTaskCommands);
   add(client::add_list_command, client::list_tasks, exit_status::kOfTaskCommands);
   add(client::add_logs_command, client::show_logs, exit_status::kOfTaskCommands);
   add(client::add_stop_command, client::stop_tasks, exit_status::kOfTaskCommands);
@@ -202,7 +205,9 @@ Invocation parse_command_line(int argc, const char* const* argv) {
   add_commands(commands, options);
 
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments = cli::end_options(app, {argv + 1, argv + argc}, {{"run", 0}, {"exec", 1}});
+    std::ranges::reverse(arguments);  // as CLI11 takes them
+    app.parse(std::move(arguments));
     if (is_daemon(app)) refuse_ignored_variables(app);
     finish(options, raw);
   } catch (const CLI::ParseError& error) {

@@ -1,8 +1,6 @@
 #include "common/http/client.h"
 
 #include <curl/curl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -15,8 +13,8 @@
 #include <utility>
 
 #include "common/error.h"
-#include "common/http/url.h"
-#include "common/os/ca_certificates.h"
+#include "common/http/transport.h"
+#include "common/http/upgraded.h"
 #include "common/os/mutex.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
@@ -32,19 +30,6 @@ constexpr std::size_t kBodyLimit = std::size_t{64} << 20;
 // Sessions that wait for the next request. A burst makes more of them; they end with it.
 constexpr std::size_t kSpareSessions = 4;
 
-void initialise_once() {
-  static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (code != CURLE_OK) throw Error(ErrorKind::internal, std::format("start libcurl: {}", curl_easy_strerror(code)));
-}
-
-// libcurl's own sockets would be inherited by the programs we start.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-struct EasyDeleter {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-};
 struct MultiDeleter {
   void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
 };
@@ -66,7 +51,8 @@ HeaderList make_headers(const ClientRequest& request) {
     add(line);
   }
   // A name without a value takes away what libcurl would send by itself.
-  if (!has_type) add(request.body.empty() ? "Content-Type:" : "Content-Type: application/json");
+  const bool has_body = !request.body.empty() || request.body_source;
+  if (!has_type) add(!has_body ? "Content-Type:" : "Content-Type: application/json");
   add("Expect:");
   return list;
 }
@@ -78,7 +64,11 @@ struct Receiver {
   bool ended_by_taker = false;
   bool too_large = false;
   std::exception_ptr failure;
+  const std::function<std::size_t(std::span<char>)>* source = nullptr;  // of the request's body
 
+  static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self) {
+    return static_cast<Receiver*>(self)->read({data, size * count});
+  }
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) {
     return static_cast<Receiver*>(self)->header({data, size * count});
   }
@@ -107,6 +97,15 @@ struct Receiver {
     }
   }
 
+  std::size_t read(std::span<char> into) {
+    try {
+      return (*source)(into);
+    } catch (...) {
+      failure = std::current_exception();
+      return CURL_READFUNC_ABORT;
+    }
+  }
+
   std::size_t body(std::string_view piece) {
     try {
       if (take != nullptr && response.status >= 200 && response.status < 300) {
@@ -130,7 +129,7 @@ struct Receiver {
 // A multi handle, which holds the connections, and the one easy handle that is used with it.
 struct Session {
   std::unique_ptr<CURLM, MultiDeleter> multi{curl_multi_init()};
-  std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
+  EasyHandle easy{curl_easy_init()};
   std::unique_ptr<os::Timer> timer;
   char reason[CURL_ERROR_SIZE] = "";
 
@@ -185,29 +184,14 @@ End drive(Session& session, bool timed, const std::stop_token& stop, CURLcode& r
   }
 }
 
-std::string without_secrets(std::string_view url) {
-  std::string text(url.substr(0, url.find_first_of("?#")));
-  const std::size_t scheme = text.find("://");
-  if (scheme == std::string::npos) return text;
-  const std::size_t host = scheme + 3;
-  const std::size_t at = text.substr(0, text.find('/', host)).rfind('@');
-  if (at != std::string::npos && at >= host) text.erase(host, at + 1 - host);
-  return text;
-}
-
 }  // namespace
 
 class Client::Implementation {
  public:
-  Implementation(Endpoint endpoint, os::Clock& clock) : endpoint_(std::move(endpoint)), clock_(clock) {
-    initialise_once();
-    if (!endpoint_.base_url.starts_with("https://") || !endpoint_.ca_file.empty()) return;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment does not change
-    trusted_ = os::find_ca_certificates("/", [](const char* name) { return std::getenv(name); });
-    // What an administrator put beside the bundle.
-    constexpr const char* folder = "/etc/ssl/certs";
-    std::error_code ignored;
-    if (!trusted_.folder && std::filesystem::is_directory(folder, ignored)) trusted_.folder = folder;
+  Implementation(Endpoint endpoint, os::Clock& clock) : transport_(std::move(endpoint)), clock_(clock) {}
+
+  UpgradeAnswer upgrade(const ClientRequest& request, const std::stop_token& stop) {
+    return http::upgrade(transport_, request, clock_, stop);
   }
 
   ClientResponse perform(const ClientRequest& request, const std::function<bool(std::string_view)>* take,
@@ -249,12 +233,8 @@ class Client::Implementation {
     return limit.count() % 1000 == 0 ? std::format("{} s", limit.count() / 1000) : std::format("{} ms", limit.count());
   }
 
-  // The query stays out of messages.
   Error failure(ErrorKind kind, const ClientRequest& request, std::string_view reason) const {
-    const std::string where =
-        endpoint_.unix_socket.empty() ? without_secrets(endpoint_.base_url) : "unix://" + endpoint_.unix_socket;
-    const std::string path = request.path.substr(0, request.path.find('?'));
-    return {kind, std::format("{} {} at {}: {}", request.method, path, where, reason)};
+    return transport_.failure(kind, request, reason);
   }
 
   static std::string describe(const Session& session, CURLcode result) {
@@ -269,45 +249,31 @@ class Client::Implementation {
 
   template <typename Value>
   static void set(Session& session, CURLoption option, Value value) {
-    if (const CURLcode code = curl_easy_setopt(session.easy.get(), option, value); code != CURLE_OK) {
-      throw Error(ErrorKind::internal, std::format("set up a transfer: {}", curl_easy_strerror(code)));
-    }
+    set_option(session.easy.get(), option, value);
   }
 
   void set_up(Session& session, const ClientRequest& request, curl_slist* headers, Receiver& receiver) {
     curl_easy_reset(session.easy.get());  // its connection stays
     session.reason[0] = '\0';
-    const std::string url = endpoint_.base_url + request.path;
+    transport_.apply(session.easy.get(), request);
     set(session, CURLOPT_ERRORBUFFER, &session.reason[0]);
-    set(session, CURLOPT_URL, url.c_str());
-    set(session, CURLOPT_NOSIGNAL, 1L);
     set(session, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    set(session, CURLOPT_PROTOCOLS_STR, "http,https");
     set(session, CURLOPT_TCP_KEEPALIVE, 1L);
-    set(session, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_limit.count()));
-    set(session, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
     set(session, CURLOPT_HTTPHEADER, headers);
     set(session, CURLOPT_HEADERFUNCTION, &Receiver::on_header);
     set(session, CURLOPT_HEADERDATA, &receiver);
     set(session, CURLOPT_WRITEFUNCTION, &Receiver::on_body);
     set(session, CURLOPT_WRITEDATA, &receiver);
-    if (!endpoint_.unix_socket.empty()) set(session, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
-    if (!endpoint_.unix_socket.empty() || is_loopback_url(endpoint_.base_url)) set(session, CURLOPT_PROXY, "");
-    if (!endpoint_.ca_file.empty()) {
-      set(session, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
-    } else {
-      // Left alone, OpenSSL looks at one bundle and one folder, whatever the distribution.
-      if (trusted_.file) set(session, CURLOPT_CAINFO, trusted_.file->c_str());
-      if (trusted_.folder) set(session, CURLOPT_CAPATH, trusted_.folder->c_str());
-    }
-    if (!endpoint_.certificate_file.empty()) set(session, CURLOPT_SSLCERT, endpoint_.certificate_file.c_str());
-    if (!endpoint_.key_file.empty()) set(session, CURLOPT_SSLKEY, endpoint_.key_file.c_str());
-    if (!endpoint_.verify_peer) {
-      set(session, CURLOPT_SSL_VERIFYPEER, 0L);
-      set(session, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
     if (request.method == "HEAD") {
       set(session, CURLOPT_NOBODY, 1L);
+    } else if (request.body_source) {
+      // Of unknown length: libcurl sends it in chunks.
+      receiver.source = &request.body_source;
+      set(session, CURLOPT_UPLOAD, 1L);
+      set(session, CURLOPT_READFUNCTION, &Receiver::on_read);
+      set(session, CURLOPT_READDATA, &receiver);
+      set(session, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+      set(session, CURLOPT_FRESH_CONNECT, 1L);
     } else if (request.method != "GET" || !request.body.empty()) {
       // The body is not copied: `request` outlives the transfer.
       set(session, CURLOPT_POSTFIELDS, request.body.c_str());
@@ -336,8 +302,7 @@ class Client::Implementation {
     if (spare_.size() < kSpareSessions) spare_.push_back(std::move(session));
   }
 
-  const Endpoint endpoint_;
-  os::CaCertificates trusted_;  // for https without a file of its own
+  const Transport transport_;
   os::Clock& clock_;
   os::Mutex mutex_;
   std::vector<std::unique_ptr<Session>> spare_ DSTACK_GUARDED_BY(mutex_);
@@ -355,6 +320,10 @@ ClientResponse Client::send(const ClientRequest& request, const std::stop_token&
 ClientResponse Client::stream(const ClientRequest& request, const std::function<bool(std::string_view)>& take,
                               const std::stop_token& stop) {
   return implementation_->perform(request, &take, stop);
+}
+
+UpgradeAnswer Client::upgrade(const ClientRequest& request, const std::stop_token& stop) {
+  return implementation_->upgrade(request, stop);
 }
 
 std::string loggable_url(std::string_view url) { return printable(without_secrets(url)); }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -27,8 +28,11 @@ struct Endpoint {
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string path;                  // with its query, already encoded; appended to the base URL
-  std::string body;                  // sent as application/json unless headers say otherwise
+  std::string path;  // with its query, already encoded; appended to the base URL
+  std::string body;  // sent as application/json unless headers say otherwise
+  // In place of a body, one of unknown length that is read as it is sent: fills the buffer and returns how many bytes,
+  // 0 at its end. An exception ends the transfer and comes out of it.
+  std::function<std::size_t(std::span<char>)> body_source = nullptr;
   std::vector<std::string> headers;  // "Name: value"
   std::chrono::milliseconds connect_limit{5000};
   std::chrono::milliseconds total_limit{0};  // 0: none; by the client's clock
@@ -39,6 +43,8 @@ struct ClientResponse {
   std::map<std::string, std::string, std::less<>> headers;  // names in lower case
   std::string body;                                         // empty when it was streamed
 };
+
+struct UpgradeAnswer;
 
 // An HTTP client over libcurl that keeps its connections, but for POST, which must never be sent twice. All members may
 // be called from any thread; each call blocks until its answer is there, the limit is reached (Error, timed_out) or
@@ -58,6 +64,9 @@ class Client {
   // `take` returns false to end the transfer, which is then not an error.
   ClientResponse stream(const ClientRequest& request, const std::function<bool(std::string_view)>& take,
                         const std::stop_token& stop = {});
+
+  // Asks for the connection itself: see upgraded.h.
+  UpgradeAnswer upgrade(const ClientRequest& request, const std::stop_token& stop = {});
 
  private:
   class Implementation;

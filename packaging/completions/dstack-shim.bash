@@ -4,7 +4,7 @@ _dstack_shim() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $previous in
-        --runner-binary-path | --shim-binary-path | --shim-home | --workdir)
+        --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -19,33 +19,35 @@ _dstack_shim() {
         case $path/$word in
             /serve) path=/serve ;;
             /run) path=/run ;;
+            /exec) path=/exec ;;
             /ps) path=/ps ;;
             /logs) path=/logs ;;
             /stop) path=/stop ;;
             /rm) path=/rm ;;
+            /top) path=/top ;;
             /doctor) path=/doctor ;;
             /runners) path=/runners ;;
-            /top) path=/top ;;
             /relay) path=/relay ;;
             /relay/install) path=/relay/install ;;
             /relay/remove) path=/relay/remove ;;
             /relay/keys) path=/relay/keys ;;
             /relay/hold) path=/relay/hold ;;
-            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-t) skip=1 ;;
+            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-t | */-u | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run ps logs stop rm doctor runners top relay' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm top doctor runners relay' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
-        /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size --env --volume --workdir --user --detach --rm' -- "$current") ;;
+        /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
+        /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
         /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow' -- "$current") ;;
         /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
+        /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
-        /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /relay) mapfile -t COMPREPLY < <(compgen -W '-h --help install remove keys hold' -- "$current") ;;
         /relay/install) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
         /relay/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/text/number.h"
+#include "shim/client/environment.h"
 #include "shim/client/run.h"
 
 namespace dstack::shim::client {
@@ -10,11 +11,6 @@ namespace {
 std::string check_gpus(const std::string& text) {
   if (text == "all" || (text.size() < 5 && text::is_digits(text))) return {};
   return "neither a number nor all: " + text;
-}
-
-std::string check_variable(const std::string& text) {
-  const std::size_t equals = text.find('=');
-  return equals == std::string::npos || equals == 0 ? "not of the form NAME=VALUE: " + text : std::string();
 }
 
 std::string check_volume(const std::string& text) {
@@ -35,9 +31,7 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   run->add_option("--cpus", options.cpus, "Processors, as 1.5")->check(CLI::NonNegativeNumber);
   run->add_option("--memory", options.memory, "Memory limit, as 512MB")->transform(CLI::AsSizeValue(false));
   run->add_option("--shm-size", options.shm_size, "Size of /dev/shm, as 1GB")->transform(CLI::AsSizeValue(false));
-  run->add_option("--env", options.environment, "NAME=VALUE for the command; may be repeated")
-      ->check(CLI::Validator(check_variable, ""))
-      ->allow_extra_args(false);
+  add_environment_option(*run, options.environment);
   run->add_option("--volume", options.volumes, "/HOST/FOLDER:/PATH in the container; may be repeated")
       ->check(CLI::Validator(check_volume, ""))
       ->allow_extra_args(false);

@@ -7,6 +7,7 @@
 #include "common/os/user_db.h"
 #include "common/text/number.h"
 #include "common/text/utf8.h"
+#include "shim/client/environment.h"
 
 namespace dstack::shim::client {
 
@@ -78,7 +79,7 @@ json job_of(const RunOptions& options, const std::string& id, const std::string&
   require_utf8("--workdir", options.working_dir);
   require_utf8("--user", options.user);
   json environment = json::object();
-  for (const std::string& variable : options.environment) {
+  for (const std::string& variable : resolved(options.environment)) {
     require_utf8("--env", variable.substr(0, variable.find('=')));
     if (!text::is_utf8(variable)) {
       throw Error(ErrorKind::invalid, std::format("--env {}: its value is not valid UTF-8, so it cannot be sent",

@@ -94,6 +94,16 @@ void ShimApi::remove(const std::string& id) {
        Again::no);
 }
 
+std::string ShimApi::engine_address() {
+  try {
+    const json settings = ask("/local/settings");
+    return ObjectReader(settings).string("engine_address");
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::not_found) return {};  // an older shim
+    throw;
+  }
+}
+
 json ShimApi::ask(const std::string& path) {
   const std::string answer = call({.path = path, .total_limit = kShimAnswerLimit});
   try {

@@ -62,6 +62,8 @@ class ShimApi {
   void terminate(const std::string& id, const std::string& reason, const std::string& message,
                  std::chrono::seconds grace);
   void remove(const std::string& id);
+  // Of the engine that it uses, as "unix:///var/run/docker.sock"; empty if the shim does not say.
+  std::string engine_address();
 
  private:
   enum class Again { yes, no };

@@ -172,6 +172,21 @@ http::ClientResponse EngineClient::send(const std::string& attempt, http::Client
   return response;
 }
 
+std::unique_ptr<http::Upgraded> EngineClient::open_stream(const std::string& attempt, http::ClientRequest request,
+                                                          const Call& call) {
+  request.path = std::format("/v{}{}", agreement(call).version, request.path);
+  request.total_limit = call.limit.value_or(kQuick);
+  http::UpgradeAnswer answer = [&] {
+    try {
+      return client_.upgrade(request, call.stop);
+    } catch (const Error& error) {
+      throw Error(error.kind(), std::format("{}: {}", attempt, error.what()));
+    }
+  }();
+  if (answer.stream) return std::move(answer.stream);
+  throw Error(kind_of(answer.response.status), std::format("{}: {}", attempt, engine_message(answer.response.body)));
+}
+
 EngineInfo EngineClient::info(const Call& call) {
   const std::string attempt = "ask Docker for its settings";
   EngineInfo info = parse_info(parse_answer(attempt, send(attempt, {.path = "/info"}, call, kQuick).body));

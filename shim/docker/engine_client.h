@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "common/http/client.h"
+#include "common/http/upgraded.h"
 #include "common/os/clock.h"
 #include "common/os/mutex.h"
 #include "shim/docker/container_usage.h"
@@ -102,6 +104,18 @@ class EngineClient {
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,
                    const std::function<void(const ContainerEvent&)>& take, const Call& call = {});
 
+  // Programs in running containers, and the streams of a container's first process: engine_streams.cpp. A stream
+  // carries the bytes of a terminal, or frames (stream_frames.h). It ends with the program.
+  std::string create_exec(const std::string& container, const Program& program, const Call& call = {});
+  std::unique_ptr<http::Upgraded> start_exec(const std::string& exec, const Program& program, const Call& call = {});
+  // Nothing while it runs.
+  std::optional<int> exec_exit_code(const std::string& exec, const Call& call = {});
+  std::unique_ptr<http::Upgraded> attach(const std::string& container, bool input, const Call& call = {});
+  enum class Terminal { container, exec };
+  void resize(Terminal of, const std::string& id, int rows, int columns, const Call& call = {});
+  // To its first process; `name` as "SIGINT". Error (conflict) if it does not run.
+  void signal(const std::string& container, std::string_view name, const Call& call = {});
+
   // Whether it is Podman that answers; asks once.
   bool is_podman(const Call& call = {});
 
@@ -121,6 +135,9 @@ class EngineClient {
   http::ClientResponse send(const std::string& attempt, http::ClientRequest request, const Call& call,
                             std::chrono::milliseconds own_limit, std::initializer_list<int> accepted = {},
                             const Taker& take = nullptr);
+
+  std::unique_ptr<http::Upgraded> open_stream(const std::string& attempt, http::ClientRequest request,
+                                              const Call& call);
 
   const EngineAddress address_;
   os::Clock& clock_;

@@ -87,6 +87,18 @@ struct ContainerOutput {
   std::string errors;
 };
 
+// A program that is started in a running container.
+struct Program {
+  std::vector<std::string> arguments;
+  std::vector<std::string> environment;  // NAME=value, over the container's
+  std::string working_dir;               // empty: the container's
+  std::string user;                      // empty: the container's
+  bool input = false;                    // it has a standard input
+  bool terminal = false;
+  int rows = 0;  // of the terminal; 0: not known
+  int columns = 0;
+};
+
 // A change in a container's life.
 struct ContainerEvent {
   std::string container_id;

@@ -35,11 +35,12 @@ NAMED = {
     "runner/repo/apply.cpp": 1,
     "runner/repo/submodules.cpp": 1,
     "shim/api/legacy.cpp": 1,
+    "shim/client/engine_access.cpp": 1,
     "shim/client/job_output.cpp": 1,
-    "shim/client/shim_api.cpp": 2,
+    "shim/client/shim_api.cpp": 3,
     "shim/client/show_logs.cpp": 1,
     "shim/docker/container_watcher.cpp": 1,  # the next handler takes the rest
-    "shim/docker/engine_client.cpp": 4,
+    "shim/docker/engine_client.cpp": 5,
     "shim/docker/image_pull.cpp": 3,  # in one of them the next handler takes the rest
     "shim/host/authorized_keys.cpp": 1,
     "shim/host/user_identity.cpp": 1,

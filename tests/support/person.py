@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
@@ -81,3 +82,62 @@ def interrupted_on_terminal(command: list[str], ready: bytes) -> tuple[int, byte
                 typed = True
     os.close(ours)
     return process.returncode, shown
+
+
+class Terminal:
+    """A command on a terminal of its own, as a shell starts it: what is typed, what is shown, its size."""
+
+    def __init__(self, command: list[str], rows: int = 24, columns: int = 80, **more):
+        self.ours, theirs = pty.openpty()
+        self.resize(rows, columns)
+        # Its session's terminal, so that the kernel knows whom to signal.
+        own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+        self.before = termios.tcgetattr(theirs)
+        self.process = subprocess.Popen(command, **{"stdin": theirs, "stdout": theirs, "stderr": theirs, **own, **more})
+        self.theirs = theirs
+        self.shown = b""
+        self.seen = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.ours, keys)
+
+    def read(self) -> None:
+        while select.select([self.ours], [], [], 0.05)[0]:
+            self.shown += os.read(self.ours, 65536)
+
+    def expect(self, text: bytes) -> bytes:
+        """Waits until `text` is shown after what was expected last; what came before it."""
+
+        def is_shown() -> bool:
+            self.read()
+            return text in self.shown[self.seen :]
+
+        wait_until(is_shown, f"{text!r} on the terminal, which shows {self.shown[-500:]!r}")
+        start = self.seen
+        at = self.shown.index(text, start)
+        self.seen = at + len(text)
+        return self.shown[start:at]
+
+    def wait(self) -> int:
+        """Its exit status; the terminal is as it was before."""
+
+        def has_ended() -> bool:
+            self.read()
+            return self.process.poll() is not None
+
+        wait_until(has_ended, "the end of the command")
+        self.read()
+        assert termios.tcgetattr(self.theirs) == self.before
+        return self.process.returncode

@@ -7,6 +7,7 @@
 
 #include "common/exit_status.h"
 #include "shim/client/doctor.h"
+#include "shim/client/exec.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
 #include "shim/options.h"
@@ -222,9 +223,28 @@ TEST_CASE("run takes everything after the dashes as the command") {
   CHECK(run.shim_port == 5);
   CHECK(run.remove);
   CHECK(run.command == std::vector<std::string>{"sh", "-c", "exit 3", "--rm"});
-  CHECK(std::get<int>(parse({"run", "--env", "novalue", "--", "true"})) != 0);
+  CHECK(std::get<int>(parse({"run", "--env", "=novalue", "--", "true"})) != 0);
   CHECK(std::get<int>(parse({"run", "--gpus", "some", "--", "true"})) != 0);
   CHECK(std::get<int>(parse({"run"})) != 0);
+}
+
+TEST_CASE("the options of a command that runs another end where that one begins") {
+  const auto run = flags_of<client::RunOptions>(
+      {"--shim-http-port", "5", "run", "--image", "app", "-e", "A=1", "sh", "-c", "exit 3", "--rm"});
+  CHECK(run.command == std::vector<std::string>{"sh", "-c", "exit 3", "--rm"});
+  CHECK(run.environment == std::vector<std::string>{"A=1"});
+  CHECK_FALSE(run.remove);
+  const auto exec = flags_of<client::ExecOptions>({"exec", "-it", "-w", "/tmp", "id", "ls", "-l", "--", "-i"});
+  CHECK(exec.task == "id");
+  CHECK((exec.input && exec.terminal));
+  CHECK(exec.working_dir == "/tmp");
+  CHECK(exec.command == std::vector<std::string>{"ls", "-l", "--", "-i"});
+  const auto dashes = flags_of<client::ExecOptions>({"exec", "id", "-i", "-eA=1", "--", "-t", "--", "x"});
+  CHECK(dashes.input);
+  CHECK_FALSE(dashes.terminal);
+  CHECK(dashes.environment == std::vector<std::string>{"A=1"});
+  CHECK(dashes.command == std::vector<std::string>{"-t", "--", "x"});
+  CHECK(std::get<int>(parse({"exec", "id"})) == exit_status::kNotRun);
 }
 
 TEST_CASE("commands for tasks take ids, and their flags before or after them") {

@@ -1,0 +1,34 @@
+#include "shim/client/engine_access.h"
+
+#include <format>
+#include <string_view>
+
+#include "common/error.h"
+
+namespace dstack::shim::client {
+
+namespace {
+
+docker::EngineAddress address_of(ShimApi& shim) {
+  constexpr std::string_view kScheme = "unix://";
+  const std::string address = shim.engine_address();
+  // Of another kind the certificates are this user's own.
+  return address.starts_with(kScheme) ? docker::engine_at_socket(address.substr(kScheme.size()))
+                                      : docker::engine_address();
+}
+
+}  // namespace
+
+std::unique_ptr<docker::EngineClient> reach_engine(ShimApi& shim) {
+  auto engine = std::make_unique<docker::EngineClient>(address_of(shim));
+  try {
+    engine->connect();
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::format("{}; this needs access to the Docker engine itself: as root, or as a member "
+                                          "of the group that owns its socket",
+                                          error.what()));
+  }
+  return engine;
+}
+
+}  // namespace dstack::shim::client

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 // it: an event that was lost costs minutes.
 constexpr std::chrono::milliseconds kRenewal = 5min;
 constexpr std::chrono::milliseconds kLookLimit = 10s;
+constexpr std::chrono::milliseconds kPingLimit = 5s;
+constexpr int kFirstSignalStatus = 129;
 constexpr std::chrono::milliseconds kFirstPause = 100ms;
 constexpr std::chrono::milliseconds kLongestPause = 10s;
 
@@ -68,6 +70,7 @@ void ContainerWatcher::compare(const std::vector<ContainerSummary>& containers, 
   }
   const os::Lock lock(mutex_);
   ++lists_;
+  lost_ = false;
   changed_.notify_all();
   for (const std::string& id : watched_) {
     if (!alive.contains(id)) suspect(id, std::nullopt, engine_was_away);
@@ -122,6 +125,7 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
     }
     if (connected != os::SteadyTime::max() && clock_.now() - connected > kLongestPause) failures = 0;
     ++failures;
+    note_loss();
     const std::chrono::milliseconds length = pause_after(failures);
     spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug,
                 "Docker's events are lost, trying again in {} ms: {}", length.count(), reason);
@@ -154,8 +158,8 @@ void ContainerWatcher::examine(const std::stop_token& stop) {
       if (stop.stop_requested()) return;
       {
         const os::Lock lock(mutex_);
-        // It could not be looked at, so the engine is away.
-        suspect(next.container_id, next.exit_code, true);
+        const bool away = next.engine_was_away || error_kind(error) == ErrorKind::unavailable;
+        suspect(next.container_id, next.exit_code, away);
       }
       ++failures;
       spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug, "{}; trying again", error.what());
@@ -165,17 +169,39 @@ void ContainerWatcher::examine(const std::stop_token& stop) {
 }
 
 std::optional<ContainerEnd> ContainerWatcher::find_end(const Suspect& suspect, const std::stop_token& stop) {
+  const std::uint64_t losses_before = losses();
   const std::optional<ContainerDetails> container =
       engine_.inspect(suspect.container_id, {.stop = stop, .limit = kLookLimit});
   if (!container) {
     return ContainerEnd{.container_id = suspect.container_id, .gone = true, .exit_code = suspect.exit_code};
   }
   if (!has_ended(container->status)) return std::nullopt;
-  return ContainerEnd{.container_id = suspect.container_id,
-                      .exit_code = container->exit_code,
-                      .out_of_memory = container->out_of_memory,
-                      .error = container->error,
-                      .engine_was_away = suspect.engine_was_away};
+  const bool by_signal = container->exit_code >= kFirstSignalStatus;
+  return ContainerEnd{
+      .container_id = suspect.container_id,
+      .exit_code = container->exit_code,
+      .out_of_memory = container->out_of_memory,
+      .error = container->error,
+      .engine_was_away = suspect.engine_was_away || (by_signal && engine_is_leaving(losses_before, stop))};
+}
+
+// An engine that shuts down ends its containers before it is gone itself.
+bool ContainerWatcher::engine_is_leaving(std::uint64_t losses_before, const std::stop_token& stop) {
+  if (!engine_.takes_connections({.stop = stop, .limit = kPingLimit})) return true;
+  // Where the service manager holds the socket, the next engine may have answered.
+  const os::Lock lock(mutex_);
+  return lost_ || losses_ != losses_before;
+}
+
+std::uint64_t ContainerWatcher::losses() {
+  const os::Lock lock(mutex_);
+  return losses_;
+}
+
+void ContainerWatcher::note_loss() {
+  const os::Lock lock(mutex_);
+  ++losses_;
+  lost_ = true;
 }
 
 void ContainerWatcher::report(ContainerEnd end) {

@@ -25,7 +25,7 @@ struct ContainerEnd {
   std::optional<int> exit_code;  // absent for a container that is gone before its end was seen
   bool out_of_memory = false;
   std::string error;             // the engine's own words, if it has any
-  bool engine_was_away = false;  // it was found when the engine was back
+  bool engine_was_away = false;  // the engine was shutting down, or away, when it ended
 };
 
 // The single place where the end of a container is found. One thread follows the engine's events; whenever that stream
@@ -76,6 +76,9 @@ class ContainerWatcher {
   void suspect(const std::string& container_id, std::optional<int> exit_code, bool engine_was_away = false)
       DSTACK_REQUIRES(mutex_);
   std::optional<ContainerEnd> find_end(const Suspect& suspect, const std::stop_token& stop);
+  bool engine_is_leaving(std::uint64_t losses_before, const std::stop_token& stop);
+  std::uint64_t losses();
+  void note_loss();
   void report(ContainerEnd end);
   // False when it was ended by `stop`. A list that worked ends it too: the engine is back.
   bool pause(std::chrono::milliseconds length, const std::stop_token& stop);
@@ -89,6 +92,8 @@ class ContainerWatcher {
   std::set<std::string, std::less<>> watched_ DSTACK_GUARDED_BY(mutex_);
   std::deque<Suspect> suspects_ DSTACK_GUARDED_BY(mutex_);  // to be looked at, each once
   std::uint64_t lists_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::uint64_t losses_ DSTACK_GUARDED_BY(mutex_) = 0;  // how often the stream of events has broken
+  bool lost_ DSTACK_GUARDED_BY(mutex_) = false;         // it has, and is not back
 
   // Last, so that they end before what they use.
   std::jthread follower_;

@@ -126,6 +126,18 @@ void EngineClient::connect(const Call& call) {
   agreement_ = std::move(agreement);
 }
 
+bool EngineClient::takes_connections(const Call& call) {
+  // One of its own has no connection yet.
+  http::Client fresh(address_.endpoint, clock_);
+  try {
+    fresh.send({.path = "/_ping", .total_limit = call.limit.value_or(kQuick)}, call.stop);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
+    return false;
+  }
+}
+
 void EngineClient::refuse_if_too_new(const std::string& attempt, const Call& call) {
   // Without a version in its path, an engine answers this to every client.
   const http::ClientResponse response =

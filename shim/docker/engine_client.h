@@ -59,6 +59,10 @@ class EngineClient {
 
   EngineInfo info(const Call& call = {});
 
+  // Whether it takes new connections. One that is shutting down does not, although it goes on answering on those that
+  // it has. Throws Error (timed_out or cancelled) if that did not come out.
+  bool takes_connections(const Call& call = {});
+
   bool image_present(const ImageReference& image, const Call& call = {});
 
   // Starts a pull and calls `take` with the pieces of its progress stream (JSON lines, cut anywhere) until the stream

@@ -312,3 +312,58 @@ TEST_CASE("a watcher ends at once while the engine hangs") {
   }
   SUCCEED();
 }
+
+TEST_CASE_METHOD(Fixture, "a signal that ends a container while the engine shuts down is the engine's") {
+  watcher.start();
+  const std::string killed = running("a");
+  const std::string exited = running("b");
+  watcher.watch(killed);
+  watcher.watch(exited);
+  engine.await_listeners();
+  // It listens no more, and its old connections still work.
+  engine.on("GET /_ping", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.break_connection(); });
+  engine.end_container(killed, 143);
+  CHECK(reports.take().engine_was_away);
+  // What ended by itself did so whatever the engine does.
+  engine.end_container(exited, 1);
+  CHECK_FALSE(reports.take().engine_was_away);
+}
+
+TEST_CASE_METHOD(Fixture, "a signal that ends a container of an engine that stays is not the engine's") {
+  watcher.start();
+  const std::string killed = running("a");
+  watcher.watch(killed);
+  engine.await_listeners();
+  engine.end_container(killed, 137);
+  CHECK_FALSE(reports.take().engine_was_away);
+}
+
+TEST_CASE_METHOD(Fixture, "the next engine's answer on the same socket does not hide that the last one went") {
+  watcher.start();
+  const std::string killed = running("a");
+  watcher.watch(killed);
+  engine.await_listeners();
+  engine.on(
+      "GET /_ping",
+      [this](const FakeEngine::Request& request, FakeEngine::Reply& reply) {
+        engine.drop_event_streams();
+        clock.await_deadline_within(100ms);  // the pause of what follows the events
+        engine.as_usual(request, reply);
+      },
+      1);
+  engine.end_container(killed, 143);
+  CHECK(reports.take().engine_was_away);
+}
+
+TEST_CASE_METHOD(Fixture, "an engine that is slow to take a connection is asked again, and not called away") {
+  watcher.start();
+  const std::string killed = running("a");
+  watcher.watch(killed);
+  engine.await_listeners();
+  engine.on("GET /_ping", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.hang(); }, 1);
+  engine.end_container(killed, 137);
+  engine.await("GET /_ping", 2);
+  clock.await_deadline_within(5s);
+  clock.advance(5s);
+  CHECK_FALSE(reports.take_in_time(clock).engine_was_away);
+}

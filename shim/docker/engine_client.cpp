@@ -132,8 +132,8 @@ bool EngineClient::takes_connections(const Call& call) {
   try {
     fresh.send({.path = "/_ping", .total_limit = call.limit.value_or(kQuick)}, call.stop);
     return true;
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unavailable) throw;
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::unavailable) throw;
     return false;
   }
 }

@@ -32,7 +32,7 @@ _dstack_shim() {
             /relay/remove) path=/relay/remove ;;
             /relay/keys) path=/relay/keys ;;
             /relay/hold) path=/relay/hold ;;
-            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-t | */-u | */-w) skip=1 ;;
+            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-t | */-u | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
@@ -41,7 +41,7 @@ _dstack_shim() {
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
-        /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
+        /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help -a --all -q --quiet -f --filter --format --json' -- "$current") ;;
         /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow' -- "$current") ;;
         /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;

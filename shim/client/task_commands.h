@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ namespace dstack::shim::client {
 
 struct ListOptions {
   int shim_port = 10998;
+  bool all = false;                   // changes nothing: those that have ended are listed anyway
+  bool quiet = false;                 // ids only
+  std::vector<std::string> filters;   // see task_filter.h
+  std::optional<std::string> format;  // see task_format.h
   bool json = false;
 };
 CLI::App* add_list_command(CLI::App& app, ListOptions& options);

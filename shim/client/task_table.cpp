@@ -25,24 +25,13 @@ using Widths = std::array<std::size_t, column_count>;
 
 constexpr std::array<const char*, column_count> headings{"ID", "NAME", "IMAGE", "STATUS", "AGE", "GPUS"};
 
-void sort(std::vector<TaskEntry>& tasks) {
-  std::ranges::sort(tasks, [](const TaskEntry& a, const TaskEntry& b) {
-    return a.submitted_at == b.submitted_at ? a.id < b.id : a.submitted_at > b.submitted_at;
-  });
-}
-
 std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
-
-std::string status_of(const TaskEntry& task) {
-  if (task.status != "pulling" || !task.pull || task.pull->total <= 0) return legible(task.status);
-  return std::format("pulling {}%", task.pull->percent());
-}
 
 Row row_of(const TaskEntry& task, const os::Clock& clock) {
   return {legible(task.id),
           or_dash(legible(task.name)),
           or_dash(legible(task.image)),
-          status_of(task),
+          status_text(task),
           task.submitted_at ? age_text(seconds_since(*task.submitted_at, clock)) : "-",
           std::to_string(task.gpu_ids.size())};
 }
@@ -81,8 +70,19 @@ std::string line_of(const Row& row, const Widths& widths) {
 
 }  // namespace
 
+void sort_tasks(std::vector<TaskEntry>& tasks) {
+  std::ranges::sort(tasks, [](const TaskEntry& a, const TaskEntry& b) {
+    return a.submitted_at == b.submitted_at ? a.id < b.id : a.submitted_at > b.submitted_at;
+  });
+}
+
+std::string status_text(const TaskEntry& task) {
+  if (task.status != "pulling" || !task.pull || task.pull->total <= 0) return legible(task.status);
+  return std::format("pulling {}%", task.pull->percent());
+}
+
 std::string task_table(std::vector<TaskEntry> tasks, std::optional<std::size_t> width, const os::Clock& clock) {
-  sort(tasks);
+  sort_tasks(tasks);
   std::vector<Row> rows{Row{}};
   std::ranges::copy(headings, rows.front().begin());
   for (const TaskEntry& task : tasks) {
@@ -100,7 +100,7 @@ std::string task_table(std::vector<TaskEntry> tasks, std::optional<std::size_t> 
 }
 
 json task_list(std::vector<TaskEntry> tasks, const os::Clock& clock) {
-  sort(tasks);
+  sort_tasks(tasks);
   json list = json::array();
   for (const TaskEntry& task : tasks) {
     const bool known = task.submitted_at.has_value();

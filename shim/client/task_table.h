@@ -10,6 +10,12 @@
 
 namespace dstack::shim::client {
 
+// The latest first.
+void sort_tasks(std::vector<TaskEntry>& tasks);
+
+// Its status, for a pull with how far it has come.
+std::string status_text(const TaskEntry& task);
+
 // The tasks, the latest first, under a line of headings. On a terminal of `width` columns ids are as short as can be
 // and what is too wide loses the less telling end of it; without one everything is whole.
 std::string task_table(std::vector<TaskEntry> tasks, std::optional<std::size_t> width, const os::Clock& clock);

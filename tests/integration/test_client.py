@@ -1,5 +1,6 @@
 """What a person at the host does with a running shim: ps, logs, stop, rm."""
 
+import json
 import random
 import signal
 import subprocess
@@ -64,6 +65,24 @@ def test_ps_lists_tasks_in_every_state(client, calls):
     assert code == 0
     assert all(len(line) <= 52 for line in shown.splitlines())
     assert running[:8] in shown and running not in shown
+
+
+def test_ps_shows_what_is_asked_for(client):
+    running = client.detach("runs", TRAPPING)
+    ended = client.detach("ended", "true")
+    client.wait_ended("ended")
+    assert client.text("ps", "-q").split() == client.text("ps", "-aq").split() == [ended, running]
+    assert client.text("ps", "-q", "--filter", "status=running").split() == [running]
+    assert client.text("ps", "-aq", "-f", "status=exited", "-f", f"id={ended[:6]}").split() == [ended]
+    assert client.text("ps", "-q", "-f", "name=runs", "-f", "name=ended").split() == [ended, running]
+    assert client.text("ps", "--format", "{{.Name}}: {{.State}} {{.Reason}}") == "ended: terminated done_by_runner\nruns: running \n"
+    heading, *rows = client.text("ps", "--format", "table {{.ID}}\\t{{.Image}}").splitlines()
+    assert heading.split() == ["ID", "IMAGE"] and rows[0].split() == [ended, client.image]
+    objects = [json.loads(line) for line in client.text("ps", "--format", "json").splitlines()]
+    assert [entry["id"] for entry in objects] == [ended, running]
+    for wrong in (["--filter", "colour=red"], ["--format", "{{.Nothing}}"]):
+        refused = client("ps", *wrong)
+        assert refused.returncode == 1 and wrong[1].strip("{}.") in refused.stderr.decode()
 
 
 def test_a_server_is_told_no_more_than_before(client, calls):

@@ -98,6 +98,7 @@ json create_body(const ContainerSpec& spec) {
   }
   if (!devices.empty()) host["Devices"] = std::move(devices);
   add_gpus(host, spec.gpus);
+  use_as_host_root(host, spec.engine);
 
   std::vector<std::string> environment = spec.environment;
   environment.insert(environment.end(), spec.gpus.environment.begin(), spec.gpus.environment.end());

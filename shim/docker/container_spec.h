@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/json/fields.h"
+#include "shim/docker/engine_mode.h"
 
 namespace dstack::shim::docker {
 
@@ -72,6 +73,7 @@ struct ContainerSpec {
   std::vector<int> published_ports;      // of the container; on 127.0.0.1 at ephemeral ports, in bridge mode only
   bool infiniband = false;               // the host has /dev/infiniband
   GpuSettings gpus;
+  EngineMode engine;
 };
 
 // The body of the engine's POST /containers/create. No shell sees any of it.

@@ -124,6 +124,7 @@ void EngineClient::connect(const Call& call) {
   }
   const os::Lock lock(mutex_);
   agreement_ = std::move(agreement);
+  mode_.reset();
 }
 
 bool EngineClient::takes_connections(const Call& call) {
@@ -206,6 +207,17 @@ EngineInfo EngineClient::info(const Call& call) {
   info.api_version = agreed.version;
   info.podman = agreed.podman;
   return info;
+}
+
+EngineMode EngineClient::mode(const Call& call) {
+  {
+    const os::Lock lock(mutex_);
+    if (mode_) return *mode_;
+  }
+  const EngineMode mode = mode_of(info(call));
+  const os::Lock lock(mutex_);
+  mode_ = mode;
+  return mode;
 }
 
 bool EngineClient::image_present(const ImageReference& image, const Call& call) {

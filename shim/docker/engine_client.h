@@ -19,6 +19,7 @@
 #include "common/os/mutex.h"
 #include "shim/docker/container_usage.h"
 #include "shim/docker/engine_address.h"
+#include "shim/docker/engine_mode.h"
 #include "shim/docker/engine_types.h"
 #include "shim/docker/image_reference.h"
 
@@ -58,6 +59,9 @@ class EngineClient {
   void connect(const Call& call = {});
 
   EngineInfo info(const Call& call = {});
+
+  // How it runs; asks once for each connect().
+  EngineMode mode(const Call& call = {});
 
   // Whether it takes new connections. One that is shutting down does not, although it goes on answering on those that
   // it has. Throws Error (timed_out or cancelled) if that did not come out.
@@ -148,6 +152,7 @@ class EngineClient {
   http::Client client_;
   os::Mutex mutex_;
   std::optional<Agreement> agreement_ DSTACK_GUARDED_BY(mutex_);
+  std::optional<EngineMode> mode_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::docker

@@ -75,33 +75,26 @@ Finding check_cgroups(const Host& host) {
 }
 
 Finding judge_engine_mode(const docker::EngineInfo& info, bool selinux_enforces) {
-  const auto has = [&info](std::string_view name) {
-    return std::ranges::any_of(info.security_options, [name](const std::string& option) {
-      return option == name || option.starts_with(std::format("{},", name));
-    });
-  };
-  if (has("name=rootless")) {
+  const docker::EngineMode mode = docker::mode_of(info);
+  if (mode.rootless) {
     return broken("rootless: containers cannot have GPUs, volumes or the host's network as tasks need them",
                   "run Docker as root, and let DOCKER_HOST name its socket (unix:///var/run/docker.sock)");
   }
-  if (info.root_directory.starts_with("/var/snap/")) {
+  if (mode.from_snap) {
     return broken(
         "from a snap: it does not see /usr/local/bin/dstack-runner or hidden folders such as ~/.dstack, so no "
         "task starts",
         "`snap remove docker`, then install Docker from its own packages or your distribution's");
   }
-  if (has("name=userns")) {
+  if (mode.remaps_users) {
     return warning(
         "userns-remap is set: tasks run in the host's user namespace all the same, which an authorization "
-        "plugin may refuse",
+        "plugin may refuse, and their image's files belong to the remapped root",
         "if tasks fail with a message about user namespaces, remove \"userns-remap\" from "
         "/etc/docker/daemon.json and restart Docker");
   }
-  if (has("name=selinux") && selinux_enforces) {
-    return warning("SELinux separates containers from the host's files: instance mounts may be refused",
-                   "label what tasks mount: `chcon -Rt container_file_t FOLDER`, or set \"selinux-enabled\": false in "
-                   "/etc/docker/daemon.json and restart Docker");
-  }
+  if (mode.selinux && selinux_enforces)
+    return ok("as root; SELinux is on, and tasks run without its separation (label=disable)");
   return ok(info.podman ? "Podman, as root" : "as root, no remapped users");
 }
 

@@ -19,19 +19,18 @@ using nlohmann::json;
 constexpr const char* label = "ai.dstack.shim.tool";
 constexpr std::chrono::seconds removal_limit{30};
 
-json create_body(const ToolContainer& tool, const std::string& image) {
+json create_body(const ToolContainer& tool, const std::string& image, const docker::EngineMode& engine) {
   json devices = json::array();
   const auto add_device = [&devices](const std::string& path) {
     devices.push_back({{"PathOnHost", path}, {"PathInContainer", path}, {"CgroupPermissions", "rwm"}});
   };
   add_device(tool.device);
   for (const std::string& path : tool.more_devices) add_device(path);
-  return {{"Image", image},
-          {"Cmd", tool.command},
-          {"Labels", {{label, "true"}}},
-          // The engine's usual driver may be one whose logs cannot be read back.
-          {"HostConfig",
-           {{"Devices", std::move(devices)}, {"LogConfig", {{"Type", "json-file"}, {"Config", json::object()}}}}}};
+  json host{{"Devices", std::move(devices)},
+            // The engine's usual driver may be one whose logs cannot be read back.
+            {"LogConfig", {{"Type", "json-file"}, {"Config", json::object()}}}};
+  docker::use_as_host_root(host, engine);
+  return {{"Image", image}, {"Cmd", tool.command}, {"Labels", {{label, "true"}}}, {"HostConfig", std::move(host)}};
 }
 
 class Container {
@@ -72,7 +71,7 @@ ToolOutput run_tool_container(docker::EngineClient& engine, docker::ImagePuller&
                               const std::stop_token& stop) {
   const docker::ImageReference image = docker::parse_image_reference(tool.image);
   if (!engine.image_present(image, {.stop = stop})) puller.ensure({.image = image}, stop);
-  const Container container(engine, create_body(tool, image.name()), stop);
+  const Container container(engine, create_body(tool, image.name(), engine.mode({.stop = stop})), stop);
   engine.start(container.name(), {.stop = stop});
   const int exit_code = engine.wait(container.name(), {.stop = stop});
   docker::ContainerOutput output = engine.output(container.name(), {.stop = stop});

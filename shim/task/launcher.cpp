@@ -33,6 +33,27 @@ void end_with(const char* reason, Step step) {
   }
 }
 
+// Runs a step in which the engine may refuse what it is asked for because of how it runs.
+template <typename Step>
+void explained(const docker::EngineMode& mode, Step step) {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    const std::string hint = docker::hint_for_refusal(mode);
+    if (hint.empty() || error_kind(error) == ErrorKind::cancelled) throw;
+    throw Error(error_kind(error), error.what() + hint);
+  }
+}
+
+// Its root could not enter the runner's folder.
+void require_root(const docker::EngineMode& mode, const docker::EngineClient& engine) {
+  if (!mode.rootless || ::geteuid() != 0) return;
+  throw Error(ErrorKind::invalid,
+              std::format("Docker at {} is rootless: it cannot give tasks the host's folders, GPUs and ports as root; "
+                          "run Docker as root, and let DOCKER_HOST name its socket",
+                          engine.address()));
+}
+
 void throw_if_stopped(const std::stop_token& stop) {
   if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the task is being terminated");
 }
@@ -79,10 +100,12 @@ void Launcher::launch(TaskState& state, const Secret& registry_password, const P
   end_with(termination_reason::kCreatingContainerError,
            [&] { pull(state, registry_password, publish, on_progress, stop); });
   throw_if_stopped(stop);
-  end_with(termination_reason::kCreatingContainerError,
-           [&] { create(state, registry_password, publish, on_progress, stop); });
+  end_with(termination_reason::kCreatingContainerError, [&] {
+    explained(engine_mode(stop), [&] { create(state, registry_password, publish, on_progress, stop); });
+  });
   throw_if_stopped(stop);
-  end_with(termination_reason::kContainerExitedWithError, [&] { start(state, publish, stop); });
+  end_with(termination_reason::kContainerExitedWithError,
+           [&] { explained(engine_mode(stop), [&] { start(state, publish, stop); }); });
 }
 
 void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token stop) const {
@@ -116,7 +139,18 @@ void Launcher::pull(TaskState& state, const Secret& registry_password, const Pub
   throw_if_stopped(stop);
   state.become(TaskStatus::pulling);
   publish(state);
+  require_root(engine_mode(stop), parts_.engine);
   parts_.puller.ensure(pull_request(state, registry_password, on_progress), stop);
+}
+
+docker::EngineMode Launcher::engine_mode(const std::stop_token& stop) const {
+  try {
+    return parts_.engine.mode({.stop = stop});
+  } catch (const std::exception& error) {
+    if (error_kind(error) == ErrorKind::cancelled) throw;
+    spdlog::warn("How Docker runs is not known: {}", error.what());
+    return {};
+  }
 }
 
 docker::PullRequest Launcher::pull_request(const TaskState& state, const Secret& registry_password,
@@ -133,7 +167,7 @@ void Launcher::create(TaskState& state, const Secret& registry_password, const P
   state.create_sent = true;
   publish(state);
   try {
-    make_container(state, container_spec(state), stop);
+    make_container(state, container_spec(state, stop), stop);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
     // The image was removed meanwhile, or has no content for this platform.
@@ -141,7 +175,7 @@ void Launcher::create(TaskState& state, const Secret& registry_password, const P
     docker::PullRequest request = pull_request(state, registry_password, on_progress);
     request.even_if_present = true;
     parts_.puller.ensure(request, stop);
-    make_container(state, container_spec(state), stop);
+    make_container(state, container_spec(state, stop), stop);
   }
   // Known before it starts, since what runs in it may call the API at once.
   publish(state);
@@ -164,7 +198,7 @@ void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spe
 }
 
 void Launcher::start_container(TaskState& state, const Publish& publish, const std::stop_token& stop) const {
-  docker::ContainerSpec spec = container_spec(state);
+  docker::ContainerSpec spec = container_spec(state, stop);
   while (true) {
     try {
       return parts_.engine.start(state.container_id, {.stop = stop});
@@ -199,10 +233,11 @@ void Launcher::start(TaskState& state, const Publish& publish, std::stop_token s
   publish(state);
 }
 
-docker::ContainerSpec Launcher::container_spec(const TaskState& state) const {
+docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std::stop_token& stop) const {
   const TaskConfig& config = state.config;
   const bool host_mode = config.network_mode == docker::NetworkMode::host;
   docker::ContainerSpec spec;
+  spec.engine = engine_mode(stop);
   spec.task_id = config.id;
   spec.image = docker::parse_image_reference(config.image_name).name();
   spec.user = user_for_engine(config.container_user);

@@ -72,7 +72,9 @@ class Launcher {
   void start_container(TaskState& state, const Publish& publish, const std::stop_token& stop) const;
   // The engine is asked what it knows where that matters. Throws Error.
   bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& stop) const;
-  docker::ContainerSpec container_spec(const TaskState& state) const;
+  docker::ContainerSpec container_spec(const TaskState& state, const std::stop_token& stop) const;
+  // What is not known is taken for usual.
+  docker::EngineMode engine_mode(const std::stop_token& stop) const;
 
   HostParts parts_;
   const TaskStore& store_;

@@ -15,6 +15,8 @@ class OwnEngine:
         self.log_folder = log_folder
         # The path of a socket has 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="dstack-engine-"))
+        # Remapped users have to get through.
+        self.folder.chmod(0o711)
         self.host = f"unix://{self.folder}/docker.sock"
         self.settings = settings
         self.daemon: Program | None = None

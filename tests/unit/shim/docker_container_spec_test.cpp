@@ -144,3 +144,22 @@ TEST_CASE("what GPUs add is written down") {
   CHECK(host["IpcMode"] == "host");
   CHECK(body["Env"] == json{"A=1", "HABANA_VISIBLE_DEVICES=0"});
 }
+
+TEST_CASE("a container has the host's folders and devices as the host's root, also where the engine separates them") {
+  ContainerSpec spec = plain();
+  CHECK_FALSE(create_body(spec)["HostConfig"].contains("UsernsMode"));
+  CHECK_FALSE(create_body(spec)["HostConfig"].contains("SecurityOpt"));
+  spec.engine = mode_of({.security_options = {"name=seccomp,profile=default", "name=userns", "name=selinux"}});
+  spec.gpus.security_options = {"seccomp=unconfined"};
+  const json host = create_body(spec)["HostConfig"];
+  CHECK(host["UsernsMode"] == "host");
+  CHECK(host["SecurityOpt"] == json{"seccomp=unconfined", "label=disable"});
+}
+
+TEST_CASE("how an engine runs is told by its settings") {
+  CHECK(mode_of({}) == EngineMode{});
+  CHECK(mode_of({.security_options = {"name=rootless", "name=seccomp"}}).rootless);
+  CHECK(mode_of({.root_directory = "/var/snap/docker/common/var-lib-docker"}).from_snap);
+  CHECK_FALSE(mode_of({.security_options = {"name=usernsx", "name=apparmor"}}).remaps_users);
+  CHECK(hint_for_refusal({}).empty());
+}

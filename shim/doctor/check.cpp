@@ -6,6 +6,7 @@
 #include "shim/doctor/capability_check.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
+#include "shim/doctor/home_check.h"
 #include "shim/doctor/kernel_checks.h"
 #include "shim/doctor/leftover_checks.h"
 #include "shim/doctor/peer_check.h"
@@ -47,6 +48,7 @@ std::vector<Check> all_checks() {
       {"engine-mode", check_engine_mode},
       {"live-restore", check_live_restore},
       {"cgroups", check_cgroups},
+      {"home", check_home},
       {"disk", check_disk},
       {"gpu", check_gpu},
       {"container-toolkit", check_container_toolkit},

@@ -168,7 +168,8 @@ void LiveTask::ensure_worker() {
 LiveTask::Step LiveTask::next_step() const {
   if (removed_) return Step::none;
   if (state_.status == TaskStatus::terminated) {
-    return removal_wanted_ || state_.removing || state_.config.remove_when_ended ? Step::remove : Step::none;
+    if (removal_wanted_ || state_.removing || state_.config.remove_when_ended) return Step::remove;
+    return unsaved_ ? Step::save : Step::none;
   }
   if (state_.ending || wanted_ending_ || container_end_) return Step::end;
   return state_.status == TaskStatus::pending ? Step::launch : Step::none;
@@ -214,6 +215,7 @@ void LiveTask::perform(Step step) {
     case Step::launch: return launch();
     case Step::end: return end();
     case Step::remove: return remove_all();
+    case Step::save: return save();
   }
 }
 
@@ -308,6 +310,7 @@ void LiveTask::publish(const TaskState& state) {
     tools_.on_running(tools_.clock.now() - began_);
   const os::Lock lock(mutex_);
   state_ = state;
+  unsaved_ = false;
   changed_.notify_all();
 }
 
@@ -315,12 +318,20 @@ void LiveTask::publish_at_any_rate(const TaskState& state) {
   try {
     publish(state);
   } catch (const std::exception& error) {
-    // An end must not wait for a full disk; what the journal lacks is found out again at the next start.
+    // An end must not wait for a disk that is full or read-only. It is written once there is nothing else to do.
     spdlog::error("task {}: its journal is out of date: {}", printable(state.config.id), error.what());
     const os::Lock lock(mutex_);
     state_ = state;
+    unsaved_ = true;
     changed_.notify_all();
   }
+}
+
+void LiveTask::save() {
+  tools_.store.save(copy_state(), TaskStore::Flush::now);
+  const os::Lock lock(mutex_);
+  unsaved_ = false;
+  spdlog::info("task {}: its journal is up to date again", printable(state_.config.id));
 }
 
 TaskState LiveTask::copy_state() const {

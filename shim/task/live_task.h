@@ -68,7 +68,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   void abandon();
 
  private:
-  enum class Step { none, launch, end, remove };
+  enum class Step { none, launch, end, remove, save };
 
   void ensure_worker() DSTACK_REQUIRES(mutex_);
   void work();
@@ -80,6 +80,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   // Journal first, then for all to see.
   void publish(const TaskState& state);
   void publish_at_any_rate(const TaskState& state);
+  void save();
   TaskState copy_state() const;
   TaskInfo info_locked() const DSTACK_REQUIRES(mutex_);
   // Waits for `done` or for a failed attempt.
@@ -99,6 +100,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   bool begun_ DSTACK_GUARDED_BY(mutex_) = false;  // its journal is written
   bool working_ DSTACK_GUARDED_BY(mutex_) = false;
   bool removed_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool unsaved_ DSTACK_GUARDED_BY(mutex_) = false;  // its journal could not be written
 
   // Wishes.
   std::optional<Ending> wanted_ending_ DSTACK_GUARDED_BY(mutex_);

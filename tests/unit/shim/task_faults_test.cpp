@@ -232,3 +232,20 @@ TEST_CASE_METHOD(Fixture, "a removal while the engine is away fails, and is done
   pass_until([&] { return tasks().list(true).empty(); });
   CHECK(engine.containers().empty());
 }
+
+TEST_CASE_METHOD(TaskFixture, "an end that could not be written down is written as soon as the disk lets it") {
+  run();
+  const std::filesystem::path journals = home / "tasks" / container();
+  std::filesystem::rename(journals, folder / "away");
+  CHECK(terminate().status == TaskStatus::terminated);
+  // Nobody waits for it.
+  CHECK(terminate().termination_reason == "aborted_by_user");
+  std::filesystem::rename(folder / "away", journals);
+  while (journal()["status"] != "terminated") {
+    clock.end_next_wait(30s);
+    std::this_thread::yield();
+  }
+  restart();
+  CHECK(tasks().info("1").status == TaskStatus::terminated);
+  CHECK(tasks().info("1").termination_reason == "aborted_by_user");
+}

@@ -2,8 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <httplib.h>
-
 #include <spdlog/spdlog.h>
 #include <algorithm>
 #include <deque>
@@ -13,11 +11,14 @@
 
 #include "common/error.h"
 #include "common/http/connection_threads.h"
+#include "common/http/httplib_messages.h"
 #include "common/http/listener.h"
 #include "common/http/router.h"
 #include "common/http/socket_stream.h"
 #include "common/os/mutex.h"
+#include "common/text/letter_case.h"
 #include "common/text/number.h"
+#include "common/text/trim.h"
 
 namespace dstack::http {
 
@@ -55,92 +56,12 @@ Response error_response(int status, std::string_view message) {
   return Response::text(status, std::string(message) + "\n");
 }
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return text;
-}
-
 bool is_json(const Request& request) {
   const auto type = request.header("content-type");
-  // Empty is what some clients send for none.
+  // Some clients send an empty one.
   if (!type || type->empty()) return true;
-  std::string media = lower(type->substr(0, type->find(';')));
-  while (!media.empty() && media.back() == ' ') media.pop_back();
-  return media == "application/json";
+  return text::lower_case(text::trim(type->substr(0, type->find(';')))) == "application/json";
 }
-
-// What httplib demands of a WebSocket's opening handshake (RFC 6455, 4.2.1).
-bool asks_for_websocket(const httplib::Request& request) {
-  const std::string key = request.get_header_value("Sec-WebSocket-Key");
-  return request.method == "GET" && lower(request.get_header_value("Upgrade")) == "websocket" &&
-         lower(request.get_header_value("Connection")).contains("upgrade") && key.size() == 24 && key.ends_with("==") &&
-         request.get_header_value("Sec-WebSocket-Version") == "13";
-}
-
-// One that is well formed, and none of those that httplib parses.
-bool is_other_method(const httplib::Request& request) {
-  return !request.method.empty() && request.target.starts_with('/') && request.version.starts_with("HTTP/1.") &&
-         std::ranges::all_of(request.method, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-'; });
-}
-
-Request convert(const httplib::Request& source) {
-  Request request;
-  request.method = source.method;
-  request.path = source.path;
-  for (const auto& [name, value] : source.params) request.query.emplace(name, value);
-  for (const auto& [name, value] : source.headers) request.headers.emplace(lower(name), value);
-  request.peer_address = source.remote_addr;
-  request.peer_port = source.remote_port;
-  request.local_address = source.local_addr;
-  request.local_port = source.local_port;
-  return request;
-}
-
-// `connection` is the one that the answer goes to.
-void convert(Response response, httplib::Response& target, const SocketStream& connection) {
-  target.status = response.status;
-  if (response.stream) {
-    auto write = std::move(response.stream);
-    target.set_chunked_content_provider(
-        response.content_type, [write, &connection](std::size_t, httplib::DataSink& sink) {
-          write([&](std::string_view piece) {
-            // To the library an empty piece is the end.
-            return piece.empty() ? connection.is_peer_alive() : sink.write(piece.data(), piece.size());
-          });
-          sink.done();
-          return true;
-        });
-  } else if (!response.body.empty()) {
-    target.set_content(std::move(response.body), response.content_type);
-  } else {
-    target.set_header("Content-Type", response.content_type);
-  }
-}
-
-// Makes httplib hand a form's body over as it is: where it sees a form, it wants to take it apart itself. The request
-// is its own and no constant one, and ours has the header already.
-void keep_from_parsing_forms(const httplib::Request& source) {
-  const_cast<httplib::Headers&>(source.headers).erase("Content-Type");
-}
-
-class UploadBody final : public BodyReader {
- public:
-  UploadBody(const httplib::Request& source, const httplib::ContentReader& reader) : source_(source), reader_(reader) {}
-
-  void read(const std::function<void(std::string_view)>& take) override {
-    keep_from_parsing_forms(source_);
-    const bool complete = reader_([&take](const char* data, std::size_t size) {
-      take({data, size});
-      return true;
-    });
-    if (!complete) throw Error(ErrorKind::invalid, "the request's body broke off");
-  }
-
- private:
-  const httplib::Request& source_;
-  const httplib::ContentReader& reader_;
-};
 
 }  // namespace
 
@@ -176,7 +97,7 @@ class Server::Implementation : public httplib::Server {
       // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
       if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
       const std::string path = request.target.substr(0, request.target.find('?'));
-      convert(not_found(router_.find(request.method, path), response), response, *current_);
+      to_httplib(not_found(router_.find(request.method, path), response), response, *current_);
     });
   }
 
@@ -184,7 +105,7 @@ class Server::Implementation : public httplib::Server {
     if (std::holds_alternative<http::WebSocketHandler>(route.handler)) {
       WebSocket(route.pattern, [this, handler = std::get<http::WebSocketHandler>(route.handler)](
                                    const httplib::Request& source, httplib::ws::WebSocket&) {
-        http::Request request = convert(source);
+        http::Request request = from_httplib(source);
         request.route = source.path;
         forget(current_->socket());
         handler(request, current_->release());
@@ -278,10 +199,10 @@ class Server::Implementation : public httplib::Server {
   // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.
   HandlerResponse without_body(const httplib::Request& request, httplib::Response& response) {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
-      const auto refusal = refuse(convert(request));
+      const auto refusal = refuse(from_httplib(request));
       if (!refusal) return HandlerResponse::Unhandled;
       current_->end_after_answer(farewell_silence, farewell_limit);
-      convert(*refusal, response, *current_);
+      to_httplib(*refusal, response, *current_);
       return HandlerResponse::Handled;
     }
     const bool has_body =
@@ -309,7 +230,7 @@ class Server::Implementation : public httplib::Server {
   }
 
   void answer(const httplib::Request& source, httplib::Response& target, const httplib::ContentReader* reader) {
-    http::Request request = convert(source);
+    http::Request request = from_httplib(source);
     http::Response response;
     try {
       response = respond(source, request, target, reader);
@@ -322,7 +243,7 @@ class Server::Implementation : public httplib::Server {
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.
     if (response.status >= 400) current_->end_after_answer(farewell_silence, farewell_limit);
-    convert(std::move(response), target, *current_);
+    to_httplib(std::move(response), target, *current_);
   }
 
   static http::Response not_found(const Router::Result& found, httplib::Response& target) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <future>
 #include <set>
 
 #include "common/os/clock.h"
@@ -18,6 +19,13 @@ class FakeClock final : public os::Clock {
 
   // Moves both clocks. May be called with any lock held.
   void advance(std::chrono::nanoseconds by);
+  // Advances, a tenth of a second at a time, until `result` is there: for what waits more than once.
+  template <typename T>
+  void advance_until_ready(const std::future<T>& result) {
+    while (result.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      advance(std::chrono::milliseconds(100));
+    }
+  }
   // Moves them to where the next wait ends, if that is not more than `within` away and no other has yet to notice that
   // it is over; returns whether. Timers, which bound what others do, are no reason to move: so time does not run out
   // on code that works, however slow the machine is.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "common/error.h"
@@ -265,10 +266,8 @@ TEST_CASE("a child that cannot be killed holds its owner up for a second") {
   os::ChildLines lines(*child);
   REQUIRE(lines.next().text == "held");
   const pid_t pid = child->pid();
-  std::thread owner([&] { child.reset(); });
-  clock.await_deadline_within(1s);
-  clock.advance(1s);
-  owner.join();
+  const auto owner = std::async(std::launch::async, [&] { child.reset(); });
+  clock.advance_until_ready(owner);
   CHECK(std::ranges::contains(os::started_children(), pid));
   std::filesystem::remove(file);
   while (std::ranges::contains(os::started_children(), pid)) std::this_thread::yield();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include <catch2/catch_test_macros.hpp>
+#include <future>
 #include <thread>
 
 #include "common/error.h"
@@ -153,14 +154,10 @@ TEST_CASE("a command that cannot be killed is given up after a second, and no se
   const std::string file = folder / "held";
   test::FakeClock clock;
   const os::Command command{.arguments = {DSTACK_TEST_UNKILLABLE, file}, .limit = 5s};
-  os::CommandResult result;
-  std::thread caller([&] { result = os::run_command(command, {}, clock); });
+  auto caller = std::async(std::launch::async, [&] { return os::run_command(command, {}, clock); });
   while (::access(file.c_str(), F_OK) != 0) std::this_thread::yield();
-  clock.await_waiters();
-  clock.advance(5s);
-  clock.await_deadline_within(1s);
-  clock.advance(1s);
-  caller.join();
+  clock.advance_until_ready(caller);
+  const os::CommandResult result = caller.get();
   CHECK(result.end == End::timed_out);
   CHECK(result.hangs);
   CHECK(result.describe() == "gave no answer in time and cannot be killed");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
+#include <future>
 
 #include "common/os/child.h"
 #include "common/os/child_lines.h"
@@ -66,10 +67,8 @@ TEST_CASE("the runner's own tools are no part of the job, also one that cannot b
       os::ChildSpec{.arguments = {DSTACK_TEST_UNKILLABLE, file}, .output = os::ChildStream::pipe()}, clock);
   os::ChildLines(*hangs).next();
   const pid_t hanging = hangs->pid();
-  std::thread owner([&] { hangs.reset(); });
-  clock.await_deadline_within(std::chrono::seconds(1));
-  clock.advance(std::chrono::seconds(1));
-  owner.join();
+  const auto owner = std::async(std::launch::async, [&] { hangs.reset(); });
+  clock.advance_until_ready(owner);
 
   test::RunningJob job("echo ready; read line");
   job.output.await("ready");

@@ -20,7 +20,7 @@ namespace {
 
 const std::filesystem::path dstack_folder = "/dstack";
 
-void put_home_right(const os::UserDatabase& users) {
+void fix_home_variable(const os::UserDatabase& users) {
   const std::filesystem::path home = job::root_home(users);
   const char* present = ::getenv("HOME");
   if (present != nullptr && home == present) return;
@@ -60,7 +60,7 @@ void write_authorized_keys(const std::vector<std::string>& keys) {
 void prepare_held_container(const os::UserDatabase& users) {
   if (::geteuid() != 0)
     throw Error(ErrorKind::forbidden, std::format("dstack-runner must be root, it is user {}", ::geteuid()));
-  put_home_right(users);
+  fix_home_variable(users);
 }
 
 void prepare_container(const Options& options, const os::UserDatabase& users) {

@@ -28,7 +28,7 @@ void add_start_options(CLI::App& start, Options& options) {
   start
       .add_option_function<std::string>(
           "--ssh-authorized-key", [&options](const std::string& key) { options.ssh_authorized_keys.push_back(key); },
-          "A public key that may log in; may be given several times")
+          "A public key that may log in; may be repeated")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->trigger_on_parse();
   start.add_option("--ssh-log-level", options.ssh_log_level, "LogLevel of the SSH server")->capture_default_str();
@@ -52,11 +52,11 @@ std::string parse_owner(const std::string& text, ChownCommand& chown) {
 }
 
 CLI::App* add_chown(CLI::App& app, ChownCommand& chown) {
-  CLI::App* command = app.add_subcommand("chown", "Give a file, or a folder and all below it, to a user and a group");
+  CLI::App* command = app.add_subcommand("chown", "Change the owner of a file, or of a folder and everything below it");
   command->add_option("owner", "UID:GID, numbers")
       ->required()
       ->check(CLI::Validator([&chown](const std::string& text) { return parse_owner(text, chown); }, ""));
-  command->add_option("path", chown.path, "What is given; links are given, not followed")->required();
+  command->add_option("path", chown.path, "File or folder; symbolic links are changed, not followed")->required();
   return command;
 }
 

@@ -38,7 +38,7 @@ bool answers_health_check(int port) {
     http::Client client({.base_url = "http://127.0.0.1:" + std::to_string(port)});
     return client.send({.path = "/api/healthcheck", .total_limit = std::chrono::seconds(10)}).status == 200;
   } catch (const std::exception& error) {
-    spdlog::warn("ask ourselves whether we are well: {}", error.what());
+    spdlog::warn("watchdog self-check failed: {}", error.what());
     return false;
   }
 }

@@ -96,17 +96,17 @@ void add_switch(CLI::App& app, const std::string& flag, const std::string& varia
 
 void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   const CLI::Range port(0, 65535);
-  add(app, "--shim-home", "DSTACK_SHIM_HOME", raw.home, "Folder of tasks, journals and logs; made if it is missing");
+  add(app, "--shim-home", "DSTACK_SHIM_HOME", raw.home, "Folder of tasks, journals and logs; created if missing");
   add(app, "--shim-binary-path", "DSTACK_SHIM_BINARY_PATH", raw.binary_path,
-      "This program's file (default: what runs)");
+      "Path of the shim binary (default: the running executable)");
   add(app, "--shim-http-port", "DSTACK_SHIM_HTTP_PORT", options.http_port, "Port of the API on 127.0.0.1")->check(port);
   add(app, "--shim-log-level", "DSTACK_SHIM_LOG_LEVEL", raw.log_level,
       "fatal, error, warn, info, debug, trace or 1 to 6")
       ->check(CLI::Validator(check_level, ""));
   add(app, "--runner-download-url", "DSTACK_RUNNER_DOWNLOAD_URL", options.runner_download_url,
-      "Where the runner comes from if its file is absent");
+      "URL to download the runner from if it is missing");
   add(app, "--runner-binary-path", "DSTACK_RUNNER_BINARY_PATH", raw.runner_binary_path,
-      "The runner's file on this host");
+      "Path of the runner binary on this host");
   add(app, "--runner-http-port", "DSTACK_RUNNER_HTTP_PORT", options.runner_http_port, "The runner's API port")
       ->check(port);
   add(app, "--runner-ssh-port", "DSTACK_RUNNER_SSH_PORT", options.runner_ssh_port, "The runner's SSH port")
@@ -200,7 +200,7 @@ Invocation parse_command_line(int argc, const char* const* argv) {
   app.require_subcommand(0, 1);
   app.fallthrough();
   add_daemon_flags(app, options, raw);
-  app.add_subcommand("serve", "Run the daemon (what happens without a subcommand)");
+  app.add_subcommand("serve", "Run the daemon (the default without a subcommand)");
   cli::Commands commands(app);
   add_commands(commands, options);
 

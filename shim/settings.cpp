@@ -38,9 +38,9 @@ std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task:
   }
   const host::PeerLookUp means = host::try_peer_look_up();
   if (means.active()) {
-    spdlog::info("Callers are looked up {}", means.explanation);
+    spdlog::info("Checking API callers {}", means.explanation);
   } else {
-    spdlog::warn("Callers cannot be looked up: {}. A job in the host's network is root on the host", means.explanation);
+    spdlog::warn("API callers cannot be checked: {}. A job in the host's network is root on the host", means.explanation);
   }
   return std::make_unique<host::PeerGuard>([&tasks] { return tasks.containers(); });
 }

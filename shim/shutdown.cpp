@@ -59,7 +59,7 @@ void Shutdown::wait_for_signal() {
                                  {.fd = requested_.fd(), .events = POLLIN, .revents = 0}}};
   while (::poll(waiting.data(), waiting.size(), -1) < 0) {
   }
-  if (waiting[0].revents != 0) spdlog::info("signal {}: leaving; containers go on", os::next_signal(signals_));
+  if (waiting[0].revents != 0) spdlog::info("signal {}: exiting; containers keep running", os::next_signal(signals_));
 }
 
 void Shutdown::watch() {
@@ -79,7 +79,7 @@ void Shutdown::watch() {
     lock.lock();
   }
   if (wait(last_grace, [this]() DSTACK_REQUIRES(mutex_) { return gone_; })) return;
-  spdlog::warn("leaving while something hangs");
+  spdlog::warn("shutdown timed out; exiting anyway");
   ::_exit(0);
 }
 

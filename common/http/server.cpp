@@ -29,8 +29,8 @@ using std::chrono::seconds;
 // From a request's first byte to the end of its body, uploads excepted.
 constexpr seconds request_limit{30};
 // For a client that goes on sending a body that was refused, until it has noticed.
-constexpr seconds farewell_limit{10};
-constexpr seconds farewell_silence{2};
+constexpr seconds drain_limit{10};
+constexpr seconds drain_silence{2};
 constexpr std::size_t spare_threads = 4;
 constexpr std::size_t kRefusedKept = 16;
 
@@ -201,7 +201,7 @@ class Server::Implementation : public httplib::Server {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
       const auto refusal = refuse(from_httplib(request));
       if (!refusal) return HandlerResponse::Unhandled;
-      current_->end_after_answer(farewell_silence, farewell_limit);
+      current_->end_after_answer(drain_silence, drain_limit);
       to_httplib(*refusal, response, *current_);
       return HandlerResponse::Handled;
     }
@@ -242,7 +242,7 @@ class Server::Implementation : public httplib::Server {
     }
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.
-    if (response.status >= 400) current_->end_after_answer(farewell_silence, farewell_limit);
+    if (response.status >= 400) current_->end_after_answer(drain_silence, drain_limit);
     to_httplib(std::move(response), target, *current_);
   }
 

@@ -89,7 +89,7 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
 void refuse_nul(const ChildSpec& spec) {
   for (std::size_t i = 0; i < spec.arguments.size(); ++i) {
     if (!spec.arguments[i].contains('\0')) continue;
-    throw Error(ErrorKind::invalid, std::format("argument {} of {} has a NUL byte, which no program can be given", i,
+    throw Error(ErrorKind::invalid, std::format("argument {} of {} contains a NUL byte", i,
                                                 printable(spec.arguments[0])));
   }
 }

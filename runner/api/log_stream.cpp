@@ -113,7 +113,7 @@ class LogStream::Implementation {
         watch(reader->socket(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &*reader);
         ++reader;
       } catch (const std::exception& error) {
-        spdlog::warn("A reader of the logs is turned away: {}", error.what());
+        spdlog::warn("Cannot serve a reader of the logs: {}", error.what());
         reader = arrived_.erase(reader);
         logs_.reader_left();
       }

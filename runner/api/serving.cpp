@@ -8,7 +8,7 @@ namespace dstack::runner::api {
 
 namespace {
 
-constexpr std::chrono::seconds farewell_limit{5};
+constexpr std::chrono::seconds drain_limit{5};
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Serving::Serving(http::Server& server, os::Clock& clock)
         try {
           server_.run();
         } catch (const std::exception& error) {
-          spdlog::critical("The API is gone: {}", error.what());
+          spdlog::critical("The API has stopped: {}", error.what());
         }
         const os::Lock lock(mutex_);
         ended_ = true;
@@ -28,7 +28,7 @@ Serving::~Serving() {
   server_.stop();
   {
     os::Lock lock(mutex_);
-    const bool ended = clock_.wait_until(lock.native(), changed_, clock_.now() + farewell_limit,
+    const bool ended = clock_.wait_until(lock.native(), changed_, clock_.now() + drain_limit,
                                          [this]() DSTACK_REQUIRES(mutex_) { return ended_; });
     if (!ended) server_.close_connections();
   }

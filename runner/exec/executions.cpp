@@ -76,7 +76,7 @@ class Executions::Running {
     const os::SteadyTime deadline = clock.now() + kStartLimit;
     while (!begun_.contains('\n')) {
       const auto piece = read_some(output(), kPeerInterval);
-      if (piece && piece->empty()) throw Error(ErrorKind::internal, "start a program: its supervisor has ended");
+      if (piece && piece->empty()) throw Error(ErrorKind::internal, "start a program: its supervisor exited");
       if (!piece && clock.now() >= deadline) throw Error(ErrorKind::timed_out, "start a program: no answer");
       begun_ += piece.value_or("");
     }

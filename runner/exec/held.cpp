@@ -125,7 +125,7 @@ void wait(const os::UniqueFd& signals, const os::UniqueFd& asked_to_stop) {
     if (waiting[0].revents == 0) continue;
     const int signal = os::next_signal(signals);
     if (signal != SIGCHLD) {
-      spdlog::info("Signal {}: ending what runs", signal);
+      spdlog::info("Signal {}: stopping the running programs", signal);
       return;
     }
     job::reap_orphans();

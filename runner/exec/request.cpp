@@ -77,7 +77,7 @@ job::JobUser find_user(const std::string& text, const os::UserDatabase& users) {
 job::Environment make_environment(const ObjectReader& reader, job::Environment environment, const job::JobUser& user) {
   const auto own = reader.string_map("env");
   for (const auto& [name, value] : own) {
-    if (name.empty() || name.contains('=')) refuse("env", printable(name) + " is not a variable's name");
+    if (name.empty() || name.contains('=')) refuse("env", printable(name) + " is not a valid variable name");
     refuse_nul("env", name);
     refuse_nul("env", value);
     environment.insert_or_assign(name, value);
@@ -131,12 +131,12 @@ ExecSpec read_exec(const std::string& body, const job::Environment& container, c
   spec.id = reader.string("id");
   check_id(spec.id);
   spec.arguments = reader.strings("argv");
-  if (spec.arguments.empty() || spec.arguments.front().empty()) refuse("argv", "names no program");
+  if (spec.arguments.empty() || spec.arguments.front().empty()) refuse("argv", "does not name a program");
   for (const std::string& argument : spec.arguments) refuse_nul("argv", argument);
   spec.working_dir = reader.string("working_dir");
   refuse_nul("working_dir", spec.working_dir);
   if (!spec.working_dir.empty() && !is_folder(spec.working_dir))
-    refuse("working_dir", printable(spec.working_dir) + " is not a folder that is there");
+    refuse("working_dir", printable(spec.working_dir) + " does not exist or is not a folder");
   spec.user = find_user(reader.string("user"), users);
   spec.input = reader.string("input");
   if (!text::decode_base64(spec.input)) refuse("input", "is not base64");
@@ -153,7 +153,7 @@ StopRequest read_stop(const std::string& body) {
   const ObjectReader reader(object);
   const std::string name = reader.string("signal", "SIGTERM");
   const auto number = signal_number(name);
-  if (!number) refuse("signal", std::format("there is no signal {}", printable(name)));
+  if (!number) refuse("signal", std::format("unknown signal {}", printable(name)));
   request.signal = *number;
   const double grace = reader.number("grace", 5);
   if (!(grace >= 0 && grace <= kLongestGrace)) refuse("grace", "not a number of seconds");

@@ -70,7 +70,7 @@ class Unpacker {
       take(entry);
     }
     if (how_.layout == Layout::one_root && !root_) {
-      throw Error(ErrorKind::invalid, "the archive holds nothing: one root entry is expected");
+      throw Error(ErrorKind::invalid, "the archive is empty: one root entry is expected");
     }
     tree_.finish();
   }
@@ -134,7 +134,7 @@ class Unpacker {
         expect_below_root(name, path);
         const char* target = archive_entry_symlink(entry);
         if (target == nullptr || *target == '\0') {
-          throw Error(ErrorKind::invalid, std::format("{} is a symbolic link to nowhere", printable(name)));
+          throw Error(ErrorKind::invalid, std::format("{} is a symbolic link without a target", printable(name)));
         }
         return tree_.make_link(path, target);
       }
@@ -147,7 +147,7 @@ class Unpacker {
   static void expect_below_root(std::string_view name, const std::string& path) {
     if (!path.empty()) return;
     throw Error(ErrorKind::invalid,
-                std::format("{} is not a folder, but its place is one that stays", printable(name)));
+                std::format("{} would replace a folder that must stay, and is not a folder", printable(name)));
   }
 
   void link(std::string_view name, const std::string& path, const char* target) {
@@ -157,7 +157,7 @@ class Unpacker {
       existing = place_of(target);
       expect_below_root(target, existing);
     } catch (const Error& error) {
-      throw Error(error.kind(), std::format("{} is a hard link to the outside: {}", printable(name), error.what()));
+      throw Error(error.kind(), std::format("{} is a hard link to a path outside of the archive: {}", printable(name), error.what()));
     }
     tree_.make_hard_link(path, existing);
   }

@@ -34,7 +34,7 @@ bool Attributes::has_no_links(int code) { return code == EPERM || code == EOPNOT
 
 void Attributes::warn(bool& warned, std::string_view what, std::string_view path, int code) {
   if (std::exchange(warned, true)) return;
-  spdlog::warn("{}. The job goes on without, here and where it is the same with other files",
+  spdlog::warn("{}. Ignored, here and for other files with the same error",
                os_error(what, printable(path), code).what());
 }
 

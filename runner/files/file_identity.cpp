@@ -35,7 +35,7 @@ FileIdentity::FileIdentity(const std::optional<Owner>& owner) {
   if (current_uid() != owner->uid || current_gid() != owner->gid) {
     ::setfsuid(previous.uid);
     ::setfsgid(previous.gid);
-    throw os_error("make files in the name of", "the job's user", EPERM);
+    throw os_error("create files as", "the job's user", EPERM);
   }
   previous_ = previous;
   // The kernel takes root's power over files along with the name. A folder above the repo may be closed to the user.

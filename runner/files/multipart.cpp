@@ -111,7 +111,7 @@ bool FormParser::read_after_boundary() {
   // Blanks may stand behind a boundary.
   const std::size_t end = unread_.find_first_not_of(" \t");
   if (end == std::string::npos || unread_.size() < end + 2) {
-    if (unread_.size() > header_limit) throw invalid("the form is malformed behind a boundary");
+    if (unread_.size() > header_limit) throw invalid("the form is malformed after a boundary");
     return false;
   }
   const std::string_view mark = std::string_view(unread_).substr(end, 2);
@@ -119,7 +119,7 @@ bool FormParser::read_after_boundary() {
     state_ = State::epilogue;
     return true;
   }
-  if (mark != "\r\n") throw invalid("the form is malformed behind a boundary");
+  if (mark != "\r\n") throw invalid("the form is malformed after a boundary");
   if (seen_part_) throw invalid("extra form field(s)");
   // The line end stays: with no header at all it is the first half of the empty line.
   unread_.erase(0, end);
@@ -162,7 +162,7 @@ void FormParser::finish() const {
     return;
   }
   if (state_ == State::preamble) throw invalid("empty form");
-  throw invalid("the form breaks off before its end");
+  throw invalid("the form ends before its last boundary");
 }
 
 }  // namespace dstack::runner::files

@@ -147,7 +147,7 @@ void Tree::clear_place(int folder, const std::string& name, const std::string& p
 Tree::NewFile Tree::make_file(const std::string& path) {
   const FileIdentity identity = act();
   const int folder = folder_for(path, true);
-  if (folder < 0) throw failure("make the folder of", path, errno);
+  if (folder < 0) throw failure("create the folder of", path, errno);
   const std::string name(name_of(path));
   const auto create = [&] {
     return os::UniqueFd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -175,7 +175,7 @@ void Tree::NewFile::finish(mode_t mode, const timespec* modified) {
 void Tree::make_folder(const std::string& path, mode_t mode) {
   const FileIdentity identity = act();
   const int folder = folder_for(path, true);
-  if (folder < 0) throw failure("make the folder of", path, errno);
+  if (folder < 0) throw failure("create the folder of", path, errno);
   const std::string name(name_of(path));
   if (::mkdirat(folder, name.c_str(), 0700) != 0) {
     if (errno != EEXIST) throw failure("create folder", path, errno);
@@ -193,7 +193,7 @@ void Tree::make_folder(const std::string& path, mode_t mode) {
 void Tree::make_link(const std::string& path, const std::string& target) {
   const FileIdentity identity = act();
   const int folder = folder_for(path, true);
-  if (folder < 0) throw failure("make the folder of", path, errno);
+  if (folder < 0) throw failure("create the folder of", path, errno);
   const std::string name(name_of(path));
   int result = ::symlinkat(target.c_str(), folder, name.c_str());
   if (result != 0 && errno == EEXIST) {
@@ -213,7 +213,7 @@ void Tree::make_hard_link(const std::string& path, const std::string& existing) 
   const os::UniqueFd source = open_folder_below(root_.get(), std::string(folder_of(existing)), walk_);
   if (!source) throw failure("find the target of hard link " + printable(path) + ",", existing, errno);
   const int folder = folder_for(path, true);
-  if (folder < 0) throw failure("make the folder of", path, errno);
+  if (folder < 0) throw failure("create the folder of", path, errno);
   const std::string name(name_of(path));
   const std::string source_name(name_of(existing));
   if (::linkat(source.get(), source_name.c_str(), folder, name.c_str(), 0) == 0) return;
@@ -265,7 +265,7 @@ os::UniqueFd Tree::open_file(const std::string& path) {
   if (!file) throw failure("open", path, errno);
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw failure("look at", path, errno);
-  if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, std::format("{} is no regular file", printable(path)));
+  if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, std::format("{} is not a regular file", printable(path)));
   return file;
 }
 

@@ -59,7 +59,7 @@ void Uploads::Incoming::keep() {
 
 Uploads::Incoming Uploads::receive_archive(const std::string& id) {
   if (id.empty() || id == "." || id == ".." || id.size() > longest_id || id.contains('/') || id.contains('\0')) {
-    throw Error(ErrorKind::invalid, std::format("{} is no id of an archive", printable(id)));
+    throw Error(ErrorKind::invalid, std::format("{} is not an archive id", printable(id)));
   }
   return receive(archive_key(id));
 }

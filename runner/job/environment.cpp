@@ -79,7 +79,7 @@ Environment make_environment(Environment container, const Submission& submission
     if (name.contains('\0') || value.contains('\0')) {
       throw Error(
           ErrorKind::invalid,
-          std::format("the environment variable {} has a NUL byte, which no process can be given", printable(name)));
+          std::format("the environment variable {} contains a NUL byte", printable(name)));
     }
   }
   return environment;

@@ -112,7 +112,7 @@ std::optional<JobInfo> Executor::run() {
       try {
         finish(end);
       } catch (const std::exception& error) {
-        spdlog::error("The job's end cannot be written down: {}", error.what());
+        spdlog::error("Cannot record the job's end: {}", error.what());
       }
       const os::Lock thread_lock(mutex_);
       phase_ = Phase::over;

@@ -44,7 +44,7 @@ void set_up_files(const Submission& submission, const Prepared& prepared, const 
         throw Error(ErrorKind::not_found, std::format("the archive {} was not uploaded", printable(file.id)));
       }
       const std::filesystem::path path = expand_path(file.path, prepared.working_dir, prepared.user.home);
-      spdlog::info("Putting files at {}", printable(path.native()));
+      spdlog::info("Writing files to {}", printable(path.native()));
       files::place_archive(*archive, find_destination(path, foreign, prepared.user), kept, owner_for(prepared.user),
                            stopped);
       // The merged ones hold what was there before, which is trusted.

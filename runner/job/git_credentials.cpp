@@ -57,7 +57,7 @@ GitCredentials::GitCredentials(const Submission& submission, const JobUser& user
     return;
   }
   if (is_there(path)) {
-    spdlog::info("{} is there already: the repo's credentials are not written", printable(path.native()));
+    spdlog::info("{} already exists: the repo's credentials are not written", printable(path.native()));
     return;
   }
   if (url->scheme == "ssh") {

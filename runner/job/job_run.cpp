@@ -104,7 +104,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   make_folders_for(prepared.working_dir, prepared.user, 0755);
   // Without a request the job is root, with groups that the container's engine gave to the runner.
   if (submission.user) {
-    try_step("Telling the SSH server of the job's user", [&] { write_login_groups(prepared.user, places.profile); });
+    try_step("Setting the SSH server's login user", [&] { write_login_groups(prepared.user, places.profile); });
   }
   std::optional<GitCredentials> git_credentials;
   if (prepared.user.has_home()) {

@@ -51,7 +51,7 @@ std::optional<std::string> objection_to(const std::filesystem::path& home) {
 std::filesystem::path usable_home(const JobUser& user, const std::filesystem::path& home) {
   const auto objection = objection_to(home);
   if (!objection) return home;
-  spdlog::warn("The home folder {} of user {} {}: using / in its place", printable(home.native()), printable(user.name),
+  spdlog::warn("The home folder {} of user {} {}: using / instead", printable(home.native()), printable(user.name),
                *objection);
   return "/";
 }

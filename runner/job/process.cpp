@@ -14,7 +14,7 @@ namespace {
 void refuse_nul(const std::vector<std::string>& commands) {
   for (std::size_t i = 0; i < commands.size(); ++i) {
     if (!commands[i].contains('\0')) continue;
-    throw Error(ErrorKind::invalid, std::format("commands[{}] has a NUL byte, which no program can be given", i));
+    throw Error(ErrorKind::invalid, std::format("commands[{}] contains a NUL byte", i));
   }
 }
 

@@ -49,7 +49,7 @@ std::string profile_text(const Environment& environment) {
     if (is_shell_name(name)) {
       text += std::format("export {}={}\n", name, shell_quoted(value));
     } else {
-      spdlog::warn("The variable {} is not in the profile: its name is none that a shell accepts", printable(name));
+      spdlog::warn("The variable {} is not in the profile: its name is not valid in a shell", printable(name));
     }
   }
   return text + "cd \"$DSTACK_WORKING_DIR\"\n";

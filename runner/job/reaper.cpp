@@ -13,7 +13,7 @@ namespace dstack::runner::job {
 void adopt_orphans() {
   // Whoever started this process may have had it ignored, which is inherited: children would be gone with their status.
   std::signal(SIGCHLD, SIG_DFL);
-  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) throw os_error("become the reaper of", "orphans");
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) throw os_error("become the subreaper of", "orphans");
 }
 
 bool reap_orphans() {

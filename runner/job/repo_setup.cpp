@@ -44,7 +44,7 @@ bool may_fill(const std::filesystem::path& folder, const JobUser& user, const st
   if (!has_content(folder)) return true;
   if (action == "error") throw Error(ErrorKind::conflict, std::format("repo dir is not empty: {}", folder.string()));
   if (!action.empty() && action != "skip") {
-    throw Error(ErrorKind::invalid, std::format("{} is no known repo_exists_action", printable(action)));
+    throw Error(ErrorKind::invalid, std::format("{} is not a known repo_exists_action", printable(action)));
   }
   spdlog::info("The repo's folder {} is not empty: it is left as it is", folder.string());
   return false;
@@ -61,7 +61,7 @@ void make_repo_folder(const std::filesystem::path& folder, const JobUser& user) 
 void clone_remote(const Submission& submission, const Prepared& prepared, const std::filesystem::path& folder,
                   const std::function<bool()>& stopped, os::Clock& clock) {
   const auto& credentials = submission.repo_credentials;
-  if (!credentials) throw Error(ErrorKind::invalid, "there are no repo_credentials, which say where to clone from");
+  if (!credentials) throw Error(ErrorKind::invalid, "repo_credentials are missing: they say where to clone from");
   const RepoData& data = submission.repo_data;
   // The user's files, and so what is made must be the user's; who cannot be given files is root.
   const auto owner = can_change_user() ? owner_for(prepared.user) : std::nullopt;
@@ -94,7 +94,7 @@ Repo set_up_repo(const Submission& submission, const Prepared& prepared, const f
     return repo;
   }
   if (type != "local" && type != "virtual") {
-    throw Error(ErrorKind::invalid, std::format("{} is no known type of repo", printable(type)));
+    throw Error(ErrorKind::invalid, std::format("{} is not a known repo type", printable(type)));
   }
   if (!code) return repo;
   make_repo_folder(repo.folder, prepared.user);

@@ -96,7 +96,7 @@ void Supervision::on_time() {
   };
   if (reached(next_look_)) held_ = false;
   if (reached(max_duration_end_) && stage_ == Stage::running && !exit_) {
-    spdlog::info("The job's maximum duration is over, stopping it");
+    spdlog::info("The job reached its maximum duration: stopping it");
     stop(Ended::Cause::max_duration);
   }
   if (reached(stage_end_)) {
@@ -122,7 +122,7 @@ void Supervision::stop(Ended::Cause cause) {
 }
 
 void Supervision::hang_up() {
-  spdlog::info("The job goes on after an interrupt: hanging up");
+  spdlog::info("The job ignored SIGINT: sending SIGHUP");
   stage_ = Stage::hung_up;
   stage_end_ = clock_.now() + kHangUpStage.length;
   for (const ProcessEntry& process : find_processes_()) {
@@ -148,7 +148,7 @@ bool Supervision::clear_away() {
   next_look_ = now + look_interval;
   if (stage_ == Stage::killed) {
     if (now >= *give_up_at_) {
-      spdlog::error("{} processes of the job do not end although they were killed", left.size());
+      spdlog::error("{} processes of the job are still there after SIGKILL", left.size());
       return true;
     }
     // Each look finds what was started since the last one, until there is nobody left to start anything.

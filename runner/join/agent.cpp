@@ -158,7 +158,7 @@ int work(const Places& places, const State& state, const server_api::Account& ac
       {{.fd = signals.get(), .events = POLLIN, .revents = 0}, {.fd = finished.fd(), .events = POLLIN, .revents = 0}}};
   while (::poll(waiting.data(), waiting.size(), -1) < 0 && errno == EINTR) continue;
   if (waiting[0].revents != 0)
-    spdlog::info("Signal {}: leaving; the fleet stays at the server", os::next_signal(signals));
+    spdlog::info("Signal {}: exiting; the fleet stays at the server", os::next_signal(signals));
   stop.request_stop();
   threads.clear();
   switch (outcome) {
@@ -176,7 +176,7 @@ int run_agent(const AgentOptions&) {
   const auto state = load_state(places);
   if (!state) throw CommandError(exit_status::kConfiguration, "this host is not a runner: dstack-runner start");
   const auto lock = FileLock::try_take(places.agent_lock());
-  if (!lock) throw CommandError(exit_status::kFailed, "the agent of this runner runs already");
+  if (!lock) throw CommandError(exit_status::kFailed, "the agent of this runner is already running");
   log::set_up(spdlog::level::info, log::Stream::standard_error, places.log());
   os::ServiceNotifier manager;
   try {

@@ -137,7 +137,7 @@ FleetKeeper::Next FleetKeeper::look_at_ours(const Fleet& fleet) {
   const Instance& instance = newest(fleet);
   progress_.fleet(fleet.status, instance.status, reason_of(instance));
   if (instance.status == "terminated") {
-    return make_anew(std::format("the server has given this host up ({})", reason_of(instance)));
+    return make_anew(std::format("the server has given up on this host ({})", reason_of(instance)));
   }
   const bool has_jobs = instance.status == "busy" || instance.busy_blocks > 0;
   const HostPort there =
@@ -162,14 +162,14 @@ FleetKeeper::Next FleetKeeper::make() {
     return {.pause = std::chrono::ceil<std::chrono::seconds>(*not_made_before_ - clock_.now())};
   }
   server_.create(fleet_spec(state_, terms_));
-  spdlog::info("Fleet {} was made at the server, with this host as {}:{}", state_.name, state_.address.host,
+  spdlog::info("Fleet {} was created at the server, with this host as {}:{}", state_.name, state_.address.host,
                state_.address.port);
   progress_.fleet("submitted", "pending", "");
   return {.pause = kJoiningPause};
 }
 
 FleetKeeper::Next FleetKeeper::make_anew(const std::string& why) {
-  spdlog::warn("Fleet {} is made anew: {}", state_.name, why);
+  spdlog::warn("Recreating fleet {}: {}", state_.name, why);
   // A fleet that is gone by this is not one that somebody deleted.
   change([](State& state) { state.was_live = false; });
   server_.remove(state_.name);

@@ -77,7 +77,7 @@ std::vector<std::string> missing_on_host(const Places& places, WayIn way_in, int
     try {
       os::check_port_is_free(port);
     } catch (const std::exception& error) {
-      missing.push_back(std::format("{}: see who has it with ss -ltnp 'sport = :{}'", error.what(), port));
+      missing.push_back(std::format("{}: see which process uses it: ss -ltnp 'sport = :{}'", error.what(), port));
     }
   }
   return missing;

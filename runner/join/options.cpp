@@ -30,7 +30,7 @@ std::string_view find_flag(int argc, const char* const* argv, const std::array<s
 }
 
 void add_runner_flags(CLI::App& command, server_api::Given& given) {
-  command.add_option("--name", given.name, "The runner's name (default: made of the host's name)");
+  command.add_option("--name", given.name, "Name of the runner (default: derived from the host's name)");
   command.add_option("--relay", given.relay,
                      "HOST[:PORT] of the SSH server through which the dstack server reaches this host, or none "
                      "(default: the server's own host)");
@@ -46,21 +46,21 @@ void add_start_flags(CLI::App& start, StartOptions& options) {
   start.add_option("--relay-listen", options.relay.listen, "ADDRESS:PORT at which the relay listens for this host");
   start
       .add_option("--blocks", options.blocks,
-                  "Into how many parts the host's GPUs are split for jobs; auto: one for each")
+                  "Number of blocks that the host's GPUs are split into for jobs; auto: one per GPU")
       ->check([](const std::string& text) -> std::string {
         const bool number =
             !text.empty() && text.size() < 5 && text.find_first_not_of("0123456789") == std::string::npos;
         return text == "auto" || (number && text != "0") ? "" : "must be a number from 1, or auto";
       })
       ->capture_default_str();
-  start.add_option("--env", options.environment, "NAME=VALUE for the shim on this host; may be given several times")
+  start.add_option("--env", options.environment, "NAME=VALUE for the shim on this host; may be repeated")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->check([](const std::string& text) -> std::string {
         const std::size_t equals = text.find('=');
         return equals == std::string::npos || equals == 0 ? "must be NAME=VALUE" : "";
       });
   start.add_flag("--foreground", options.foreground, "Do the work in this process instead of a service");
-  start.add_flag("!--no-wait", options.wait, "Do not wait until the server has taken the host in");
+  start.add_flag("!--no-wait", options.wait, "Do not wait until the server has added the host");
   start.add_flag("--keep-server-binaries", options.keep_server_binaries,
                  "Leave the programs in place that the server installs");
 }
@@ -82,24 +82,24 @@ void add_commands(CLI::App& app, CLI::App& start, StartOptions& start_options, C
   add_start_flags(start, start_options);
   start.callback([&command, &start_options] { command = start_options; });
 
-  CLI::App* config = app.add_subcommand("config", "On a host: say which server it works for, as whom");
+  CLI::App* config = app.add_subcommand("config", "On a host: set the server, the project and the token");
   auto configured = std::make_shared<ConfigOptions>();
   server_api::add_account_flags(*config, configured->given);
   add_runner_flags(*config, configured->given);
-  config->add_flag("!--no-check", configured->check, "Write it without asking the server");
+  config->add_flag("!--no-check", configured->check, "Write the configuration without contacting the server");
   config->callback([&command, configured] { command = *configured; });
 
-  CLI::App* status = app.add_subcommand("status", "On a host: whether it is a runner, and how it does");
+  CLI::App* status = app.add_subcommand("status", "On a host: show whether it is a runner, and its state");
   auto asked = std::make_shared<StatusOptions>();
   server_api::add_account_flags(*status, asked->given);
   status->add_flag("--json", asked->json, "Print it as JSON");
   status->callback([&command, asked] { command = *asked; });
 
-  CLI::App* leave = app.add_subcommand("leave", "On a host: take it out of the project, and undo what start has done");
+  CLI::App* leave = app.add_subcommand("leave", "On a host: remove it from the project, and undo what start did");
   auto leaving = std::make_shared<LeaveOptions>();
   server_api::add_account_flags(*leave, leaving->given);
   leave->add_flag("--force", leaving->force, "Stop the runs on this host; leave even if the server is away");
-  leave->add_flag("--purge", leaving->purge, "Remove the configuration and the programs that start has kept, too");
+  leave->add_flag("--purge", leaving->purge, "Also remove the configuration and the programs that start kept");
   leave->callback([&command, leaving] { command = *leaving; });
 
   app.add_subcommand("agent", "")->group("")->callback([&command] { command = AgentOptions{}; });

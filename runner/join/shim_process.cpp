@@ -67,10 +67,10 @@ bool restart_other_shim(const Places& places) {
     if (a_task_is_starting()) return false;
   } catch (const std::exception& error) {
     // One that does not answer starts no task.
-    spdlog::debug("The shim was not asked for its tasks: {}", error.what());
+    spdlog::debug("Cannot ask the shim for its tasks: {}", error.what());
   }
   try {
-    spdlog::info("The shim that runs is another program than {}: restarting it", file.string());
+    spdlog::info("The running shim is not {}: restarting it", file.string());
     restart_unit("dstack-shim.service");
     return true;
   } catch (const std::exception& error) {

@@ -34,7 +34,7 @@ WayIn way_of(const std::string& text) {
   for (const auto& [value, name] : kWays) {
     if (text == name) return value;
   }
-  throw Error(ErrorKind::invalid, std::format("way_in: {} is not known", printable(text)));
+  throw Error(ErrorKind::invalid, std::format("way_in: unknown value {}", printable(text)));
 }
 
 json to_json(const HostPort& address) { return {{"host", address.host}, {"port", address.port}}; }

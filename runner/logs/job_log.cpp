@@ -46,7 +46,7 @@ void JobLog::append(std::string_view output) noexcept {
     const ssize_t written = ::pwrite(file_.get(), output.data(), output.size(), static_cast<off_t>(size));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      tell_of_loss(written < 0 ? errno : ENOSPC);
+      log_loss(written < 0 ? errno : ENOSPC);
       lost_ += output.size();
       break;
     }
@@ -80,7 +80,7 @@ std::size_t JobLog::read(std::uint64_t position, std::span<char> into) const {
   return done;
 }
 
-void JobLog::tell_of_loss(int code) noexcept {
+void JobLog::log_loss(int code) noexcept {
   if (lost_ > 0) return;
   try {
     spdlog::error("The job's output cannot be kept: {}. The job goes on, and so does its log when there is room again",

@@ -64,7 +64,7 @@ class JobLog {
  private:
   static constexpr std::uint64_t never = UINT64_MAX;
 
-  void tell_of_loss(int code) noexcept;
+  void log_loss(int code) noexcept;
   void wake(std::uint64_t size) DSTACK_REQUIRES(mutex_);
   void update_nearest() DSTACK_REQUIRES(mutex_);
 

@@ -73,7 +73,7 @@ std::vector<GpuMetrics> parse_smi_csv(std::string_view output) {
     if (gpu) {
       gpus.push_back(*gpu);
     } else if (!line.empty()) {
-      spdlog::debug("GPU metrics: passed over {}", printable(line));
+      spdlog::debug("GPU metrics: skipped {}", printable(line));
     }
   }
   return gpus;
@@ -100,7 +100,7 @@ std::vector<GpuMetrics> parse_amd_smi_csv(std::string_view output) {
     if (gpu) {
       gpus.push_back(*gpu);
     } else if (!line.empty()) {
-      spdlog::debug("GPU metrics: passed over {}", printable(line));
+      spdlog::debug("GPU metrics: skipped {}", printable(line));
     }
   }
   return gpus;

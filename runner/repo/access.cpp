@@ -99,27 +99,27 @@ int Access::log_in(git_credential** out, const std::string& url, const char* use
   if (std::exchange(tried_, true)) return refuse(std::format("{} does not accept the credentials", host));
 
   if ((allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT) != 0 && parsed && parsed->scheme == "https") {
-    if (!token_) return refuse(std::format("{} asks for a login, and there is no token", host));
+    if (!token_) return refuse(std::format("{} requires a login, but no token was given", host));
     if (host != remote_.host)
-      return refuse(std::format("{} asks for a login, and the token is for another host", host));
+      return refuse(std::format("{} requires a login, but the token is for another host", host));
     return git_credential_userpass_plaintext_new(out, token_user, token_->reveal().c_str());
   }
   if ((allowed & (GIT_CREDENTIAL_SSH_KEY | GIT_CREDENTIAL_SSH_MEMORY)) != 0) {
-    if (!key_) return refuse(std::format("{} asks for a key, and there is none", host));
-    if (host != remote_.host) return refuse(std::format("{} asks for a key, and the key is for another host", host));
+    if (!key_) return refuse(std::format("{} requires a key, but none was given", host));
+    if (host != remote_.host) return refuse(std::format("{} requires a key, but the key is for another host", host));
     std::string key = key_->reveal();
-    if (has_passphrase(key)) return refuse("the private key has a passphrase, and one without is needed here");
+    if (has_passphrase(key)) return refuse("the private key has a passphrase: use a key without one");
     if (!key.ends_with('\n')) key += '\n';
     return git_credential_ssh_key_memory_new(out, name.c_str(), nullptr, key.c_str(), nullptr);
   }
-  return refuse(std::format("{} asks for a kind of login that is not supported", host));
+  return refuse(std::format("{} requires an authentication method that is not supported", host));
 }
 
 int Access::judge_certificate(git_cert* certificate, int valid, const char* host, void*) {
   // Any host key is taken, as nobody said which one is right. TLS is another matter.
   if (certificate->cert_type == GIT_CERT_HOSTKEY_LIBSSH2) return 0;
   if (valid != 0) return 0;
-  const std::string reason = std::format("nobody who is trusted here vouches for the certificate of {}", host);
+  const std::string reason = std::format("the certificate of {} is not signed by a trusted CA", host);
   git_error_set_str(GIT_ERROR_SSL, reason.c_str());
   return GIT_ECERTIFICATE;
 }

@@ -66,11 +66,11 @@ class Applier {
   void prepare(const FileDiff& file) {
     const mode_t mode = file.new_mode.value_or(file.old_mode.value_or(0));
     if (mode == submodule_mode || file.old_mode == submodule_mode) {
-      spdlog::warn("The diff changes the submodule {}: that is left out", printable(file.new_path));
+      spdlog::warn("The diff changes the submodule {}: this change is skipped", printable(file.new_path));
       return;
     }
     if (file.content_left_out) {
-      throw Error(ErrorKind::invalid, "its content is binary and not in the diff, which was made without --binary");
+      throw Error(ErrorKind::invalid, "its binary content is not in the diff: make the diff with --binary");
     }
     const Old old = file.change == Change::create ? Old{} : read_old(file);
     if (file.change == Change::remove || file.change == Change::rename) removed_.insert(file.old_path);
@@ -79,7 +79,7 @@ class Applier {
       if (made.content.size > 0) throw Error(ErrorKind::conflict, "it has more content than the diff removes");
       return;
     }
-    if (!new_.emplace(file.new_path, made).second) throw Error(ErrorKind::invalid, "the diff has it twice");
+    if (!new_.emplace(file.new_path, made).second) throw Error(ErrorKind::invalid, "the diff changes it twice");
     if (file.change == Change::create) created_.insert(file.new_path);
   }
 
@@ -146,14 +146,14 @@ class Applier {
     const auto status = tree_.look(path);
     // An empty folder is no file for git.
     if (!status || S_ISDIR(status->st_mode)) return;
-    throw Error(ErrorKind::conflict, std::format("{}: the diff makes it, but it is there already", printable(path)));
+    throw Error(ErrorKind::conflict, std::format("{}: the diff creates it, but it already exists", printable(path)));
   }
 
   void write(const std::string& path, const New& file) {
     spool_.read(file.content, [&](std::string_view content) {
       if (is_link(file.mode)) {
         if (content.empty() || content.contains('\0')) {
-          throw Error(ErrorKind::invalid, std::format("{} is a symbolic link to nowhere", printable(path)));
+          throw Error(ErrorKind::invalid, std::format("{} is a symbolic link without a target", printable(path)));
         }
         tree_.make_link(path, std::string(content));
         return;
@@ -188,7 +188,7 @@ void apply_diff(std::string_view diff, files::Tree& tree, const std::filesystem:
   const std::vector<FileDiff> files = parse_diff(diff);
   if (files.empty() && !text::trim(diff).empty()) {
     throw Error(ErrorKind::invalid,
-                "there is no diff in what was uploaded: git may have been told to have another program make it, by its "
+                "the upload is not a diff: git may use another diff program, by its "
                 "setting diff.external or the variable GIT_EXTERNAL_DIFF");
   }
   Applier(tree, scratch, filters).run(files);

@@ -41,13 +41,13 @@ std::string decode_line(std::string_view line) {
     throw damaged("a line has no length");
   }
   line.remove_prefix(1);
-  if (line.size() != (size + 3) / 4 * 5) throw damaged("a line has another length than it says");
+  if (line.size() != (size + 3) / 4 * 5) throw damaged("the length of a line is wrong");
   std::string bytes;
   for (std::size_t group = 0; group < line.size(); group += 5) {
     std::uint64_t value = 0;
     for (const char c : line.substr(group, 5)) {
       const int digit = digit_values[static_cast<unsigned char>(c)];
-      if (digit < 0) throw damaged("a character is no digit");
+      if (digit < 0) throw damaged("a character is not a digit");
       value = value * 85 + static_cast<std::uint64_t>(digit);
     }
     if (value > UINT32_MAX) throw damaged("a group of digits is too large");
@@ -83,7 +83,7 @@ class Inflater {
       room -= size;
       if (size > 0) take({buffer.data(), size});
     } while ((stream_.avail_in > 0 && !ended_) || stream_.avail_out == 0);
-    if (stream_.avail_in > 0) throw damaged("there is more of it than its end");
+    if (stream_.avail_in > 0) throw damaged("there is data after its end");
   }
   bool ended() const { return ended_; }
 
@@ -106,7 +106,7 @@ void decode(const BinaryPatch& patch, const std::function<void(std::string_view)
 }
 
 std::uint8_t take_byte(std::string_view& delta) {
-  if (delta.empty()) throw damaged("its delta breaks off");
+  if (delta.empty()) throw damaged("its delta is truncated");
   const auto byte = static_cast<std::uint8_t>(delta[0]);
   delta.remove_prefix(1);
   return byte;
@@ -126,7 +126,7 @@ std::uint64_t take_size(std::string_view& delta) {
 void apply_delta(std::string_view old_content, std::string_view delta,
                  const std::function<void(std::string_view)>& take) {
   if (take_size(delta) != old_content.size()) {
-    throw Error(ErrorKind::conflict, "the binary patch was made for another content");
+    throw Error(ErrorKind::conflict, "the binary patch was made for other content");
   }
   std::uint64_t room = take_size(delta);
   while (!delta.empty()) {
@@ -143,7 +143,7 @@ void apply_delta(std::string_view old_content, std::string_view delta,
       }
       if (size == 0) size = 0x10000;
       if (offset > old_content.size() || size > old_content.size() - offset) {
-        throw damaged("its delta copies what is not there");
+        throw damaged("its delta copies data that does not exist");
       }
       piece = old_content.substr(offset, size);
     } else {

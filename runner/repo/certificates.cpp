@@ -29,7 +29,7 @@ void trust_own_bundle() {
     if (!certificate) break;
     if (git_libgit2_opts(GIT_OPT_ADD_SSL_X509_CERT, certificate.get()) >= 0) ++count;
   }
-  spdlog::info("The image has no CA certificates: using the {} that the runner brings", count);
+  spdlog::info("The image has no CA certificates: using the {} built into the runner", count);
 }
 
 }  // namespace

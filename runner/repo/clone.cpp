@@ -23,9 +23,9 @@ constexpr const char* remote_name = "origin";
 Url expect_address(const CloneRequest& request) {
   auto url = parse_url(request.url);
   const std::string shown = printable(without_secrets(request.url));
-  if (!url) throw Error(ErrorKind::invalid, std::format("{} is no remote's address", shown));
+  if (!url) throw Error(ErrorKind::invalid, std::format("{} is not a remote URL", shown));
   if (url->scheme == "ssh") {
-    if (!request.private_key) throw Error(ErrorKind::invalid, std::format("there is no private key for {}", shown));
+    if (!request.private_key) throw Error(ErrorKind::invalid, std::format("no private key for {}", shown));
   } else if (url->scheme != "https") {
     throw Error(ErrorKind::invalid, std::format("{}: only https and ssh are supported", shown));
   }

@@ -27,7 +27,7 @@ class Parser {
       } else if (line.starts_with("diff --cc ") || line.starts_with("diff --combined ")) {
         throw error(std::format("{} is in the middle of a merge", printable(line.substr(line.find(' ', 7) + 1))));
       } else if (line.starts_with("@@ -")) {
-        throw error("a hunk belongs to no file");
+        throw error("a hunk without a file");
       }
     }
     return files;
@@ -172,7 +172,7 @@ class Parser {
     if (!text.starts_with(" @@")) throw error("a hunk's header is malformed");
     while (hunk.old_lines.size() < hunk.old_count || hunk.new_lines.size() < hunk.new_count) hunk_line(hunk);
     if (hunk.old_lines.size() != hunk.old_count || hunk.new_lines.size() != hunk.new_count) {
-      throw error("a hunk has other lines than its header says");
+      throw error("a hunk's line counts do not match its header");
     }
     // The mark of a missing newline may follow the last line.
     if (rest_.starts_with('\\')) no_newline(hunk);
@@ -180,7 +180,7 @@ class Parser {
   }
 
   void hunk_line(Hunk& hunk) {
-    if (rest_.empty()) throw error("the diff breaks off inside a hunk");
+    if (rest_.empty()) throw error("the diff ends inside a hunk");
     const char kind = rest_[0];
     const std::size_t length = take_line_with_end().size();
     std::string_view line(rest_.data() - length, length);
@@ -205,7 +205,7 @@ class Parser {
         hunk.new_lines.push_back(line);
         ++(changed_ ? hunk.trailing_context : hunk.leading_context);
         break;
-      case '\\': throw error("a mark of a missing newline stands where there is no line");
+      case '\\': throw error("a \"no newline\" mark without a line");
       default: throw error("a hunk's line begins with neither ' ', '+' nor '-'");
     }
     if (rest_.starts_with('\\')) no_newline(hunk);

@@ -101,11 +101,11 @@ std::string common_name(std::string_view names) {
 
 std::string checked_diff_path(std::string_view path) {
   std::string checked = files::entry_path(path);
-  if (checked.empty()) throw Error(ErrorKind::invalid, std::format("{} is no file's name", printable(path)));
+  if (checked.empty()) throw Error(ErrorKind::invalid, std::format("{} is not a file name", printable(path)));
   for (std::size_t start = 0; start <= checked.size();) {
     const std::size_t end = std::min(checked.find('/', start), checked.size());
     if (is_git_folder(std::string_view(checked).substr(start, end - start))) {
-      throw Error(ErrorKind::invalid, std::format("{} lies in git's own folder", printable(path)));
+      throw Error(ErrorKind::invalid, std::format("{} is inside the .git folder", printable(path)));
     }
     start = end + 1;
   }

@@ -30,7 +30,7 @@ void expect_own_folder(git_repository* repository, const std::string& path) {
   files::Tree tree(git_repository_workdir(repository), std::nullopt);
   const auto status = tree.look(files::entry_path(path));
   if (status && !S_ISDIR(status->st_mode)) {
-    throw Error(ErrorKind::invalid, std::format("{} is no folder", printable(path)));
+    throw Error(ErrorKind::invalid, std::format("{} is not a folder", printable(path)));
   }
 }
 
@@ -38,7 +38,7 @@ void expect_remote(const std::string& url) {
   const auto parsed = parse_url(url);
   // A path, or file://, would be one of this machine's.
   if (!parsed || parsed->scheme == "file") {
-    throw Error(ErrorKind::invalid, std::format("{} is no remote's address", printable(without_secrets(url))));
+    throw Error(ErrorKind::invalid, std::format("{} is not a remote URL", printable(without_secrets(url))));
   }
 }
 
@@ -46,7 +46,7 @@ void update_all(git_repository* repository, const std::string& parent_url, Acces
 
 void update(git_repository* repository, const std::string& name, const std::string& parent_url, Access& access,
             int depth) {
-  const auto submodule = make<SubmodulePointer>("look the submodule up", [&](git_submodule** out) {
+  const auto submodule = make<SubmodulePointer>("look up the submodule", [&](git_submodule** out) {
     return git_submodule_lookup(out, repository, name.c_str());
   });
   // Named in .gitmodules only, or not wanted.

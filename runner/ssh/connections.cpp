@@ -53,13 +53,13 @@ void ConnectionWatch::start() {
   } catch (const std::exception& error) {
     // The job goes on; it is only not known how long nobody has been connected.
     spdlog::error("{}", error.what());
-    blind_ = true;
+    unreadable_ = true;
   }
 }
 
 std::optional<std::int64_t> ConnectionWatch::seconds_without() const {
   const os::Lock lock(mutex_);
-  if (blind_) return std::nullopt;
+  if (unreadable_) return std::nullopt;
   if (!last_connected_) return 0;
   return std::chrono::duration_cast<std::chrono::seconds>(last_look_ - *last_connected_).count();
 }
@@ -78,7 +78,7 @@ void ConnectionWatch::run() {
     try {
       look();
     } catch (const std::exception& error) {
-      spdlog::error("Look for SSH connections: {}", error.what());
+      spdlog::error("Cannot look for SSH connections: {}", error.what());
       const os::Lock lock(mutex_);
       last_look_ = clock_.now();
     }
@@ -90,7 +90,7 @@ void ConnectionWatch::look() {
   const auto ip6 = os::try_read_file(proc_net_ / "tcp6");  // absent where there is no IPv6
   const os::Lock lock(mutex_);
   last_look_ = clock_.now();
-  blind_ = !ip4 && !ip6;
+  unreadable_ = !ip4 && !ip6;
   std::set<std::string> open = find_connections(ip4.value_or(""), port_);
   open.merge(find_connections(ip6.value_or(""), port_));
   std::erase_if(first_seen_, [&open](const auto& seen) { return !open.contains(seen.first); });

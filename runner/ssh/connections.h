@@ -49,7 +49,7 @@ class ConnectionWatch {
   const os::Event stop_;
 
   mutable os::Mutex mutex_;
-  bool blind_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool unreadable_ DSTACK_GUARDED_BY(mutex_) = false;
   std::map<std::string, os::SteadyTime> first_seen_ DSTACK_GUARDED_BY(mutex_);
   std::optional<os::SteadyTime> last_connected_ DSTACK_GUARDED_BY(mutex_);
   os::SteadyTime last_look_ DSTACK_GUARDED_BY(mutex_);

@@ -17,7 +17,7 @@ std::string checked_log_level(const std::string& level) {
   const auto found =
       std::ranges::find_if(known, [&level](const char* name) { return ::strcasecmp(name, level.c_str()) == 0; });
   if (found == known.end()) {
-    spdlog::warn("--ssh-log-level {} is none that sshd knows: using INFO", printable(level));
+    spdlog::warn("--ssh-log-level {} is not an sshd log level: using INFO", printable(level));
     return "INFO";
   }
   using namespace std::string_view_literals;

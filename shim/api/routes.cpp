@@ -31,7 +31,7 @@ std::uint64_t offset_of(const Request& request) {
   const std::int64_t offset = request.query_integer("offset");
   // Leaves room for what is added to it.
   if (offset < 0 || offset > (std::int64_t{1} << 62))
-    throw Error(ErrorKind::invalid, "offset: no place in any file: " + std::to_string(offset));
+    throw Error(ErrorKind::invalid, "offset: out of range: " + std::to_string(offset));
   return static_cast<std::uint64_t>(offset);
 }
 

@@ -116,7 +116,7 @@ TerminateRequest read_terminate(const std::string& body) {
   // One of the server's own words, which may be one that this version has not heard of.
   const auto is_reason = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
   if (request.ending.reason.size() > 64 || !std::ranges::all_of(request.ending.reason, is_reason)) {
-    refuse("termination_reason", "not a word that a server knows: " + printable(request.ending.reason));
+    refuse("termination_reason", "unknown value: " + printable(request.ending.reason));
   }
   return request;
 }

@@ -83,7 +83,7 @@ std::string Exporter::ask() {
   const auto response =
       client_.stream({.path = "/metrics", .total_limit = answer_limit}, [&text](std::string_view piece) {
         text += piece;
-        if (text.size() > size_limit) throw Error(ErrorKind::unavailable, "dcgm-exporter sends far too much");
+        if (text.size() > size_limit) throw Error(ErrorKind::unavailable, "dcgm-exporter: the answer is too large");
         return true;
       });
   if (response.status != 200) {

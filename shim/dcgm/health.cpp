@@ -103,7 +103,7 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
   bool answered = false;
   bool said_why = false;
   while (true) {
-    if (take_wish()) {
+    if (take_request()) {
       answer_by = clock_.now() + limits_.patience;
       process.ask();
     }
@@ -120,13 +120,13 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
         tell(std::format("no answer within {} ms", limits_.patience.count()));
         return answered;
       case os::ChildLines::Outcome::ended:
-        if (!said_why) tell("the process that asks for the GPUs' health has ended");
+        if (!said_why) tell("the DCGM helper process exited");
         return answered;
     }
   }
 }
 
-bool Health::take_wish() {
+bool Health::take_request() {
   const os::Lock lock(mutex_);
   if (!std::exchange(wanted_, false)) return false;
   asked_ = true;
@@ -142,7 +142,7 @@ bool Health::take_line(const std::string& line) {
   } else if (value.is_object() && value.contains("error") && value["error"].is_string()) {
     tell(printable(value["error"].get<std::string>(), 500));
   } else {
-    tell(std::format("nonsense: {}", printable(line)));
+    tell(std::format("unexpected output: {}", printable(line)));
   }
   const bool is_report = report.has_value();
   if (is_report) told_.clear();

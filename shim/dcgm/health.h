@@ -51,7 +51,7 @@ class Health {
   bool take_line(const std::string& line);
   // To the log, but not the same again and again.
   void tell(const std::string& trouble);
-  bool take_wish();
+  bool take_request();
 
   const std::vector<std::string> command_;
   os::Clock& clock_;

@@ -50,13 +50,13 @@ Finding judge_capabilities(std::optional<std::uint64_t> of_shim, std::optional<s
         "SystemCallFilter takes CAP_SETUID away. Remove User=, keep Environment=HOME=/root (install.sh writes "
         "such a unit), then `systemctl daemon-reload` and `systemctl restart dstack-shim`");
   }
-  if (of_shim) return ok("the running dstack-shim has all that it needs");
-  if (!own) return ok("not root here, so nothing can be said of a shim that is started as root");
+  if (of_shim) return ok("the running dstack-shim has all capabilities that it needs");
+  if (!own) return ok("not root: the capabilities of a shim started as root are unknown");
   if (const std::string missing = missing_in(*own); !missing.empty()) {
     return warning(std::format("this process lacks {}, and so would a dstack-shim that is started from here", missing),
                    "start dstack-shim as root on the host itself, in no container and without dropped capabilities");
   }
-  return ok("root has all that a dstack-shim needs");
+  return ok("root has all capabilities that dstack-shim needs");
 }
 
 Finding check_capabilities(const Host& host) {

@@ -132,7 +132,7 @@ Finding judge_disk(const std::string& where, const DiskSpace& space) {
   if (space.total_inodes > 0 && space.free_inodes < space.total_inodes / 100) {
     const std::string inodes = std::format("{} of {} inodes free in {}", space.free_inodes, space.total_inodes, where);
     const char* const inode_remedy =
-        "many small files are in the way: `docker image prune -a` and `docker builder prune` remove Docker's; "
+        "many small files use up the inodes: `docker image prune -a` and `docker builder prune` remove Docker's; "
         "`df -i` shows the file systems";
     return space.free_inodes == 0 ? broken(inodes, inode_remedy) : warning(inodes, inode_remedy);
   }

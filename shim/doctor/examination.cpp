@@ -30,7 +30,7 @@ Finding look(const Check& check, const Host& host) {
   try {
     return check.look(host);
   } catch (const std::exception& error) {
-    return warning(std::format("not known: {}", error.what()), "fix that first; it may need root");
+    return warning(std::format("unknown: {}", error.what()), "fix that first (run as root?)");
   }
 }
 

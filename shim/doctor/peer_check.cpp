@@ -11,7 +11,7 @@ Finding check_peer_look_up(const Host& host) {
 Finding judge_peer_look_up(const host::PeerLookUp& look_up, bool turned_off) {
   if (turned_off) {
     return warning("turned off by --allow-task-callers: a job in the host's network may call the shim",
-                   "take the flag away, unless every job on this host is trusted like root");
+                   "remove the flag, unless every job on this host is trusted like root");
   }
   if (look_up.active()) return ok(look_up.explanation);
   return warning(std::format("a job in the host's network may call the shim: {}", look_up.explanation),

@@ -88,10 +88,10 @@ Finding check_shim_port(const Host& host) {
   if (const auto version = shim_version(host))
     return ok(std::format("{} is used by a running dstack-shim, version {}", host.shim_port, *version));
   if (who->starts_with("dstack-shim (")) {
-    return broken(std::format("{} is taken by {}, which does not answer", host.shim_port, *who),
+    return broken(std::format("{} is used by {}, which does not answer", host.shim_port, *who),
                   "start it again: `systemctl restart dstack-shim`; tasks go on meanwhile");
   }
-  return broken(std::format("{} is taken by {}, which is no dstack-shim", host.shim_port, *who),
+  return broken(std::format("{} is used by {}, which is not dstack-shim", host.shim_port, *who),
                 std::format("stop that program, or give the shim another port: DSTACK_SHIM_HTTP_PORT (a server expects "
                             "10998); `ss -ltnp 'sport = :{}'` tells more",
                             host.shim_port));

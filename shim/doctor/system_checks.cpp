@@ -55,14 +55,14 @@ Finding check_runner(const Host& host) {
       "DSTACK_RUNNER_DOWNLOAD_URL; a dstack server installs it, too";
   std::error_code failure;
   if (!std::filesystem::exists(host.runner_binary, failure))
-    return warning(std::format("{} is not there: tasks fail until it is", path), remedy);
+    return warning(std::format("{} does not exist: tasks fail until it does", path), remedy);
   if (!std::filesystem::is_regular_file(host.runner_binary, failure) || ::access(path.c_str(), X_OK) != 0)
     return broken(std::format("{} cannot be executed", path), std::format("`chmod 755 {}`, or {}", path, remedy));
   try {
     return ok(
         std::format("{}, version {}", path, readable(component::ask_version(host.runner_binary, "dstack-runner"))));
   } catch (const std::exception& error) {
-    return broken(std::format("{} does not pass for dstack-runner: {}", path, error.what()), remedy);
+    return broken(std::format("{} is not a dstack-runner binary: {}", path, error.what()), remedy);
   }
 }
 

@@ -192,7 +192,7 @@ void change_our_keys(const User& user, const KeyChange& change) {
     // sshd reads the file with the user's rights as well: what those do not reach lets nobody in, and a task must not
     // wait for its user. The next start of the shim looks for left-over lines again.
     if (error.kind() != ErrorKind::denied) throw;
-    spdlog::warn("keys of user {} are left where they are: {}", printable(user.name), error.what());
+    spdlog::warn("keys of user {} are left in place: {}", printable(user.name), error.what());
   }
 }
 

@@ -17,7 +17,7 @@ namespace dstack::shim::host {
 namespace {
 
 constexpr std::size_t reported_limit = 1000;
-constexpr const char* nobody = "nobody, the socket is closed";
+constexpr const char* nobody = "an unknown process (the socket is closed)";
 
 bool is_loopback(const std::string& address) {
   in_addr four{};
@@ -123,7 +123,7 @@ bool PeerGuard::serve_in_doubt(const std::error_code& reason) {
   }
   const os::Lock lock(mutex_);
   if (reported_.insert("doubt").second)
-    spdlog::warn("Whoever reaches the API may call, tasks' containers too: the kernel does not tell sockets: {}",
+    spdlog::warn("API callers cannot be checked: containers can call the API: sock_diag is not available: {}",
                  is_absent(reason) ? "tcp_diag is missing" : reason.message());
   return true;
 }
@@ -132,7 +132,7 @@ bool PeerGuard::refuse(const std::string& who) {
   const os::Lock lock(mutex_);
   if (reported_.size() >= reported_limit) reported_.clear();
   const auto level = reported_.insert(who).second ? spdlog::level::warn : spdlog::level::debug;
-  spdlog::log(level, "A call was refused; at its other end is {}", who);
+  spdlog::log(level, "Refused an API call from {}", who);
   return false;
 }
 

@@ -15,20 +15,20 @@ PeerLookUp try_peer_look_up() {
   if (!socket) {
     const bool missing = socket.error() == std::errc::no_such_file_or_directory;
     return {.means = PeerLookUp::Means::none,
-            .explanation = std::format("the kernel does not tell sockets{}: {}",
+            .explanation = std::format("sock_diag is not available{}: {}",
                                        missing ? " (its module tcp_diag is missing)" : "", socket.error().message())};
   }
   const auto in_processes = [](const char* why) {
     return PeerLookUp{.means = PeerLookUp::Means::processes,
-                      .explanation = std::format("by the socket's process, since {}", why)};
+                      .explanation = std::format("by socket process, since {}", why)};
   };
   const auto hierarchy = os::Cgroup2::find();
   if (!hierarchy) return in_processes("no cgroup2 hierarchy is mounted");
   const std::optional<std::uint64_t> cgroup = socket->cgroup_id;
-  if (!cgroup) return in_processes("the kernel does not tell a socket's cgroup");
+  if (!cgroup) return in_processes("sock_diag does not report a socket's cgroup");
   if (!hierarchy->path_of(*cgroup)) return in_processes("a cgroup's path cannot be found by its id");
   return {.means = PeerLookUp::Means::cgroups,
-          .explanation = std::format("by the socket's cgroup in {}", hierarchy->mount().string())};
+          .explanation = std::format("by socket cgroup ({})", hierarchy->mount().string())};
 }
 
 }  // namespace dstack::shim::host

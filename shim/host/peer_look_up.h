@@ -7,7 +7,7 @@ namespace dstack::shim::host {
 // By what means this process can find out who is at the other end of a connection from this host.
 struct PeerLookUp {
   enum class Means {
-    none,       // every caller is served: the kernel does not tell sockets, `explanation` has its reason
+    none,       // every caller is served: sock_diag is not available, `explanation` has its reason
     processes,  // by the process that has the socket open: no cgroup2 hierarchy to name its container by
     cgroups,    // by the cgroup that the socket was made in, and by process for containers outside cgroup2
   };

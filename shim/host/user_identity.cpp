@@ -30,7 +30,7 @@ void set_file_ids(uid_t uid, gid_t gid) {
   ::setfsuid(uid);
   if (::setfsuid(static_cast<uid_t>(-1)) != static_cast<int>(uid) ||
       ::setfsgid(static_cast<gid_t>(-1)) != static_cast<int>(gid)) {
-    throw Error(ErrorKind::internal, std::format("cannot take on the file access of uid {}", uid));
+    throw Error(ErrorKind::internal, std::format("cannot switch file access to uid {}", uid));
   }
 }
 

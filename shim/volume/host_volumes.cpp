@@ -60,21 +60,21 @@ class HostVolumes::Turn {
     });
     os::Lock lock(all_.mutex_);
     all_.changed_.wait(lock.native(), [&]() DSTACK_REQUIRES(all_.mutex_) {
-      return stop.stop_requested() || !all_.volumes_[name_].in_hand;
+      return stop.stop_requested() || !all_.volumes_[name_].is_busy;
     });
-    if (all_.volumes_[name_].in_hand) {
+    if (all_.volumes_[name_].is_busy) {
       // The lock must be free while `wake` is taken down.
       lock.unlock();
       throw Error(ErrorKind::cancelled, std::format("volume {}: cancelled", printable(name_)));
     }
-    all_.volumes_[name_].in_hand = true;
+    all_.volumes_[name_].is_busy = true;
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
   ~Turn() {
     const os::Lock lock(all_.mutex_);
     const auto found = all_.volumes_.find(name_);
-    found->second.in_hand = false;
+    found->second.is_busy = false;
     if (found->second.holders.empty()) all_.volumes_.erase(found);
     all_.changed_.notify_all();
   }

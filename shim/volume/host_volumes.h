@@ -35,7 +35,7 @@ class HostVolumes final : public VolumeManager {
   class Turn;
   struct Volume {
     std::set<std::string> holders;
-    bool in_hand = false;
+    bool is_busy = false;
   };
 
   void mount_one(const Turn& turn, const VolumeInfo& volume, const std::stop_token& stop);

@@ -158,7 +158,7 @@ def test_the_token_is_for_its_own_host_only(root, runner, repository, remote, au
     inner.commit(deep="deep\n")
     repository.add_submodule(f"https://localhost:{remote.port}/inner", inner, "sub")
     end = run(runner, "true", remote_job(f"{remote.url}/code", token=TOKEN)).end
-    assert "localhost asks for a login, and the token is for another host" in end["termination_message"]
+    assert "localhost requires a login, but the token is for another host" in end["termination_message"]
 
 
 class TestWhatIsCheckedOut:

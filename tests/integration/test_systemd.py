@@ -74,7 +74,7 @@ def test_the_service_starts_says_what_it_does_and_logs_with_priorities(host):
     assert ("6", "dstack-shim listens on 127.0.0.1:10998") in said
     # What the unit closes is not what it needs to look callers up.
     means = "cgroup" if host.run("findmnt", "--types", "cgroup2", check=False).returncode == 0 else "process"
-    assert any(message.startswith(f"Callers are looked up by the socket's {means}") for _, message in said), said
+    assert any(message.startswith(f"Checking API callers by socket {means}") for _, message in said), said
 
 
 def test_the_service_is_root_with_roots_home_and_may_take_on_other_users_ids(host):

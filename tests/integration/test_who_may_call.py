@@ -64,7 +64,7 @@ def test_a_job_in_the_hosts_network_is_refused_and_everybody_else_is_not(home, i
     options = {"port": port, "runner": runner, "binary": without_cgroup2(tmp_path / "v1") if means == "process" else SHIM}
     with Shim(home, **options) as shim:
         calls = Calls(shim.wait_ready())
-        assert f"Callers are looked up by the socket's {means}" in shim.log()
+        assert f"Checking API callers by socket {means}" in shim.log()
         info = calls.run(image)
         assert info["status"] == "running", info
         folder = home / "runners" / info["container_name"]

@@ -77,7 +77,7 @@ TEST_CASE("a hunk at an end of the file is not found elsewhere") {
 TEST_CASE("a file that is not as the diff says is refused by its name") {
   const Place place;
   place.expect_refusal(edit("missing", "@@ -1 +1 @@\n-one\n+1\n"), "\"missing\"");
-  place.expect_refusal(create("f"), "\"f\": the diff makes it, but it is there already");
+  place.expect_refusal(create("f"), "\"f\": the diff creates it, but it already exists");
   place.expect_refusal("diff --git a/f b/f\ndeleted file mode 100644\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n",
                        "more content than the diff removes");
   place.expect_refusal("diff --git a/f b/f\nindex 123..456 120000\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-one\n+1\n",

@@ -12,9 +12,9 @@ TEST_CASE("a look-up of callers by either means is fine, in its own words") {
 }
 
 TEST_CASE("callers that cannot be told apart are a warning with the reason") {
-  const Finding finding = judge_peer_look_up({Means::none, "the kernel does not tell sockets"}, false);
+  const Finding finding = judge_peer_look_up({Means::none, "sock_diag is not available"}, false);
   CHECK(finding.verdict == Verdict::warning);
-  CHECK(finding.found.ends_with(": the kernel does not tell sockets"));
+  CHECK(finding.found.ends_with(": sock_diag is not available"));
   CHECK(finding.remedy.contains("modprobe tcp_diag"));
 }
 

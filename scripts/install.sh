@@ -145,7 +145,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-[ "$(uname -s)" = Linux ] || fail "this is no Linux host"
+[ "$(uname -s)" = Linux ] || fail "this host does not run Linux"
 if [ -z "$root" ] && ! $dry_run && [ "$(id -u)" -ne 0 ]; then
     fail "run it as root (sudo sh …), or try --dry-run"
 fi

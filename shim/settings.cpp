@@ -40,7 +40,8 @@ std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task:
   if (means.active()) {
     spdlog::info("Checking API callers {}", means.explanation);
   } else {
-    spdlog::warn("API callers cannot be checked: {}. A job in the host's network is root on the host", means.explanation);
+    spdlog::warn("API callers cannot be checked: {}. A job in the host's network is root on the host",
+                 means.explanation);
   }
   return std::make_unique<host::PeerGuard>([&tasks] { return tasks.containers(); });
 }

@@ -89,8 +89,8 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
 void refuse_nul(const ChildSpec& spec) {
   for (std::size_t i = 0; i < spec.arguments.size(); ++i) {
     if (!spec.arguments[i].contains('\0')) continue;
-    throw Error(ErrorKind::invalid, std::format("argument {} of {} contains a NUL byte", i,
-                                                printable(spec.arguments[0])));
+    throw Error(ErrorKind::invalid,
+                std::format("argument {} of {} contains a NUL byte", i, printable(spec.arguments[0])));
   }
 }
 

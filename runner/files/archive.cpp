@@ -157,7 +157,8 @@ class Unpacker {
       existing = place_of(target);
       expect_below_root(target, existing);
     } catch (const Error& error) {
-      throw Error(error.kind(), std::format("{} is a hard link to a path outside of the archive: {}", printable(name), error.what()));
+      throw Error(error.kind(),
+                  std::format("{} is a hard link to a path outside of the archive: {}", printable(name), error.what()));
     }
     tree_.make_hard_link(path, existing);
   }

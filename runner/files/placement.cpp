@@ -64,7 +64,8 @@ void place_archive(const std::filesystem::path& archive, const Destination& dest
   Unpacking how{.layout = Layout::one_root, .place = destination.below, .stopped = stopped};
   if (must_stay(path, kept)) {
     if (!is_folder(path)) {
-      throw Error(ErrorKind::invalid, std::format("{} is in use and not a folder: it cannot be replaced", path.string()));
+      throw Error(ErrorKind::invalid,
+                  std::format("{} is in use and not a folder: it cannot be replaced", path.string()));
     }
     // A link of the image's own that leads to such a folder is the folder.
     if (!destination.foreign) how.place.clear();

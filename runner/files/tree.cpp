@@ -265,7 +265,8 @@ os::UniqueFd Tree::open_file(const std::string& path) {
   if (!file) throw failure("open", path, errno);
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw failure("look at", path, errno);
-  if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, std::format("{} is not a regular file", printable(path)));
+  if (!S_ISREG(status.st_mode))
+    throw Error(ErrorKind::invalid, std::format("{} is not a regular file", printable(path)));
   return file;
 }
 

@@ -77,9 +77,7 @@ Environment make_environment(Environment container, const Submission& submission
   });
   for (const auto& [name, value] : environment) {
     if (name.contains('\0') || value.contains('\0')) {
-      throw Error(
-          ErrorKind::invalid,
-          std::format("the environment variable {} contains a NUL byte", printable(name)));
+      throw Error(ErrorKind::invalid, std::format("the environment variable {} contains a NUL byte", printable(name)));
     }
   }
   return environment;

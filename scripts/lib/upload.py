@@ -30,7 +30,7 @@ def check(path: Path, program: str, architecture: str, version: str) -> bytes:
     content = path.read_bytes()
     machine = int.from_bytes(content[18:20], "little")
     if content[:4] != b"\x7fELF" or machine != ARCHITECTURES[architecture]:
-        fail(f"{path} is no {architecture} binary")
+        fail(f"{path} is not an {architecture} binary")
     if platform.machine() == {"amd64": "x86_64", "arm64": "aarch64"}[architecture]:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout.split()
         if said[:2] != [program, "version"] or len(said) != 3:
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true")
     arguments = parser.parse_args()
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z.+_-]*", arguments.version):
-        fail(f"DSTACK_SHIM_UPLOAD_VERSION={arguments.version!r} is no version")
+        fail(f"DSTACK_SHIM_UPLOAD_VERSION={arguments.version!r} is not a version")
 
     files = {}
     for program in PROGRAMS:

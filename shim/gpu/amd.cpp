@@ -50,7 +50,7 @@ Inventory parse_amd_smi(std::string_view output, const std::filesystem::path& ro
     const auto node = std::ranges::find_if(
         nodes, [&](const std::string& path) { return !std::ranges::contains(inventory.gpus, path, &Gpu::id); });
     if (node == nodes.end()) {
-      skipped.add(text, nodes.empty() ? "a GPU without a render node" : "a GPU whose render node was named before");
+      skipped.add(text, nodes.empty() ? "a GPU without a render node" : "a GPU whose render node is listed twice");
       continue;
     }
     Gpu gpu{.id = *node, .name = known_value(text_member(member(row, "asic"), "market_name"))};

@@ -86,8 +86,8 @@ Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, cons
     return inventory;
   } catch (const std::exception& error) {
     if (stop.stop_requested()) throw Error(ErrorKind::cancelled, error.what());
-    spdlog::error("detect the GPUs of this host ({}): {}; it counts as having none", dstack::gpu::name_of(vendor),
-                  error.what());
+    spdlog::error("detect the GPUs of this host ({}): {}; the host counts as having no GPUs",
+                  dstack::gpu::name_of(vendor), error.what());
     return {.failure = error.what()};
   }
 }

@@ -24,7 +24,7 @@ bool is_known(const Inventory& inventory, const std::string& id) {
 }
 
 void warn_of_missing(const std::string& id) {
-  spdlog::warn("a task has GPU {}, which is not there any more", printable(id));
+  spdlog::warn("a task has GPU {}, which no longer exists", printable(id));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ Inventory parse_hl_smi(std::string_view output) {
     }
     Gpu gpu{.id = std::string(fields.back()), .memory = size.value_or(0)};
     if (std::ranges::contains(inventory.gpus, gpu.id, &Gpu::id)) {
-      skipped.add(line, "this accelerator was named before");
+      skipped.add(line, "this accelerator is listed twice");
       continue;
     }
     for (std::size_t i = 0; i + 2 < fields.size(); ++i) gpu.name += (i == 0 ? "" : ", ") + known_value(fields[i]);

@@ -126,7 +126,7 @@ Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory)
     }
     Gpu gpu{.id = std::string(fields[*place])};
     if (std::ranges::contains(inventory.gpus, gpu.id, &Gpu::id)) {
-      skipped.add(line, "this GPU was named before");
+      skipped.add(line, "this GPU is listed twice");
       continue;
     }
     for (std::size_t i = 0; i + 1 < *place; ++i) gpu.name += (i == 0 ? "" : ", ") + known_value(fields[i]);

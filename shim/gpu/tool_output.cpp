@@ -63,16 +63,16 @@ ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock,
 Inventory require_gpus(Inventory inventory, std::string_view tool, const ToolOutput& output) {
   if (inventory.gpus.empty()) {
     throw Error(ErrorKind::unavailable,
-                std::format("{} names no GPU: it {}; it printed {}", tool,
+                std::format("{} lists no GPU: it {}; it printed {}", tool,
                             output.failure.empty() ? "succeeded" : output.failure, printable(text::trim(output.text))));
   }
   if (!output.failure.empty())
-    spdlog::warn("{} {}, but it named {} GPUs, which are used", tool, output.failure, inventory.gpus.size());
+    spdlog::warn("{} {}, but it listed {} GPUs, which are used", tool, output.failure, inventory.gpus.size());
   return inventory;
 }
 
 SkippedRows::~SkippedRows() {
-  if (count_ > logged_rows) spdlog::warn("{}: {} more rows were passed over", tool_, count_ - logged_rows);
+  if (count_ > logged_rows) spdlog::warn("{}: {} more rows were skipped", tool_, count_ - logged_rows);
 }
 
 void SkippedRows::add(std::string_view row, std::string_view reason) {

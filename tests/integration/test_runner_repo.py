@@ -255,8 +255,8 @@ class TestCredentials:
     ("url", "reason"),
     [
         ("http://127.0.0.1/code", "only https and ssh"),
-        ("/etc", "no remote's address"),
-        ("file:///etc", "no remote's address"),
+        ("/etc", "not a remote URL"),
+        ("file:///etc", "not a remote URL"),
         ("ssh://127.0.0.1/code", "no private key"),
         ("https://127.0.0.1:1/code", "127.0.0.1"),
     ],

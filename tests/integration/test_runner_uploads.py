@@ -187,7 +187,7 @@ class TestFiles:
             (tar_of({"root": link("/"), "root/outside": "x"}), "root/outside"),
             (tar_of({"root": None, "other": "x"}), "other"),
             (tar_of({"root": None, "root/../../outside": "x"}), "root/../../outside"),
-            (tar_of({}), "holds nothing"),
+            (tar_of({}), "is empty"),
         ],
     )
     def test_an_archive_that_is_not_one_tree_fails_the_job(self, runner, content, name):

@@ -105,7 +105,7 @@ def test_a_binary_of_another_architecture_is_not_uploaded(environment, bucket, s
     (release / "dstack-runner-linux-arm64").write_bytes((release / "dstack-runner-linux-amd64").read_bytes())
     done = upload(environment, "--dist", release, DSTACK_SHIM_UPLOAD_S3_BUCKET=bucket, DSTACK_SHIM_UPLOAD_VERSION="1.2.3")
     assert done.returncode == 1
-    assert "dstack-runner-linux-arm64 is no arm64 binary" in done.stderr
+    assert "dstack-runner-linux-arm64 is not an arm64 binary" in done.stderr
     # Nothing half: not even the ones that were right.
     assert requests.get(f"{store}/{BUCKET}/1.2.3/binaries/dstack-shim-linux-amd64", timeout=10).status_code == 404
 

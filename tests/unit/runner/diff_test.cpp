@@ -83,18 +83,18 @@ TEST_CASE("a file that is not as the diff says is refused by its name") {
   place.expect_refusal("diff --git a/f b/f\nindex 123..456 120000\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-one\n+1\n",
                        "symbolic link");
   place.expect_refusal("diff --git a/f b/f\nindex 123..456 100644\nBinary files a/f and b/f differ\n",
-                       "without --binary");
+                       "with --binary");
 }
 
 TEST_CASE("a diff that is damaged is refused by its line") {
   const Place place;
-  place.expect_refusal(edit("f", "@@ -1,3 +1,3 @@\n one\n-two\n"), "breaks off");
-  place.expect_refusal(edit("f", "@@ -1,2 +1,1 @@\n-one\n+two\n+three\n-two\n"), "other lines");
+  place.expect_refusal(edit("f", "@@ -1,3 +1,3 @@\n one\n-two\n"), "ends inside a hunk");
+  place.expect_refusal(edit("f", "@@ -1,2 +1,1 @@\n-one\n+two\n+three\n-two\n"), "line counts");
   place.expect_refusal(edit("f", "@@ -1,x @@\n"), "a number is expected");
   place.expect_refusal(edit("f", "@@ -1 +1 @@\n*one\n"), "begins with neither");
   place.expect_refusal(edit("f", ""), "a hunk is expected");
-  place.expect_refusal("@@ -1 +1 @@\n-one\n+1\n", "belongs to no file");
-  place.expect_refusal("words without a diff", "no diff");
+  place.expect_refusal("@@ -1 +1 @@\n-one\n+1\n", "without a file");
+  place.expect_refusal("words without a diff", "is not a diff");
   place.expect_refusal("diff --git a/f\n", "cannot be told apart");
   place.expect_refusal("diff --git \"a/\\9\" \"b/\\9\"\n", "malformed");
   place.expect_refusal("diff --cc f\nindex 1,2..3\n", "in the middle of a merge");
@@ -108,7 +108,7 @@ TEST_CASE("a binary patch that is damaged is refused by its file") {
   };
   place.expect_refusal(patch("literal 5\nEcmZQzU}9it000620ssI2\n\n"), "\"f\": the binary patch is damaged");
   place.expect_refusal(patch("literal 5\n\n"), "breaks off");
-  place.expect_refusal(patch("literal 99999999999\nzcmZQ\n\n"), "another length");
+  place.expect_refusal(patch("literal 99999999999\nzcmZQ\n\n"), "length of a line is wrong");
   place.expect_refusal(patch("literal 5\n!cmZQzU\n\n"), "no length");
   place.expect_refusal(patch("other 5\n"), "unknown");
 }
@@ -153,7 +153,7 @@ TEST_CASE("a pipe in a file's place does not hold the diff up") {
   const Place place;
   REQUIRE(::mkfifo((place.folder / "repo/pipe").c_str(), 0600) == 0);
   CHECK_THROWS_MATCHES(place.apply(edit("pipe", "@@ -1 +1 @@\n-one\n+1\n")), Error,
-                       MessageMatches(ContainsSubstring("no regular file")));
+                       MessageMatches(ContainsSubstring("not a regular file")));
 }
 
 TEST_CASE("a submodule's change is left out, the rest applies") {

@@ -69,8 +69,8 @@ TEST_CASE("a form that is not one whole part is refused with the reason") {
   expect_refusal("", "empty form");
   expect_refusal("--xx--\r\n", "empty form");
   expect_refusal("no boundary at all", "empty form");
-  expect_refusal("--xx\r\nContent-Disposition: form-data; name=a\r\n\r\nx", "breaks off");
-  expect_refusal("--xx\r\nContent-Dispo", "breaks off");
+  expect_refusal("--xx\r\nContent-Disposition: form-data; name=a\r\n\r\nx", "ends before");
+  expect_refusal("--xx\r\nContent-Dispo", "ends before");
   expect_refusal("--xx rubbish", "malformed");
   expect_refusal("--xx\r\n\r\nx\r\n--xx\r\n\r\ny\r\n--xx--\r\n", "extra form field");
   expect_refusal("--xx\r\n" + std::string(100000, 'h'), "too long");

@@ -83,7 +83,7 @@ TEST_CASE_METHOD(PortFixture, "a dstack-shim that does not answer is to be start
   process(41, "dstack-shim", 1001);
   const Finding finding = check_shim_port(host);
   CHECK(finding.verdict == Verdict::broken);
-  CHECK(finding.found == "1 is taken by dstack-shim (41), which does not answer");
+  CHECK(finding.found == "1 is used by dstack-shim (41), which does not answer");
   CHECK(finding.remedy.contains("systemctl restart dstack-shim"));
 }
 

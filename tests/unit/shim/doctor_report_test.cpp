@@ -78,7 +78,7 @@ TEST_CASE("results are in the order of the checks, and an error in one is a find
   REQUIRE(examination.results.size() == 3);
   CHECK(examination.results[0].finding == ok("1"));
   CHECK(examination.results[1].finding.verdict == Verdict::warning);
-  CHECK(examination.results[1].finding.found == "not known: open /x: Permission denied");
+  CHECK(examination.results[1].finding.found == "unknown: open /x: Permission denied");
   CHECK(examination.results[2].check == "third");
   CHECK_FALSE(examination.unfinished);
 }

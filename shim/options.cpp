@@ -19,6 +19,8 @@
 #include "common/text/split.h"
 #include "common/text/trim.h"
 #include "common/version.h"
+#include "shim/autoscale/autoscale.h"
+#include "shim/aws/aws.h"
 #include "shim/client/doctor.h"
 #include "shim/client/exec.h"
 #include "shim/client/run.h"
@@ -187,6 +189,8 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(client::add_doctor_command, client::doctor, exit_status::kOfTaskCommands);
   add(pool::add_runners_command, pool::list_runners, exit_status::kOfServerCommands);
   add(relay::add_relay_command, relay::execute, exit_status::kOfServerCommands);
+  add(aws::add_aws_command, aws::execute, exit_status::kOfServerCommands);
+  add(autoscale::add_autoscale_command, autoscale::execute, exit_status::kOfServerCommands);
 }
 
 }  // namespace

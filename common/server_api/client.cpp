@@ -40,10 +40,12 @@ std::string reason_of(const Error& error, std::string_view path, std::string_vie
 }
 
 // A server's message may quote what it was sent.
-std::string without(std::string text, const std::string& secret) {
-  if (secret.empty()) return text;
-  for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
-    text.replace(at, secret.size(), "[hidden]");
+std::string without(std::string text, const std::vector<Secret>& secrets) {
+  for (const Secret& secret : secrets) {
+    if (secret.empty()) continue;
+    for (std::size_t at = text.find(secret.reveal()); at != std::string::npos; at = text.find(secret.reveal(), at)) {
+      text.replace(at, secret.reveal().size(), "[hidden]");
+    }
   }
   return text;
 }
@@ -52,6 +54,7 @@ std::string without(std::string text, const std::string& secret) {
 
 Client::Client(Account account, os::Clock& clock, std::stop_token stop)
     : account_(std::move(account)),
+      hidden_{account_.token},
       clock_(clock),
       stop_(std::move(stop)),
       http_(std::make_unique<http::Client>(http::Endpoint{.base_url = account_.url}, clock)) {}
@@ -133,7 +136,7 @@ void Client::refuse(const std::string& path, int status, const std::string& body
                   std::format("{} answers as no server known to this version does: it has no {}", url, path), status);
   }
   const std::string message = error.message.empty() ? std::format("{} refused to {} ({})", url, doing, status)
-                                                    : without(error.message, account_.token.reveal());
+                                                    : without(error.message, hidden_);
   throw Failure(FailureKind::refused, message, status, error.code);
 }
 
@@ -217,6 +220,41 @@ void Client::apply_fleet(const json& spec, bool force) {
 
 void Client::delete_fleet(const std::string& name) {
   call_project("fleets/delete", {{"names", json::array({name})}}, "delete fleet " + name);
+}
+
+FleetPlan Client::plan_fleet(const json& spec) {
+  return parsed(account_, call_project("fleets/get_plan", {{"spec", spec}}, "look up offers"), parse_fleet_plan);
+}
+
+bool Client::delete_instance(const std::string& fleet, std::int64_t number) {
+  try {
+    call_project("fleets/delete_instances", {{"name", fleet}, {"instance_nums", json::array({number})}},
+                 "delete an instance of fleet " + fleet);
+    return true;
+  } catch (const Failure& failure) {
+    const std::string_view message = failure.what();
+    const bool in_use = message.contains("in use") || message.contains("while the job is provisioning");
+    if (failure.http_status() == 400 && in_use) return false;
+    throw;
+  }
+}
+
+std::optional<json> Client::backend_settings(const std::string& type) {
+  try {
+    return call_project(std::format("backends/{}/config_info", http::encode_url_component(type)), json::object(),
+                        "see the settings of backends");
+  } catch (const Failure& failure) {
+    if (failure.is("resource_not_exists")) return std::nullopt;
+    throw;
+  }
+}
+
+void Client::create_backend(const json& settings) { call_project("backends/create", settings, "configure backends"); }
+
+void Client::update_backend(const json& settings) { call_project("backends/update", settings, "configure backends"); }
+
+void Client::delete_backend(const std::string& type) {
+  call_project("backends/delete", {{"backends_names", json::array({type})}}, "remove backends");
 }
 
 std::vector<Event> Client::events(const std::vector<std::string>& instance_ids, const std::optional<Event>& before) {

@@ -49,7 +49,18 @@ class Client {
   std::optional<Fleet> fleet(const std::string& name);
   // `spec`: {"configuration", "profile"}.
   void apply_fleet(const nlohmann::json& spec, bool force);
+  FleetPlan plan_fleet(const nlohmann::json& spec);
   void delete_fleet(const std::string& name);
+  // False: a job holds it, or is about to.
+  bool delete_instance(const std::string& fleet, std::int64_t number);
+
+  // A cloud account's settings, with its keys; for admins of the project only. Nothing if there is none of that type.
+  std::optional<nlohmann::json> backend_settings(const std::string& type);
+  void create_backend(const nlohmann::json& settings);
+  void update_backend(const nlohmann::json& settings);
+  void delete_backend(const std::string& type);
+  // Keeps a secret that is sent out of the messages of failures. Before any other thread calls.
+  void hide(const Secret& secret) { hidden_.push_back(secret); }
 
   // The newest first, of up to 16 instances; a page begins after the event `before`.
   std::vector<Event> events(const std::vector<std::string>& instance_ids, const std::optional<Event>& before);
@@ -68,6 +79,7 @@ class Client {
   std::string explain_denial(std::string_view doing);
 
   const Account account_;
+  std::vector<Secret> hidden_;
   os::Clock& clock_;
   const std::stop_token stop_;
   const std::unique_ptr<http::Client> http_;

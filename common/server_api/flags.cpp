@@ -25,4 +25,10 @@ void add_account_flags(CLI::App& command, Given& given) {
   command.add_option("--project", given.project, "A project of that server (DSTACK_PROJECT)");
 }
 
+Account find_account(const Given& given) {
+  const Settings settings = resolve(given, find_settings_files());
+  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << warning << "\n";
+  return settings.account();
+}
+
 }  // namespace dstack::server_api

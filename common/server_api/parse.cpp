@@ -116,7 +116,8 @@ Project parse_project(const json& answer) {
   Project project{.name = required_text(answer, "project_name", "the project")};
   for (const json& backend :
        required_list(dstack::json::member(answer, "backends"), "the list of the project's backends")) {
-    project.backends.push_back(dstack::json::text_member(backend, "name"));
+    project.backends.push_back({.name = dstack::json::text_member(backend, "name"),
+                                .regions = texts(dstack::json::member(backend, "config"), "regions")});
   }
   for (const json& found :
        required_list(dstack::json::member(answer, "members"), "the list of the project's members")) {
@@ -156,6 +157,20 @@ std::vector<Fleet> parse_fleets(const json& answer) {
   return fleets;
 }
 
+FleetPlan parse_fleet_plan(const json& answer) {
+  const auto total = integer(answer, "total_offers");
+  if (!total) throw Error(ErrorKind::invalid, "total_offers of a fleet's plan is missing");
+  FleetPlan plan{.total_offers = *total};
+  for (const json& found : required_list(dstack::json::member(answer, "offers"), "the list of a plan's offers")) {
+    Offer offer{.instance_type = dstack::json::text_member(dstack::json::member(found, "instance"), "name"),
+                .region = dstack::json::text_member(found, "region"),
+                .availability = dstack::json::text_member(found, "availability")};
+    if (const json& price = dstack::json::member(found, "price"); price.is_number()) offer.price = price.get<double>();
+    plan.offers.push_back(std::move(offer));
+  }
+  return plan;
+}
+
 std::vector<Event> parse_events(const json& answer) {
   std::vector<Event> events;
   for (const json& found : required_list(answer, "the list of events")) {
@@ -182,7 +197,11 @@ std::vector<Run> parse_runs(const json& answer) {
         if (!submissions.is_array() || submissions.empty()) continue;
         const std::string hostname =
             dstack::json::text_member(dstack::json::member(submissions.back(), "job_provisioning_data"), "hostname");
-        if (!hostname.empty()) run.hostnames.push_back(hostname);
+        if (hostname.empty()) {
+          run.waits_for_host = true;
+        } else {
+          run.hostnames.push_back(hostname);
+        }
       }
     }
     runs.push_back(std::move(run));
@@ -190,8 +209,9 @@ std::vector<Run> parse_runs(const json& answer) {
   return runs;
 }
 
-bool Project::has_backend(const std::string& backend) const {
-  return std::ranges::find(backends, backend) != backends.end();
+const Backend* Project::backend(const std::string& wanted) const {
+  const auto found = std::ranges::find(backends, wanted, &Backend::name);
+  return found == backends.end() ? nullptr : &*found;
 }
 
 bool Project::has_member(const std::string& user_name) const {

@@ -13,6 +13,7 @@ MyUser parse_my_user(const nlohmann::json& answer);
 Project parse_project(const nlohmann::json& answer);
 Fleet parse_fleet(const nlohmann::json& answer);
 std::vector<Fleet> parse_fleets(const nlohmann::json& answer);
+FleetPlan parse_fleet_plan(const nlohmann::json& answer);
 std::vector<Event> parse_events(const nlohmann::json& answer);
 std::vector<Run> parse_runs(const nlohmann::json& answer);
 

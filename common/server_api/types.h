@@ -30,12 +30,19 @@ struct Member {
   std::string role;  // "admin", "manager", "user"
 };
 
+// A cloud account that a project may use.
+struct Backend {
+  std::string name;                  // "aws"
+  std::vector<std::string> regions;  // empty where the server does not say
+};
+
 struct Project {
   std::string name;
-  std::vector<std::string> backends;
+  std::vector<Backend> backends;
   std::vector<Member> members;
 
-  bool has_backend(const std::string& backend) const;
+  // Null if the project does not have it.
+  const Backend* backend(const std::string& name) const;
   bool has_member(const std::string& user_name) const;
 };
 
@@ -89,6 +96,20 @@ struct Fleet {
   std::vector<Instance> instances;
 };
 
+// A machine that a fleet could get.
+struct Offer {
+  std::string instance_type;
+  std::string region;
+  std::optional<double> price;  // dollars an hour
+  std::string availability;     // unknown available not_available no_quota no_balance idle busy
+};
+
+// What a fleet could get, without making it.
+struct FleetPlan {
+  std::vector<Offer> offers;  // the cheapest 50
+  std::int64_t total_offers = 0;
+};
+
 struct Event {
   std::string id;
   std::string recorded_at;
@@ -101,6 +122,7 @@ struct Run {
   std::string status;
   std::string fleet;                   // empty while it has none
   std::vector<std::string> hostnames;  // of the instances that its jobs hold
+  bool waits_for_host = false;         // a job of it has no instance yet whose address is known
 };
 
 }  // namespace dstack::server_api

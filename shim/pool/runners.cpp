@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <format>
 #include <iostream>
@@ -12,6 +11,7 @@
 #include "common/json/dump.h"
 #include "common/server_api/flags.h"
 #include "common/server_api/time.h"
+#include "shim/client/columns.h"
 #include "shim/client/output.h"
 #include "shim/client/text.h"
 
@@ -124,24 +124,12 @@ void look_up_events(server_api::Client& server, std::vector<Runner>& runners) {
 }
 
 std::string runner_table(const std::vector<Runner>& runners, os::WallTime now) {
-  std::vector<std::array<std::string, 4>> rows = {{"RUNNER", "HOST", "STATUS", "UPDATED"}};
+  client::Rows rows = {{"RUNNER", "HOST", "STATUS", "UPDATED"}};
   for (const Runner& runner : runners) {
     rows.push_back({client::legible(runner.name), client::legible(runner.host), runner.status,
                     runner.updated ? server_api::ago(*runner.updated, now) : "-"});
   }
-  std::array<std::size_t, 4> widths{};
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], client::columns(row[i]));
-  }
-  std::string table;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      table += row[i];
-      if (i + 1 < row.size()) table.append(widths[i] + 2 - client::columns(row[i]), ' ');
-    }
-    table += '\n';
-  }
-  return table;
+  return client::in_columns(rows);
 }
 
 json runner_list(const std::vector<Runner>& runners) {
@@ -179,9 +167,7 @@ CLI::App* add_runners_command(CLI::App& app, RunnersOptions& options) {
 }
 
 int list_runners(const RunnersOptions& options) {
-  const auto settings = server_api::resolve(options.given, server_api::find_settings_files());
-  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << warning << "\n";
-  server_api::Client server(settings.account());
+  server_api::Client server(server_api::find_account(options.given));
   std::vector<Runner> runners = runners_of(server.fleets(), options.all);
   look_up_events(server, runners);
   if (options.json) {
@@ -189,7 +175,7 @@ int list_runners(const RunnersOptions& options) {
     return 0;
   }
   client::write_answer(runner_table(runners, os::system_clock().wall()));
-  if (runners.empty()) std::cerr << std::format("there are no runners in project {}\n", settings.project.value);
+  if (runners.empty()) std::cerr << std::format("there are no runners in project {}\n", server.account().project);
   for (const Runner& runner : runners) {
     if (runner.status == "FAILED") std::cerr << std::format("{}: {}\n", client::legible(runner.name), runner.reason());
   }

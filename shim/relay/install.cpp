@@ -15,6 +15,7 @@
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "common/os/user_db.h"
+#include "common/server_api/flags.h"
 #include "shim/relay/relay.h"
 
 namespace dstack::shim::relay {
@@ -176,9 +177,7 @@ bool remove_user() {
 
 int install(const RelayCommand& command, const RelayPlaces& places) {
   demand_root("install");
-  const auto settings = server_api::resolve(command.given, server_api::find_settings_files());
-  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << warning << "\n";
-  const server_api::Account account = settings.account();
+  const server_api::Account account = server_api::find_account(command.given);
   const std::string sshd = sshd_program();
   check_program();
   check_drop_ins(places);

@@ -1,14 +1,12 @@
-#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <functional>
 #include <future>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
-#include "common/http/server.h"
 #include "common/server_api/client.h"
 #include "tests/support/fake_clock.h"
-#include "tests/support/running_server.h"
+#include "tests/support/fake_dstack_server.h"
 
 namespace dstack::server_api {
 
@@ -18,58 +16,7 @@ using nlohmann::json;
 
 namespace {
 
-// Answers each path with what was set for it, and keeps what was asked.
-class FakeServer {
- public:
-  struct Answer {
-    int status = 200;
-    std::string body;
-  };
-
-  FakeServer() {
-    const auto answer = [this](const http::Request& request) -> http::Response {
-      const std::scoped_lock lock(mutex_);
-      asked_.push_back({{"path", request.path},
-                        {"authorization", request.header("authorization").value_or("")},
-                        {"body", request.body}});
-      const auto found = answers_.find(request.path);
-      if (found == answers_.end()) return http::Response{.status = 404, .body = R"({"detail":"Not Found"})"};
-      http::Response response{.status = found->second.front().status, .body = found->second.front().body};
-      if (found->second.size() > 1) found->second.erase(found->second.begin());
-      return response;
-    };
-    for (const char* pattern : {"/api/{a}/{b}", "/api/{a}/{b}/{c}", "/api/{a}/{b}/{c}/{d}"})
-      server_.post_json(pattern, answer);
-    running_.emplace(server_);
-  }
-
-  void set(const std::string& path, int status, const json& body) { set_text(path, status, body.dump()); }
-  void set_text(const std::string& path, int status, std::string body) {
-    const std::scoped_lock lock(mutex_);
-    answers_["/api/" + path] = {{status, std::move(body)}};
-  }
-  // For the calls after those that were set before.
-  void then(const std::string& path, int status, const json& body) {
-    const std::scoped_lock lock(mutex_);
-    answers_["/api/" + path].push_back({status, body.dump()});
-  }
-
-  Account account() const {
-    return {
-        .url = "http://127.0.0.1:" + std::to_string(running_->port()), .token = Secret("s3cret-token"), .project = "p"};
-  }
-  json asked() {
-    const std::scoped_lock lock(mutex_);
-    return asked_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, std::vector<Answer>> answers_;
-  json asked_ = json::array();
-  http::Server server_;
-  std::optional<test::RunningServer> running_;
-};
+using FakeServer = test::FakeDstackServer;
 
 const json kUser = {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}, {"ssh_private_key", "KEY"}};
 
@@ -83,9 +30,7 @@ Failure failure_of(const std::function<void()>& what) {
   throw std::runtime_error("no failure");
 }
 
-json detail(const char* message, const char* code) {
-  return {{"detail", json::array({{{"msg", message}, {"code", code}}})}};
-}
+const auto detail = FakeServer::detail;
 
 }  // namespace
 
@@ -222,6 +167,59 @@ TEST_CASE("a fleet's hosts, instances and environment are read whatever else is 
   CHECK(instance.unreachable);
   CHECK(instance.hostname.empty());
   CHECK(instance.resources->gpus == std::vector<std::string>{"A10"});
+}
+
+TEST_CASE("an instance that a job holds, or is about to, is not deleted and that is no failure") {
+  FakeServer server;
+  Client client(server.account());
+  const std::string path = "project/p/fleets/delete_instances";
+  server.set(path, 200, json());
+  CHECK(client.delete_instance("f", 3));
+  CHECK(server.bodies(path) == std::vector<json>{{{"name", "f"}, {"instance_nums", {3}}}});
+  server.set(path, 400, detail("Failed to delete fleet f instances [3]. Fleet instances are in use.", "error"));
+  CHECK_FALSE(client.delete_instance("f", 3));
+  server.set(path, 400, detail("Failed to delete instance while the job is provisioning.", "error"));
+  CHECK_FALSE(client.delete_instance("f", 3));
+  server.set(path, 400, detail("No.", "error"));
+  CHECK(failure_of([&] { client.delete_instance("f", 3); }).exit_status() == 1);
+}
+
+TEST_CASE("a secret that was sent is in no message, whatever the server quotes") {
+  FakeServer server;
+  Client client(server.account());
+  client.hide(Secret("AKIA0secret"));
+  server.set("project/p/backends/create", 400, detail("bad keys AKIA0secret, s3cret-token", "error"));
+  CHECK(std::string(failure_of([&] { client.create_backend({{"type", "aws"}}); }).what()) ==
+        "bad keys [hidden], [hidden]");
+}
+
+TEST_CASE("a backend that does not exist is no failure, and a project's backends have their regions") {
+  FakeServer server;
+  Client client(server.account());
+  server.set("project/p/backends/aws/config_info", 400, detail("Resource not found", "resource_not_exists"));
+  CHECK_FALSE(client.backend_settings("aws"));
+  server.set("projects/p/get", 200, json::parse(R"({"project_name":"p","members":[],"backends":[
+               {"name":"aws","config":{"type":"aws","regions":["us-east-1","eu-west-1"]}},{"name":"local","config":{}}]})"));
+  const Project project = client.project();
+  REQUIRE(project.backend("aws") != nullptr);
+  CHECK(project.backend("aws")->regions == std::vector<std::string>{"us-east-1", "eu-west-1"});
+  CHECK(project.backend("local")->regions.empty());
+  CHECK(project.backend("gcp") == nullptr);
+}
+
+TEST_CASE("a fleet's plan has its offers, and one without a total is of no known server") {
+  FakeServer server;
+  Client client(server.account());
+  server.set("project/p/fleets/get_plan", 200,
+             json::parse(R"({"total_offers":70,"offers":[{"instance":{"name":"m5.xlarge","resources":{}},
+               "region":"us-east-1","price":0.19,"availability":"no_quota"}]})"));
+  const FleetPlan plan = client.plan_fleet({{"configuration", {}}});
+  CHECK(plan.total_offers == 70);
+  CHECK(plan.offers.at(0).instance_type == "m5.xlarge");
+  CHECK(plan.offers.at(0).price == 0.19);
+  CHECK(plan.offers.at(0).availability == "no_quota");
+  server.set("project/p/fleets/get_plan", 200, json{{"offers", json::array()}});
+  CHECK(failure_of([&] { client.plan_fleet({}); }).exit_status() == 65);
 }
 
 }  // namespace dstack::server_api

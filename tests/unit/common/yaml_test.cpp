@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/yaml/document.h"
+#include "common/yaml/edit.h"
 
 namespace dstack::yaml {
 
@@ -69,6 +70,60 @@ TEST_CASE("what another reader would take for a number or a truth value is quote
 
 TEST_CASE("a list in place of a mapping is not overwritten") {
   CHECK_THROWS_AS(with_values("- a\n", {{"b", "c"}}, "f"), Error);
+}
+
+namespace {
+
+const std::vector<ListItem> kAwsOfMain = {{.list = "projects", .key = "name", .value = "main"},
+                                          {.list = "backends", .key = "type", .value = "aws"}};
+const nlohmann::ordered_json kAws = {{"type", "aws"}, {"regions", {"us-east-1"}}, {"flag", true}, {"none", nullptr}};
+
+}  // namespace
+
+TEST_CASE("an item is added to a list deep in a document, and the rest keeps its values and style") {
+  const std::string before =
+      "projects:\n- name: other\n- name: main\n  backends: []\nencryption:\n  keys: ['0123', on]\n";
+  const auto after = with_item(before, kAwsOfMain, kAws, "f");
+  REQUIRE(after);
+  CHECK(*after ==
+        "projects:\n- name: other\n- name: main\n  backends:\n  - type: aws\n    regions:\n    - us-east-1\n"
+        "    flag: true\nencryption:\n  keys: ['0123', on]\n");
+  // Again: nothing changes. Out: as before, but for the list's style.
+  CHECK(with_item(*after, kAwsOfMain, kAws, "f") == after);
+  CHECK(parse(*with_item(*after, kAwsOfMain, std::nullopt, "f"), "f") == parse(before, "f"));
+}
+
+TEST_CASE("an item replaces the one that is there, and no other") {
+  const auto after =
+      with_item("projects: [{name: main, backends: [{type: gcp, a: 1}, {type: aws, b: 2}]}]", kAwsOfMain, kAws, "f");
+  const json found = parse(after.value(), "f")["projects"][0]["backends"];
+  CHECK(found == json::parse(R"([{"type":"gcp","a":"1"},{"type":"aws","regions":["us-east-1"],"flag":"true"}])"));
+}
+
+TEST_CASE("a list that is missing or null is made, one that is no list is an error") {
+  for (const char* text : {"projects:\n- name: main\n", "projects:\n- name: main\n  backends:\n"}) {
+    CHECK(parse(with_item(text, kAwsOfMain, kAws, "f").value(), "f")["projects"][0]["backends"].size() == 1);
+    CHECK(with_item(text, kAwsOfMain, std::nullopt, "f").has_value());
+  }
+  CHECK_THROWS_AS(with_item("projects:\n- name: main\n  backends: x\n", kAwsOfMain, kAws, "f"), Error);
+  CHECK_THROWS_AS(with_item("projects: [", kAwsOfMain, kAws, "f"), Error);
+}
+
+TEST_CASE("nothing is added where the way to it is missing") {
+  CHECK_FALSE(with_item("projects:\n- name: other\n", kAwsOfMain, kAws, "f"));
+  CHECK_FALSE(with_item("", kAwsOfMain, kAws, "f"));
+  CHECK_FALSE(with_item("[1]", kAwsOfMain, kAws, "f"));
+}
+
+TEST_CASE("comments and anchors are seen, and nothing else is taken for one") {
+  for (const char* text : {"a: 1 # why\n", "# top\na: 1\n", "a: &x 1\nb: 2\n", "a: |  # why\n  text\n", "a: 1\n#"})
+    CHECK(has_comments_or_anchors(text, "f"));
+  for (const char* text : {"a: 'x # y'\nb: \"#\"\n", "a: x#y\n", "a: |\n  # of the text\n", "", "a: ü#\nb: '#'\n"})
+    CHECK_FALSE(has_comments_or_anchors(text, "f"));
+}
+
+TEST_CASE("a value is written as an item that can be put into a file") {
+  CHECK(to_yaml_item(kAws) == "- type: aws\n  regions:\n  - us-east-1\n  flag: true\n");
 }
 
 }  // namespace dstack::yaml

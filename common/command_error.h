@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/exit_status.h"
 
 namespace dstack {
 
@@ -15,5 +16,8 @@ class CommandError : public Error {
  private:
   int exit_status_;
 };
+
+// A flag or an argument that is not understood.
+inline CommandError usage_error(const std::string& message) { return {exit_status::kUsage, message}; }
 
 }  // namespace dstack

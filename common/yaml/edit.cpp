@@ -4,6 +4,7 @@
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include "common/json/dump.h"
 #include "common/yaml/document.h"
 #include "common/yaml/tree.h"
 
@@ -38,7 +39,7 @@ int add_value(Document& document, const ordered_json& value) {
     const std::string text = value.get<std::string>();
     return add_scalar(document, text, style_of(text));
   }
-  return add_scalar(document, value.dump(), YAML_PLAIN_SCALAR_STYLE);
+  return add_scalar(document, dstack::json::dump(value), YAML_PLAIN_SCALAR_STYLE);
 }
 
 // The index of a mapping's value; 0 if it has no such key.

@@ -16,11 +16,9 @@ namespace dstack::runner::join {
 
 namespace {
 
-CommandError usage(const std::string& message) { return {exit_status::kUsage, message}; }
-
 void settle_name(const std::optional<server_api::Setting>& wanted, const std::optional<State>& before, State& state) {
   if (wanted && !is_runner_name(wanted->value)) {
-    throw usage(
+    throw usage_error(
         std::format("{} ({}): a runner's name has 2 to 41 lower case letters, digits and -, and begins with a letter",
                     printable(wanted->value), wanted->origin));
   }
@@ -39,13 +37,14 @@ void settle_name(const std::optional<server_api::Setting>& wanted, const std::op
 
 void settle_custom_relay(const RelayOptions& options, Relay& relay) {
   if (options.user.empty() || options.key.empty() || options.listen.empty()) {
-    throw usage("--relay-user, --relay-key and --relay-listen go together");
+    throw usage_error("--relay-user, --relay-key and --relay-listen go together");
   }
   const auto listen = parse_host_port(options.listen, 0);
   if (!listen || listen->port == 0)
-    throw usage(std::format("--relay-listen {}: it is ADDRESS:PORT", printable(options.listen)));
+    throw usage_error(std::format("--relay-listen {}: it is ADDRESS:PORT", printable(options.listen)));
   if (::access(options.key.c_str(), R_OK) != 0) throw os_error("read", options.key);
-  if (options.user.starts_with('-') || options.user.contains('@')) throw usage("--relay-user is the name of a user");
+  if (options.user.starts_with('-') || options.user.contains('@'))
+    throw usage_error("--relay-user is the name of a user");
   relay.user = options.user;
   relay.key = std::filesystem::absolute(options.key);
   relay.listen = std::format("{}:{}", listen->host, listen->port);
@@ -54,8 +53,8 @@ void settle_custom_relay(const RelayOptions& options, Relay& relay) {
 void settle_way_in(const StartOptions& options, const server_api::Settings& settings, State& state) {
   if (!options.address.empty()) {
     const auto address = parse_host_port(options.address);
-    if (!address) throw usage(std::format("--address {}: it is HOST or HOST:PORT", printable(options.address)));
-    if (options.relay.is_custom()) throw usage("--address needs no relay");
+    if (!address) throw usage_error(std::format("--address {}: it is HOST or HOST:PORT", printable(options.address)));
+    if (options.relay.is_custom()) throw usage_error("--address needs no relay");
     state.address = *address;
     state.way_in = address->port == 22 ? WayIn::host_sshd : WayIn::direct;
     return;
@@ -64,7 +63,7 @@ void settle_way_in(const StartOptions& options, const server_api::Settings& sett
   const bool local = server_api::is_loopback_url(settings.server.value);
   const bool relay_is_given = settings.relay && !no_relay;
   if (no_relay || (local && !relay_is_given && !options.relay.is_custom())) {
-    if (!local) throw usage("without a relay the server needs an --address to reach this host at");
+    if (!local) throw usage_error("without a relay the server needs an --address to reach this host at");
     state.way_in = WayIn::loopback;
     state.address = {.host = "127.0.0.1", .port = kLoginPort};
     return;
@@ -72,7 +71,7 @@ void settle_way_in(const StartOptions& options, const server_api::Settings& sett
   state.way_in = WayIn::tunnel;
   const std::string host = relay_is_given ? settings.relay->value : server_api::host_of_url(settings.server.value);
   const auto server = parse_host_port(host);
-  if (!server) throw usage(std::format("--relay {}: it is HOST, HOST:PORT or none", printable(host)));
+  if (!server) throw usage_error(std::format("--relay {}: it is HOST, HOST:PORT or none", printable(host)));
   Relay relay{.server = *server};
   if (options.relay.is_custom()) {
     settle_custom_relay(options.relay, relay);

@@ -20,15 +20,14 @@ using Verb = AutoscaleCommand::Verb;
 constexpr const char* kYes = "Stop the runs on machines that are ended, without asking";
 constexpr const char* kDrain = "Let the runs on machines that are ended go on to their end";
 
-CommandError usage(const std::string& message) { return {exit_status::kUsage, message}; }
-
 void check_allow_flags(const AutoscaleCommand& command) {
-  if (command.spot == command.on_demand) throw usage("allow takes one of --spot and --on-demand");
+  if (command.spot == command.on_demand) throw usage_error("allow takes one of --spot and --on-demand");
   const auto maximum = text::parse_number<std::int32_t>(command.maximum);
-  if (maximum == 0) throw usage("--max 0: use remove");
-  if (!maximum || *maximum < 0) throw usage(std::format("--max {} is not a number from 1", printable(command.maximum)));
+  if (maximum == 0) throw usage_error("--max 0: use remove");
+  if (!maximum || *maximum < 0)
+    throw usage_error(std::format("--max {} is not a number from 1", printable(command.maximum)));
   if (!command.idle.empty() && !parse_duration(command.idle))
-    throw usage(std::format("--idle {} is not a duration: 90s, 5m, 2h, 1d, 1w", printable(command.idle)));
+    throw usage_error(std::format("--idle {} is not a duration: 90s, 5m, 2h, 1d, 1w", printable(command.idle)));
 }
 
 }  // namespace
@@ -76,7 +75,7 @@ CLI::App* add_autoscale_command(CLI::App& app, AutoscaleCommand& command) {
 void check_flags(const AutoscaleCommand& command) {
   if (command.verb == Verb::allow) check_allow_flags(command);
   if (command.verb == Verb::remove && command.all == !command.instance_type.empty())
-    throw usage("remove takes either an instance type or --all");
+    throw usage_error("remove takes either an instance type or --all");
   if (!command.instance_type.empty() && !looks_like_instance_type(command.instance_type)) {
     throw CommandError(exit_status::kBadData, std::format("{} is not an instance type: they have the form m5.xlarge",
                                                           printable(command.instance_type)));

@@ -29,7 +29,7 @@ int for_each_rule(const std::vector<Rule>& rules, Session& session, const std::f
   for (const Rule& rule : rules) {
     try {
       step(rule);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       session.talk << std::format("{}: {}\n", rule.title(), text::escape_controls(error.what())) << std::flush;
       status = exit_status::kFailed;
     }

@@ -18,25 +18,23 @@ namespace {
 
 using client::Echo;
 
-CommandError usage(const std::string& message) { return {exit_status::kUsage, message}; }
-
 std::string line_of_stdin() {
   std::string line;
   if (!std::getline(std::cin, line)) line.clear();
   line = text::trim(line);
-  if (line.empty()) throw usage("--secret-access-key -: there is no key on stdin");
+  if (line.empty()) throw usage_error("--secret-access-key -: there is no key on stdin");
   return line;
 }
 
 std::string variable(const server_api::Environment& environment, const char* name) {
   const char* value = environment(name);
-  if (value == nullptr || *value == '\0') throw usage(std::format("--from-env: {} is not set", name));
+  if (value == nullptr || *value == '\0') throw usage_error(std::format("--from-env: {} is not set", name));
   return value;
 }
 
 std::string answer(const std::string& question, Echo echo) {
   auto line = client::ask(question, echo);
-  if (!line || line->empty()) throw usage(std::format("{}nothing was entered", question));
+  if (!line || line->empty()) throw usage_error(std::format("{}nothing was entered", question));
   return *line;
 }
 
@@ -69,7 +67,7 @@ void check_region(const std::string& region) {
 
 void demand_terminal(const std::string& missing) {
   if (client::has_terminal()) return;
-  throw usage(
+  throw usage_error(
       std::format("{} is missing and there is no terminal to ask at: give --access-key-id ID "
                   "--secret-access-key - --region REGION, or --from-env",
                   missing));
@@ -84,7 +82,8 @@ Keys find_keys(const AwsCommand& command, std::ostream& talk, const server_api::
   for (const std::string& region : command.regions) regions += region + " ";
   if (!command.secret_access_key.empty()) {
     if (command.secret_access_key != "-")
-      throw usage("--secret-access-key takes only \"-\": other users can read a command line. Write the key to stdin");
+      throw usage_error(
+          "--secret-access-key takes only \"-\": other users can read a command line. Write the key to stdin");
     secret = line_of_stdin();
   }
   if (command.from_environment) {
@@ -107,7 +106,7 @@ Keys find_keys(const AwsCommand& command, std::ostream& talk, const server_api::
 
   Keys keys{
       .access_key_id = Secret(id), .secret_access_key = Secret(secret), .regions = regions_of(std::move(regions))};
-  if (keys.regions.empty()) throw usage("a region is missing: --region REGION");
+  if (keys.regions.empty()) throw usage_error("a region is missing: --region REGION");
   std::ranges::for_each(keys.regions, check_region);
   return keys;
 }

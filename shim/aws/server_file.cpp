@@ -57,7 +57,7 @@ void replace_keeping_owner(const std::filesystem::path& file, const std::string&
 ServerFile::Outcome ServerFile::set(const std::string& project, const std::optional<ordered_json>& settings) const {
   try {
     return try_set(project, settings);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return {.state = State::left, .reason = error.what()};
   }
 }

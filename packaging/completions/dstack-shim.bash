@@ -32,12 +32,22 @@ _dstack_shim() {
             /relay/remove) path=/relay/remove ;;
             /relay/keys) path=/relay/keys ;;
             /relay/hold) path=/relay/hold ;;
-            */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--image | */--interval | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--server | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-t | */-u | */-w) skip=1 ;;
+            /aws) path=/aws ;;
+            /aws/configure) path=/aws/configure ;;
+            /aws/show) path=/aws/show ;;
+            /aws/remove) path=/aws/remove ;;
+            /autoscale) path=/autoscale ;;
+            /autoscale/allow) path=/autoscale/allow ;;
+            /autoscale/remove) path=/autoscale/remove ;;
+            /autoscale/info) path=/autoscale/info ;;
+            /autoscale/enable) path=/autoscale/enable ;;
+            /autoscale/disable) path=/autoscale/disable ;;
+            */--access-key-id | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm top doctor runners relay' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm top doctor runners relay aws autoscale' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
@@ -53,6 +63,16 @@ _dstack_shim() {
         /relay/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /relay/keys) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /relay/hold) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /aws) mapfile -t COMPREPLY < <(compgen -W '-h --help configure show remove' -- "$current") ;;
+        /aws/configure) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --access-key-id --secret-access-key --region --from-env --server-config --show-secret' -- "$current") ;;
+        /aws/show) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
+        /aws/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --server-config' -- "$current") ;;
+        /autoscale) mapfile -t COMPREPLY < <(compgen -W '-h --help allow remove info enable disable' -- "$current") ;;
+        /autoscale/allow) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project -m --max -s --spot -d --on-demand --region --idle --yes --drain' -- "$current") ;;
+        /autoscale/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project -a --all --yes --drain' -- "$current") ;;
+        /autoscale/info) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
+        /autoscale/enable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
+        /autoscale/disable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --yes --drain' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_shim dstack-shim

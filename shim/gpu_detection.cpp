@@ -17,7 +17,7 @@ namespace dstack::shim {
 
 namespace {
 
-constexpr std::chrono::seconds kHostInfoPause{10};
+constexpr std::chrono::seconds kPause{10};
 
 }  // namespace
 
@@ -33,14 +33,17 @@ GpuDetection::GpuDetection(Parts parts, std::filesystem::path host_info_home, st
 }
 
 void GpuDetection::detect(const std::stop_token& stop) {
-  try {
-    if (!parts_.gpus.known()) parts_.gpus.learn(gpu::detect(parts_.engine, parts_.puller, root_, clock_, stop));
-  } catch (const std::exception& error) {
-    spdlog::debug("{}", error.what());
-    return;
+  while (!parts_.gpus.known()) {
+    try {
+      parts_.gpus.learn(gpu::detect(parts_.engine, parts_.puller, root_, clock_, stop));
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) return;
+      spdlog::error("detect GPUs: {}; trying again in {} s", error.what(), kPause.count());
+      if (!os::pause(clock_, kPause, stop)) return;
+    }
   }
   // Docker may be away, or the disk full; a server waits for minutes.
-  while (!try_write_host_info(stop) && os::pause(clock_, kHostInfoPause, stop)) {
+  while (!try_write_host_info(stop) && os::pause(clock_, kPause, stop)) {
   }
 }
 
@@ -54,8 +57,7 @@ bool GpuDetection::try_write_host_info(const std::stop_token& stop) {
   } catch (const std::exception& error) {
     if (!stop.stop_requested()) {
       spdlog::log(std::exchange(failure_logged_, true) ? spdlog::level::debug : spdlog::level::err,
-                  "host_info.json could not be written, trying again every {} s: {}", kHostInfoPause.count(),
-                  error.what());
+                  "host_info.json could not be written, trying again every {} s: {}", kPause.count(), error.what());
     }
     return false;
   }

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "common/text/escape.h"
+
 namespace dstack::server_api {
 
 namespace {
@@ -27,7 +29,7 @@ void add_account_flags(CLI::App& command, Given& given) {
 
 Account find_account(const Given& given) {
   const Settings settings = resolve(given, find_settings_files());
-  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << warning << "\n";
+  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << text::escape_controls(warning) << "\n";
   return settings.account();
 }
 

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "common/os/event.h"
 #include "common/os/mutex.h"
+#include "common/os/thread.h"
 #include "runner/api/log_reader.h"
 #include "runner/api/rfc3339.h"
 #include "runner/logs/job_log.h"
@@ -47,7 +48,7 @@ class LogStream::Implementation {
     watch(wake_.fd(), EPOLLIN, nullptr);
     watch(follower_.fd(), EPOLLIN | EPOLLET, nullptr);
     watch(timer_->fd(), EPOLLIN | EPOLLET, nullptr);
-    thread_ = std::thread([this] { run(); });
+    thread_ = os::start_thread("stream the log", [this] { run(); });
   }
 
   ~Implementation() {

@@ -20,6 +20,7 @@
 #include "runner/job/process.h"
 #include "runner/job/program.h"
 #include "runner/job/repo_setup.h"
+#include "runner/job/start_when_possible.h"
 #include "runner/job/terminal.h"
 #include "runner/job/terminal_reader.h"
 #include "runner/metrics/cgroup.h"
@@ -74,23 +75,33 @@ Environment set_up_environment(const Submission& submission, const Prepared& pre
   return environment;
 }
 
-Ended start_and_watch(const Submission& submission, const Prepared& prepared, const Supervision::Events& events,
-                      const Environment& environment, Logs& logs, os::Clock& clock) {
+// Nothing if it was stopped before there was a thread and a process for it.
+std::optional<Ended> start_and_watch(const Submission& submission, const Prepared& prepared,
+                                     const Supervision::Events& events, const Environment& environment, Logs& logs,
+                                     os::Clock& clock) {
   if (submission.commands.empty()) throw Error(ErrorKind::invalid, "there are no commands to run");
   Terminal terminal;
-  Process process({.program = resolve_command(submission.commands[0], own_environment()),
-                   .arguments = submission.commands,
-                   .environment = render(environment),
-                   .working_dir = prepared.working_dir,
-                   .user = prepared.user},
-                  terminal);
+  // First, so that a job that has begun is read.
+  std::optional<TerminalReader> reader;
+  const auto start_reader = [&] {
+    reader.emplace(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
+  };
+  if (!start_when_possible(start_reader, events.stop, clock)) return std::nullopt;
+  const ProcessSpec spec{.program = resolve_command(submission.commands[0], own_environment()),
+                         .arguments = submission.commands,
+                         .environment = render(environment),
+                         .working_dir = prepared.working_dir,
+                         .user = prepared.user};
+  std::optional<Process> process;
+  if (!start_when_possible([&] { process.emplace(spec, terminal); }, events.stop, clock)) return std::nullopt;
   logs.add_state(
       {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
-  TerminalReader reader(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
-  Supervision supervision(process, terminal, events, clock, [job = process.pid()] { return find_job_processes(job); });
+  reader->begin();
+  Supervision supervision(*process, terminal, events, clock,
+                          [job = process->pid()] { return find_job_processes(job); });
   Ended ended = supervision.watch(max_duration_of(submission));
   terminal.close_job_side();
-  reader.finish();
+  reader->finish();
   logs.end_output();
   // A job may print too much and be gone before anybody has counted.
   if (ended.cause == Ended::Cause::by_itself && logs.quota_exceeded()) ended.cause = Ended::Cause::log_quota;
@@ -146,9 +157,10 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
   if (stopped()) return stopped_state();
 
   const auto oom_kills = metrics::count_oom_kills();
-  const Ended ended = start_and_watch(submission, prepared, events, environment, logs, clock);
+  const std::optional<Ended> ended = start_and_watch(submission, prepared, events, environment, logs, clock);
+  if (!ended) return stopped_state();
   const bool out_of_memory = metrics::count_oom_kills().value_or(0) > oom_kills.value_or(0);
-  return state_of(ended, out_of_memory, submission.log_quota_hour);
+  return state_of(*ended, out_of_memory, submission.log_quota_hour);
 }
 
 }  // namespace

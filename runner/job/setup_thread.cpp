@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/os/thread.h"
+#include "runner/job/start_when_possible.h"
 
 namespace dstack::runner::job {
 
@@ -26,16 +28,19 @@ SetupThread::~SetupThread() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool SetupThread::run(std::function<void()> step, int stop, os::Clock& clock) {
+bool SetupThread::run(const std::function<void()>& step, int stop, os::Clock& clock) {
   const auto timer = clock.make_timer();
-  thread_ = std::thread([this, step = std::move(step)] {
-    try {
-      step();
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
-    done_.set();
-  });
+  const auto start = [this, &step] {
+    thread_ = os::start_thread("prepare the job", [this, step] {
+      try {
+        step();
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+      done_.set();
+    });
+  };
+  if (!start_when_possible(start, stop, clock)) return false;
   bool stopped = false;
   while (!has_happened(done_.fd())) {
     std::array<pollfd, 3> waiting{{{.fd = done_.fd(), .events = POLLIN, .revents = 0},

@@ -22,7 +22,8 @@ class SetupThread {
 
   // Runs `step`, and throws what it throws. False if it was given up: `stop` is readable and the step has not ended a
   // second later, for which it should look at `stop` by itself. It goes on then, so what it uses outlives this object.
-  bool run(std::function<void()> step, int stop, os::Clock& clock);
+  // Also false if `stop` came before a thread could be made for it.
+  bool run(const std::function<void()>& step, int stop, os::Clock& clock);
 
   // A step was given up and has not ended yet. From any thread.
   bool hangs() const;

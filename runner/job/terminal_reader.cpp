@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 
 namespace dstack::runner::job {
 
@@ -23,7 +24,7 @@ constexpr std::size_t last_words_limit = 1 << 20;
 
 TerminalReader::TerminalReader(int output, std::function<void(std::string_view)> take)
     : output_(output), take_(std::move(take)) {
-  thread_ = std::thread([this] { read(); });
+  thread_ = os::start_thread("read the job's output", [this] { read(); });
 }
 
 void TerminalReader::finish() {
@@ -33,6 +34,10 @@ void TerminalReader::finish() {
 }
 
 void TerminalReader::read() {
+  std::array<pollfd, 2> beginning{
+      {{.fd = begin_.fd(), .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
+  while (::poll(beginning.data(), beginning.size(), -1) < 0) {
+  }
   std::array<pollfd, 2> waiting{
       {{.fd = output_, .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
   while (true) {

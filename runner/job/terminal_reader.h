@@ -13,10 +13,13 @@ namespace dstack::runner::job {
 class TerminalReader {
  public:
   // `take` is called on the reader's thread and must not throw. `output` does not block and outlives this object.
+  // Nothing is read before begin(). Throws Error (exhausted).
   TerminalReader(int output, std::function<void(std::string_view)> take);
   TerminalReader(const TerminalReader&) = delete;
   TerminalReader& operator=(const TerminalReader&) = delete;
   ~TerminalReader() { finish(); }
+
+  void begin() { begin_.set(); }
 
   // Returns when all that was written before this call has been handed on. Call it when the writers are gone: one
   // that goes on writing is cut off after a mebibyte.
@@ -29,6 +32,7 @@ class TerminalReader {
 
   const int output_;
   const std::function<void(std::string_view)> take_;
+  os::Event begin_;
   os::Event finish_;  // readable from finish() on
   std::thread thread_;
 };

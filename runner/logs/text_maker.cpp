@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 
 namespace dstack::runner {
 
@@ -37,7 +38,7 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
         return text;
       }),
       buffer_(buffer_size) {
-  thread_ = std::thread([this] { run(); });
+  thread_ = os::start_thread("make plain text of the job's output", [this] { run(); });
 }
 
 TextMaker::~TextMaker() {

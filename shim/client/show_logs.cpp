@@ -56,7 +56,7 @@ int show_logs(const LogsOptions& options) {
   output.finish();
   if (output.begun()) return 0;
   if (task.ended()) {
-    std::cerr << std::format("task {} has no output, it ended before its job began ({})\n", legible(task.name),
+    std::cerr << std::format("task {} has no output, it ended before its job began: {}\n", legible(task.name),
                              ending_of(task));
     return 1;
   }

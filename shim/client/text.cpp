@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/text/escape.h"
+#include "common/text/split.h"
 #include "common/text/utf8.h"
 
 namespace dstack::shim::client {
@@ -22,7 +23,12 @@ std::string legible(std::string_view text, std::size_t limit) {
 
 std::string ending_of(const TaskEntry& task) {
   std::string text = legible(task.termination_reason);
-  if (!task.termination_message.empty()) text += ": " + legible(task.termination_message);
+  std::string_view separator = ": ";
+  for (const std::string_view line : text::split_lines(task.termination_message)) {
+    text += separator;
+    text += legible(line);
+    separator = "\n  ";
+  }
   return text;
 }
 

@@ -15,7 +15,7 @@ std::string legible(std::string_view text, std::size_t limit = 1000);
 // How many columns it takes: its characters, none of which is taken for a wide one.
 std::size_t columns(std::string_view text);
 
-// Why a task ended, in one line.
+// Why a task ended: a line, and beneath it, indented, what lines follow in its message.
 std::string ending_of(const TaskEntry& task);
 
 enum class Keep { beginning, end };

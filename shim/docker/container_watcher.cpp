@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/error.h"
+#include "common/os/thread.h"
 #include "shim/docker/container_spec.h"
 
 namespace dstack::shim::docker {
@@ -36,8 +37,10 @@ ContainerWatcher::~ContainerWatcher() {
 }
 
 void ContainerWatcher::start() {
-  follower_ = std::jthread([this](const std::stop_token& stop) { follow(stop); });
-  examiner_ = std::jthread([this](const std::stop_token& stop) { examine(stop); });
+  follower_ =
+      os::start_thread<std::jthread>("follow containers", [this](const std::stop_token& stop) { follow(stop); });
+  examiner_ =
+      os::start_thread<std::jthread>("examine containers", [this](const std::stop_token& stop) { examine(stop); });
 }
 
 void ContainerWatcher::watch(const std::string& container_id) {

@@ -19,6 +19,8 @@ namespace dstack::shim::docker {
 
 namespace {
 
+constexpr std::chrono::seconds kThreadPause{1};
+
 bool may_pass(ErrorKind kind) { return kind == ErrorKind::unavailable || kind == ErrorKind::timed_out; }
 
 std::string how_far(const std::optional<PullProgress>& progress) {
@@ -314,6 +316,40 @@ ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limi
 
 ImagePuller::~ImagePuller() = default;
 
+struct ImagePuller::Joined {
+  std::shared_ptr<Pull> pull;
+  std::shared_ptr<Pull::Waiter> waiter;
+};
+
+ImagePuller::Joined ImagePuller::join(const PullRequest& request) {
+  const os::Lock lock(mutex_);
+  std::erase_if(pulls_, [](const std::weak_ptr<Pull>& known) { return known.expired(); });
+  for (const std::weak_ptr<Pull>& known : pulls_) {
+    const std::shared_ptr<Pull> pull = known.lock();
+    if (!pull || !pull->serves(request)) continue;
+    if (auto waiter = pull->enter(request)) return {.pull = pull, .waiter = std::move(waiter)};
+  }
+  const auto pull = std::make_shared<Pull>(*this, request);
+  auto waiter = pull->enter(request);
+  pulls_.push_back(pull);
+  return {.pull = pull, .waiter = std::move(waiter)};
+}
+
+ImagePuller::Joined ImagePuller::join_when_possible(const PullRequest& request, const std::stop_token& stop) {
+  const os::SteadyTime deadline = clock_.now() + limits_.stall;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return join(request);
+    } catch (const std::exception& error) {
+      if (dstack::error_kind(error) != ErrorKind::exhausted || clock_.now() >= deadline) throw;
+      spdlog::log(attempt == 1 ? spdlog::level::err : spdlog::level::debug, "{}; trying again every second",
+                  error.what());
+    }
+    if (!os::pause(clock_, kThreadPause, stop))
+      throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", request.image.name()));
+  }
+}
+
 bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
   if (!request.image.is_latest() && !request.even_if_present) {
     try {
@@ -323,23 +359,8 @@ bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
       if (!may_pass(error.kind())) throw;
     }
   }
-  std::shared_ptr<Pull> pull;
-  std::shared_ptr<Pull::Waiter> waiter;
-  {
-    const os::Lock lock(mutex_);
-    std::erase_if(pulls_, [](const std::weak_ptr<Pull>& known) { return known.expired(); });
-    for (const std::weak_ptr<Pull>& known : pulls_) {
-      pull = known.lock();
-      if (pull && pull->serves(request)) waiter = pull->enter(request);
-      if (waiter) break;
-    }
-    if (!waiter) {
-      pull = std::make_shared<Pull>(*this, request);
-      waiter = pull->enter(request);
-      pulls_.push_back(pull);
-    }
-  }
-  pull->wait(waiter, stop);
+  const Joined joined = join_when_possible(request, stop);
+  joined.pull->wait(joined.waiter, stop);
   return true;
 }
 

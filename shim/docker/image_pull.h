@@ -64,6 +64,11 @@ class ImagePuller {
 
  private:
   class Pull;
+  struct Joined;
+
+  Joined join(const PullRequest& request);
+  // Again every second while no thread can be made.
+  Joined join_when_possible(const PullRequest& request, const std::stop_token& stop);
 
   EngineClient& engine_;
   os::Clock& clock_;

@@ -86,6 +86,7 @@ Inventory detect(docker::EngineClient& engine, docker::ImagePuller& puller, cons
     return inventory;
   } catch (const std::exception& error) {
     if (stop.stop_requested()) throw Error(ErrorKind::cancelled, error.what());
+    if (error_kind(error) == ErrorKind::exhausted) throw;
     spdlog::error("detect the GPUs of this host ({}): {}; the host counts as having no GPUs",
                   dstack::gpu::name_of(vendor), error.what());
     return {.failure = error.what()};

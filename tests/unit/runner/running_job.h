@@ -52,7 +52,9 @@ class RunningJob {
  public:
   explicit RunningJob(const std::string& script) : RunningJob(spec(script)) {}
   explicit RunningJob(const runner::job::ProcessSpec& what)
-      : process(what, terminal), reader(terminal.output(), [this](std::string_view text) { output.append(text); }) {}
+      : process(what, terminal), reader(terminal.output(), [this](std::string_view text) { output.append(text); }) {
+    reader.begin();
+  }
 
   static runner::job::ProcessSpec spec(const std::string& script) {
     runner::job::JobUser user;

@@ -29,6 +29,7 @@ TEST_CASE("an interrupt leaves in place what was written and not read yet") {
   CHECK(process.wait().code == 5);
   test::Output output;
   TerminalReader reader(terminal.output(), [&output](std::string_view text) { output.append(text); });
+  reader.begin();
   reader.finish();
   CHECK(output.text().starts_with("before\r\n"));
 }

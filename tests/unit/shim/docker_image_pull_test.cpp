@@ -13,6 +13,7 @@
 #include "shim/docker/image_pull.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/no_more_threads.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -518,4 +519,32 @@ TEST_CASE("Podman's stream ends without a word of completion, so the image is lo
   ImagePuller puller(client);
   CHECK(puller.ensure(
       {.image = parse_image_reference("app:1"), .credentials = {}, .log_file = {}, .on_progress = nullptr}, {}));
+}
+
+TEST_CASE_METHOD(Fixture, "a pull that no thread can be made for is tried again every second, and can be cancelled") {
+  if (!test::NoMoreThreads::possible()) return;
+  std::latch begin(1);
+  std::optional<Failure> pulled;
+  std::optional<Failure> cancelled;
+  std::jthread one([&] {
+    begin.wait();
+    pulled = failure_of(request("app:latest"), {});
+  });
+  std::jthread two([&] {
+    begin.wait();
+    cancelled = failure_of(request("other:latest", "other.log"), stop.get_token());
+  });
+  {
+    const test::NoMoreThreads limit;
+    begin.count_down();
+    clock.await_waiters(2);
+    stop.request_stop();
+    two.join();
+  }
+  CHECK(engine.count(kPull) == 0);
+  clock.advance(1s);
+  one.join();
+  CHECK_FALSE(pulled);
+  REQUIRE(cancelled);
+  CHECK(cancelled->kind == ErrorKind::cancelled);
 }

@@ -53,12 +53,13 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
-  api::LegacyApi legacy(tasks);
+  Drain drain(options.home);
+  api::LegacyApi legacy(tasks, drain);
   const auto peers = guard_peers(options, tasks);
-  api::add_routes(server, {tasks, legacy, components, gpus, monitoring, metrics, peers.get(),
+  api::add_routes(server, {tasks, legacy, drain, components, gpus, monitoring, metrics, peers.get(),
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
-  api::add_local_settings_route(server, local_settings(options, port, engine.address()), components);
+  api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
   host::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });

@@ -22,6 +22,7 @@
 #include "shim/autoscale/autoscale.h"
 #include "shim/aws/aws.h"
 #include "shim/client/doctor.h"
+#include "shim/client/drain_commands.h"
 #include "shim/client/exec.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
@@ -185,6 +186,8 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(client::add_logs_command, client::show_logs, exit_status::kOfTaskCommands);
   add(client::add_stop_command, client::stop_tasks, exit_status::kOfTaskCommands);
   add(client::add_remove_command, client::remove_tasks, exit_status::kOfTaskCommands);
+  add(client::add_drain_command, client::drain_host, exit_status::kOfTaskCommands);
+  add(client::add_undrain_command, client::undrain_host, exit_status::kOfTaskCommands);
   add(top::add_top_command, top::top, exit_status::kOfTaskCommands);
   add(client::add_doctor_command, client::doctor, exit_status::kOfTaskCommands);
   add(pool::add_runners_command, pool::list_runners, exit_status::kOfServerCommands);

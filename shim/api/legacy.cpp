@@ -83,6 +83,7 @@ void LegacyApi::add_routes(http::Server& server) {
 
 http::Response LegacyApi::submit(const http::Request& request) {
   SubmitRequest submitted = read_legacy_submit(request.body);
+  drain_.expect_not_drained();
   const os::Lock lock(submitting_);
   if (const auto predecessor = find(tasks_)) {
     if (predecessor->status != TaskStatus::terminated) throw Error(ErrorKind::conflict, "a task is already submitted");

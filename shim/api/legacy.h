@@ -4,6 +4,7 @@
 
 #include "common/http/server.h"
 #include "common/os/mutex.h"
+#include "shim/drain/drain.h"
 #include "shim/task/task_manager.h"
 
 namespace dstack::shim::api {
@@ -13,7 +14,7 @@ inline constexpr const char* legacy_task_id = "00000000-0000-0000-0000-000000000
 
 class LegacyApi {
  public:
-  explicit LegacyApi(task::TaskManager& tasks) : tasks_(tasks) {}
+  LegacyApi(task::TaskManager& tasks, const Drain& drain) : tasks_(tasks), drain_(drain) {}
 
   // Adds /api/submit, /api/pull and /api/stop. The server must not outlive this.
   void add_routes(http::Server& server);
@@ -24,6 +25,7 @@ class LegacyApi {
   http::Response stop(const http::Request& request);
 
   task::TaskManager& tasks_;
+  const Drain& drain_;
   // Between looking at the predecessor and taking its place.
   os::Mutex submitting_;
 };

@@ -9,8 +9,9 @@
 
 namespace dstack::shim::api {
 
-void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components) {
-  server.get("/local/settings", [settings = std::move(settings), &components](const http::Request&) {
+void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components,
+                              const Drain& drain) {
+  server.get("/local/settings", [settings = std::move(settings), &components, &drain](const http::Request&) {
     nlohmann::json answer = to_json(components.list());
     answer["version"] = version();
     answer["pid"] = ::getpid();
@@ -26,6 +27,8 @@ void add_local_settings_route(http::Server& server, LocalSettings settings, cons
     answer["privileged"] = settings.privileged;
     answer["allow_task_callers"] = settings.allow_task_callers;
     answer["service"] = settings.service;
+    const auto drained = drain.reason();
+    answer["drained"] = drained ? nlohmann::json(*drained) : nlohmann::json();
     return http::Response::json(answer);
   });
 }

@@ -6,6 +6,7 @@
 
 #include "common/http/server.h"
 #include "shim/component/components.h"
+#include "shim/drain/drain.h"
 
 namespace dstack::shim::api {
 
@@ -25,8 +26,9 @@ struct LocalSettings {
   bool service = false;
 };
 
-// GET /local/settings: these, the process's id and version, and the components as /api/components has them. The
-// components must outlive the server.
-void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components);
+// GET /local/settings: these, the process's id and version, the components as /api/components has them, and whether
+// the host is drained. The references must outlive the server.
+void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components,
+                              const Drain& drain);
 
 }  // namespace dstack::shim::api

@@ -39,14 +39,16 @@ void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
 }  // namespace
 
 void add_metrics_route(http::Server& server, metrics::Registry& registry, const task::TaskManager& tasks,
-                       const gpu::HostGpus& gpus) {
+                       const gpu::HostGpus& gpus, const Drain& drain) {
   server.observe([&registry](const Request& request, int status) { registry.request_answered(request.route, status); });
-  server.get("/metrics", [&registry, &tasks, &gpus](const Request&) {
+  server.get("/metrics", [&registry, &tasks, &gpus, &drain](const Request&) {
     Exposition exposition;
     exposition.begin("dstack_shim_build_info", "gauge", "Always 1; the label says which version runs.");
     exposition.sample(1, {{"version", version()}});
     write_tasks(exposition, tasks);
     write_gpus(exposition, gpus);
+    exposition.begin("dstack_shim_drained", "gauge", "1 if the host takes no new tasks (dstack-shim drain).");
+    exposition.sample(drain.reason() ? 1 : 0, {});
     registry.write(exposition);
     metrics::write_process(exposition);
     return Response{.content_type = std::string(Exposition::content_type), .body = exposition.text()};

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/version.h"
+#include "shim/api/drain_routes.h"
 #include "shim/api/instance_routes.h"
 #include "shim/api/metrics_route.h"
 #include "shim/api/schemas.h"
@@ -35,7 +36,7 @@ std::uint64_t offset_of(const Request& request) {
   return static_cast<std::uint64_t>(offset);
 }
 
-void add_task_routes(http::Server& server, task::TaskManager& tasks) {
+void add_task_routes(http::Server& server, task::TaskManager& tasks, const Drain& drain) {
   server.get("/api/tasks", [&tasks](const Request& request) {
     // Servers refuse fields that they do not know, and never ask for these.
     if (is_set(request, "local") && is_set(request, "details")) return Response::json(to_json(tasks.details()));
@@ -49,8 +50,9 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks) {
     response.body = tasks.output(id_of(request), offset_of(request), output_limit);
     return response;
   });
-  server.post_json("/api/tasks", [&tasks](const Request& request) {
+  server.post_json("/api/tasks", [&tasks, &drain](const Request& request) {
     SubmitRequest submitted = read_submit(request.body);
+    drain.expect_not_drained();
     return Response::json(to_json(tasks.submit(std::move(submitted.config), std::move(submitted.registry_password))));
   });
   server.post_json("/api/tasks/{id}/terminate", [&tasks](const Request& request) {
@@ -96,9 +98,10 @@ void add_routes(http::Server& server, Parts parts) {
     return Response::empty();
   });
   add_instance_routes(server, parts.tasks, parts.gpus, parts.dcgm);
-  add_metrics_route(server, parts.metrics, parts.tasks, parts.gpus);
+  add_metrics_route(server, parts.metrics, parts.tasks, parts.gpus, parts.drain);
   add_component_routes(server, parts.components);
-  add_task_routes(server, parts.tasks);
+  add_task_routes(server, parts.tasks, parts.drain);
+  add_drain_routes(server, parts.drain);
   parts.legacy.add_routes(server);
 }
 

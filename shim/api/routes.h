@@ -6,6 +6,7 @@
 #include "shim/api/legacy.h"
 #include "shim/component/components.h"
 #include "shim/dcgm/services.h"
+#include "shim/drain/drain.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/host/peer_guard.h"
 #include "shim/metrics/registry.h"
@@ -16,6 +17,7 @@ namespace dstack::shim::api {
 struct Parts {
   task::TaskManager& tasks;
   LegacyApi& legacy;
+  Drain& drain;
   component::Components& components;
   const gpu::HostGpus& gpus;
   const dcgm::Services& dcgm;

@@ -1,6 +1,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <format>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -35,7 +37,12 @@ int list_tasks(const ListOptions& options) {
   const TaskFilter filter(options.filters);
   const std::optional<TaskFormat> format = options.format ? std::optional<TaskFormat>(*options.format) : std::nullopt;
   const auto width = terminal_width(STDOUT_FILENO);
-  std::vector<TaskEntry> tasks = ShimApi(options.shim_port).tasks();
+  ShimApi shim(options.shim_port);
+  std::vector<TaskEntry> tasks = shim.tasks();
+  if (const auto drained = shim.drained()) {
+    std::cerr << std::format("note: this host is drained and takes no new tasks{} (dstack-shim undrain)\n",
+                             drained->empty() ? "" : ": " + legible(*drained));
+  }
   std::erase_if(tasks, [&filter](const TaskEntry& task) { return !filter.matches(task); });
   sort_tasks(tasks);
   if (options.quiet) {

@@ -94,6 +94,26 @@ void ShimApi::remove(const std::string& id) {
        Again::no);
 }
 
+void ShimApi::drain(const std::string& reason) {
+  call({.method = "POST",
+        .path = "/local/drain",
+        .body = dstack::json::dump(json{{"reason", reason}}),
+        .total_limit = kShimAnswerLimit});
+}
+
+void ShimApi::undrain() { call({.method = "POST", .path = "/local/undrain", .total_limit = kShimAnswerLimit}); }
+
+std::optional<std::string> ShimApi::drained() {
+  try {
+    const json settings = ask("/local/settings");
+    const ObjectReader reader(settings);
+    if (reader.has("drained")) return reader.string("drained");
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::not_found) throw;
+  }
+  return std::nullopt;
+}
+
 std::string ShimApi::engine_address() {
   try {
     const json settings = ask("/local/settings");

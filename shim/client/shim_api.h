@@ -62,6 +62,11 @@ class ShimApi {
   void terminate(const std::string& id, const std::string& reason, const std::string& message,
                  std::chrono::seconds grace);
   void remove(const std::string& id);
+  // It takes no new tasks from then on, or takes them again.
+  void drain(const std::string& reason);
+  void undrain();
+  // Why it takes none; nothing if it does, or is an older one.
+  std::optional<std::string> drained();
   // Of the engine that it uses, as "unix:///var/run/docker.sock"; empty if the shim does not say.
   std::string engine_address();
 

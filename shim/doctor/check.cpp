@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "shim/doctor/capability_check.h"
+#include "shim/doctor/drain_check.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
 #include "shim/doctor/home_check.h"
@@ -57,6 +58,7 @@ std::vector<Check> all_checks() {
       {"runner", check_runner},
       {"capabilities", check_capabilities},
       {"peer-look-up", check_peer_look_up},
+      {"drained", check_drain},
       {"tools", check_tools},
       {"unpigz", check_unpigz},
       {"noexec", check_noexec},

@@ -44,6 +44,7 @@ struct Host {
   bool allow_task_callers = false;
   std::shared_ptr<docker::EngineClient> engine;  // null if its address makes no sense
   std::string engine_trouble;                    // then: why
+  std::optional<std::string> drained;            // that shim takes no new tasks: why, which may be empty
   std::optional<int> shim_pid;                   // of the shim that runs on `shim_port`, if it says so
   os::Clock* clock = &os::system_clock();
 };

@@ -59,6 +59,9 @@ void take_settings_of_running_shim(Host& host) {
   take(settings, "runner_http_port", host.runner_http_port);
   take(settings, "runner_ssh_port", host.runner_ssh_port);
   take(settings, "allow_task_callers", host.allow_task_callers);
+  if (const auto drained = settings.find("drained"); drained != settings.end() && drained->is_string()) {
+    host.drained = drained->get<std::string>();
+  }
   int pid = 0;
   take(settings, "pid", pid);
   if (pid > 0) host.shim_pid = pid;

@@ -13,6 +13,8 @@ from support.runner_container import RunnerContainer
 
 DOCUMENTS = ROOT / "docs/api"
 ENDING = ["/api/shutdown"]
+# Afterwards every submit is 503.
+DRAIN = ["/local/drain", "/local/undrain"]
 RESTARTS = ["--request-retries", "10"]
 # These end a runner's life or begin its job, so that everything else is 409 afterwards.
 JOB = ["/api/run", "/api/stop", "/logs_ws"]
@@ -48,7 +50,7 @@ def machine(tmp_path_factory):
             yield host
 
 
-@pytest.mark.parametrize("selection", [but(ENDING), only(ENDING) + RESTARTS], ids=["all else", "shutdown"])
+@pytest.mark.parametrize("selection", [but(ENDING + DRAIN), only(DRAIN), only(ENDING) + RESTARTS], ids=["all else", "drain", "shutdown"])
 def test_the_shim_keeps_to_its_document(machine, selection):
     done = machine.run(*schemathesis("shim.yaml", "http://127.0.0.1:10998", *selection), check=False)
     assert done.returncode == 0, done.stdout

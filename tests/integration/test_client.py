@@ -27,13 +27,13 @@ def requests_answered(calls: Calls) -> dict[str, float]:
     return {name: float(value) for name, value in counters if "/metrics" not in name}
 
 
-def test_ps_asks_once_however_many_tasks_there_are(client, calls):
+def test_ps_asks_for_the_tasks_and_the_settings_once_however_many_tasks_there_are(client, calls):
     for number in range(3):
         calls.wait_for(calls.submit(f"{client.image}-no-such-image", name=f"n{number}"), "terminated")
     before = requests_answered(calls)
     assert len(client.text("ps").splitlines()) == 4
     after = requests_answered(calls)
-    assert sum(after.values()) - sum(before.values()) == 1
+    assert sum(after.values()) - sum(before.values()) == 2
 
 
 def test_ps_lists_tasks_in_every_state(client, calls):
@@ -231,7 +231,29 @@ def test_a_task_goes_by_its_id_a_beginning_of_it_or_its_name(client, calls):
 def test_without_a_shim_one_line_says_what_to_do(arguments):
     port = free_port()
     ended = Client(port)(*arguments)
-    assert ended.returncode == 1 and ended.stdout == b""
+    assert (ended.returncode, ended.stdout) == (125 if arguments[0] == "run" else 1, b"")
     lines = ended.stderr.decode().splitlines()
     assert len(lines) == 1
     assert str(port) in lines[0] and "--shim-http-port" in lines[0]
+
+
+def test_a_drained_host_refuses_new_tasks_until_it_is_undrained(home, image):
+    with Shim(home) as shim:
+        shim.wait_ready()
+        client = Client(shim.port, image)
+        client.detach("before", "sleep 300")
+        said = client("drain", "--reason", "new disk")
+        assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"drained; 1 task is still running (dstack-shim ps)\n")
+    # Through a restart; the task that was there goes on.
+    with Shim(home) as shim:
+        shim.wait_ready()
+        client = Client(shim.port, image)
+        refused = client("run", "--image", image, "--", "true")
+        assert refused.returncode == 125
+        assert b'this host is drained and takes no new tasks: "new disk"' in refused.stderr
+        listed = client("ps", "--json")
+        assert b"note: this host is drained and takes no new tasks: new disk" in listed.stderr
+        assert [task["status"] for task in json.loads(listed.stdout)] == ["running"]
+        assert client("undrain").returncode == 0
+        assert client("run", "--image", image, "--rm", "--", "true").returncode == 0
+        client("rm", "--force", "before")

@@ -16,13 +16,14 @@ struct Fixture : TaskFixture {
   gpu::HostGpus host_gpus{{.vendor = gpu::Vendor::nvidia,
                            .driver_version = "550",
                            .gpus = {{.id = "GPU-a", .name = "A"}, {.id = "GPU-b", .name = "A"}}}};
+  Drain drain{folder.path()};
   http::Server server;
   std::thread thread;
   std::optional<http::Client> client;
 
   Fixture() {
     os::ignore_broken_pipes();
-    api::add_metrics_route(server, registry, tasks(), host_gpus);
+    api::add_metrics_route(server, registry, tasks(), host_gpus, drain);
     const int port = server.bind("127.0.0.1", 0);
     thread = std::thread([this] { server.run(); });
     client.emplace(http::Endpoint{.base_url = std::format("http://127.0.0.1:{}", port)});
@@ -52,6 +53,12 @@ TEST_CASE_METHOD(Fixture, "tasks are counted by status, every status is there, n
   CHECK(text.contains("\ndstack_shim_tasks{status=\"running\"} 0\n"));
   CHECK(text.contains("\ndstack_shim_tasks{status=\"terminated\"} 1\n"));
   CHECK_FALSE(text.contains("secret-id"));
+}
+
+TEST_CASE_METHOD(Fixture, "a drained host is 1") {
+  CHECK(scrape().contains("\ndstack_shim_drained 0\n"));
+  drain.begin("");
+  CHECK(scrape().contains("\ndstack_shim_drained 1\n"));
 }
 
 TEST_CASE_METHOD(Fixture, "GPUs are free or taken") {

@@ -5,6 +5,7 @@
 
 #include "common/http/server.h"
 #include "shim/api/local_settings.h"
+#include "shim/doctor/drain_check.h"
 #include "tests/unit/shim/doctor_test.h"
 
 namespace dstack::shim::doctor {
@@ -30,6 +31,8 @@ struct Served {
 
 TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over from its own answer") {
   const component::Components components(folder / "no-runner", folder / "no-shim");
+  Drain drain(folder.path());
+  drain.begin("new disk");
   Served shim;
   api::add_local_settings_route(shim.server,
                                 {.home = "/data/dstack",
@@ -41,7 +44,7 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
                                  .engine_address = "unix:///other.sock",
                                  .pass_env = {"HTTPS_PROXY"},
                                  .allow_task_callers = true},
-                                components);
+                                components, drain);
   shim.start();
   host.shim_port = shim.port;
   take_settings_of_running_shim(host);
@@ -51,6 +54,9 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
   CHECK(host.runner_ssh_port == 3);
   CHECK(host.allow_task_callers);
   CHECK(host.shim_pid == ::getpid());
+  CHECK(host.drained == "new disk");
+  CHECK(check_drain(host).verdict == Verdict::warning);
+  CHECK(check_drain(host).found.ends_with("\"new disk\""));
   CHECK(host.engine->address() == "unix:///other.sock");
 }
 

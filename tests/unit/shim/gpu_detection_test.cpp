@@ -41,6 +41,7 @@ struct Host {
   volume::HostVolumes volumes;
   gpu::HostGpus gpus{folder / "root"};
   metrics::Registry registry;
+  Drain drain{folder.path()};
   dcgm::Services services;
   std::optional<GpuDetection> detection;
   std::optional<task::TaskManager> tasks;
@@ -62,7 +63,7 @@ struct Host {
                   task::LaunchSettings{.runner_binary = folder / "dstack-runner"}, clock);
     tasks->restore();
     api::add_instance_routes(server, *tasks, gpus, services);
-    api::add_metrics_route(server, registry, *tasks, gpus);
+    api::add_metrics_route(server, registry, *tasks, gpus, drain);
     const int port = server.bind("127.0.0.1", 0);
     serving = std::jthread([this] { server.run(); });
     client.emplace(http::Endpoint{.base_url = std::format("http://127.0.0.1:{}", port)});

@@ -24,6 +24,8 @@ _dstack_shim() {
             /logs) path=/logs ;;
             /stop) path=/stop ;;
             /rm) path=/rm ;;
+            /drain) path=/drain ;;
+            /undrain) path=/undrain ;;
             /top) path=/top ;;
             /doctor) path=/doctor ;;
             /runners) path=/runners ;;
@@ -42,12 +44,12 @@ _dstack_shim() {
             /autoscale/info) path=/autoscale/info ;;
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
-            */--access-key-id | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
+            */--access-key-id | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm top doctor runners relay aws autoscale' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm drain undrain top doctor runners relay aws autoscale' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
@@ -55,6 +57,8 @@ _dstack_shim() {
         /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow' -- "$current") ;;
         /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
+        /drain) mapfile -t COMPREPLY < <(compgen -W '-h --help --reason' -- "$current") ;;
+        /undrain) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;

@@ -40,7 +40,7 @@ EnvironmentFile=-/etc/default/dstack-shim
 ExecStart=/usr/local/bin/dstack-shim
 Restart=always
 RestartSec=3
-# A first start may download the runner (10 minutes) and an image to look for GPUs with (2 minutes).
+# A first start may download the runner (10 minutes).
 TimeoutStartSec=15min
 TimeoutStopSec=30
 WatchdogSec=60

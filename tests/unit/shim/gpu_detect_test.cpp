@@ -9,6 +9,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/fake_tools.h"
+#include "tests/support/no_more_threads.h"
 
 using namespace dstack;
 using namespace dstack::shim;
@@ -215,4 +216,19 @@ TEST_CASE_METHOD(Fixture, "what a killed process left of such containers is remo
                                        {"HostConfig", {{"Mounts", nlohmann::json::array()}}}});
   detect();
   CHECK(engine.containers().empty());
+}
+
+TEST_CASE_METHOD(Fixture, "GPUs are not called absent while no thread can be made to look for them") {
+  if (!test::NoMoreThreads::possible()) return;
+  amd_host();
+  std::optional<ErrorKind> failure;
+  {
+    const test::NoMoreThreads limit;
+    try {
+      detect();
+    } catch (const std::exception& error) {
+      failure = error_kind(error);
+    }
+  }
+  CHECK(failure == ErrorKind::exhausted);
 }

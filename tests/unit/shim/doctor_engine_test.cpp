@@ -52,7 +52,8 @@ TEST_CASE_METHOD(DoctorFixture, "an engine that is too old is broken, and says s
   CHECK_FALSE(finding.remedy.contains("install Docker"));
 }
 
-TEST_CASE_METHOD(DoctorFixture, "an engine that is too new for this shim is broken, and it is not Docker that is missing") {
+TEST_CASE_METHOD(DoctorFixture,
+                 "an engine that is too new for this shim is broken, and it is not Docker that is missing") {
   engine.set_api_version("9.2", "9.1");
   const Finding finding = check_docker(host);
   CHECK(finding.verdict == Verdict::broken);

@@ -58,6 +58,7 @@ def test_every_metric_is_there_from_the_start(running):
     assert types == {
         "dstack_shim_build_info": "gauge",
         "dstack_shim_tasks": "gauge",
+        "dstack_shim_drained": "gauge",
         "dstack_shim_gpus": "gauge",
         "dstack_shim_image_pull_duration_seconds": "histogram",
         "dstack_shim_image_pull_failures": "counter",

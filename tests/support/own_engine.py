@@ -1,4 +1,4 @@
-"""A Docker daemon of the test's own, for tests that restart it or need it set up otherwise. It has no bridge network."""
+"""A Docker daemon of the test's own, for tests that restart it or need it set up otherwise."""
 
 import json
 import os
@@ -20,6 +20,8 @@ class OwnEngine:
         self.host = f"unix://{self.folder}/docker.sock"
         self.settings = settings
         self.daemon: Program | None = None
+        # A bridge of its own: the usual one is the host's Docker's, and "none" would remove that.
+        self.bridge = f"dst-{self.folder.name[-8:]}"
         self.prefix: list[str] = []  # of the daemon's command line
 
     def start(self) -> "OwnEngine":
@@ -27,7 +29,7 @@ class OwnEngine:
         self.daemon = Program(
             [*self.prefix, "dockerd", "--config-file", self.folder / "daemon.json", "--host", self.host]
             + ["--data-root", self.folder / "data", "--exec-root", self.folder / "exec"]
-            + ["--pidfile", self.folder / "pid", "--bridge", "none", "--iptables=false", "--ip6tables=false"],
+            + ["--pidfile", self.folder / "pid", "--bridge", self.bridge, "--iptables=false", "--ip6tables=false"],
             self.log_folder / "own-engine.log",
         )
 
@@ -70,6 +72,9 @@ class OwnEngine:
         self.start()
 
     def __enter__(self) -> "OwnEngine":
+        subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], check=True)
+        subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", self.bridge], check=True)
+        subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
         return self.start()
 
     def __exit__(self, *_):
@@ -81,4 +86,5 @@ class OwnEngine:
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         for point in reversed([mount for mount in mounts if mount.startswith(f"{self.folder}/")]):
             subprocess.run(["umount", point], capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
         subprocess.run(["rm", "-rf", "--one-file-system", self.folder], capture_output=True)

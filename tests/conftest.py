@@ -37,8 +37,9 @@ def task_containers(folder: str) -> list[str]:
 
 
 def containers_of(home: Path) -> list[str]:
-    """The task containers whose runner folder lies in this home, running or not."""
-    return task_containers(f"{home}/runners")
+    """The task containers of this home, with a runner or without, running or not."""
+    plain = docker("ps", "--all", "--no-trunc", "--quiet", "--filter", f"label=ai.dstack.shim.home={home}").split()
+    return task_containers(f"{home}/runners") + plain
 
 
 def remove(containers: list[str]) -> None:

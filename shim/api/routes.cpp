@@ -42,8 +42,10 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks, const Drain
     if (is_set(request, "local") && is_set(request, "details")) return Response::json(to_json(tasks.details()));
     return Response::json(to_json(tasks.list(is_set(request, "local"))));
   });
-  server.get("/api/tasks/{id}",
-             [&tasks](const Request& request) { return Response::json(to_json(tasks.info(id_of(request)))); });
+  server.get("/api/tasks/{id}", [&tasks](const Request& request) {
+    if (is_set(request, "details")) return Response::json(to_json(tasks.inspect(id_of(request))));
+    return Response::json(to_json(tasks.info(id_of(request))));
+  });
   server.get("/api/tasks/{id}/logs", [&tasks](const Request& request) {
     Response response;
     response.content_type = "application/octet-stream";

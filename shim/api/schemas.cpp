@@ -8,6 +8,7 @@
 #include "common/json/object_reader.h"
 #include "common/json/refusal.h"
 #include "common/termination_reason.h"
+#include "common/text/control_characters.h"
 
 namespace dstack::shim::api {
 
@@ -22,8 +23,6 @@ constexpr std::size_t id_limit = 128;
 constexpr std::size_t name_limit = 128;  // with the suffix it is a folder's name
 constexpr std::size_t key_limit = 16384;
 constexpr std::int64_t grace_limit = 24 * 60 * 60;
-
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
@@ -59,7 +58,7 @@ void trim_key(const char* field, std::string& key) {
   key.erase(key.begin(), std::ranges::find_if_not(key, is_blank));
   if (key.empty()) refuse(field, "an empty key");
   if (key.size() > key_limit) refuse(field, "a key is too long");
-  if (std::ranges::any_of(key, [](char c) { return is_control(c) && c != '\t'; })) {
+  if (std::ranges::any_of(key, [](char c) { return text::is_control(c) && c != '\t'; })) {
     refuse(field, "a key contains a line break or another control character");
   }
 }
@@ -71,7 +70,7 @@ std::int64_t read_grace(const ObjectReader& reader) { return reader.integer("tim
 void check_config(task::TaskConfig& config) {
   check_id(config.id);
   check_name("name", config.name, name_limit);
-  if (std::ranges::any_of(config.image_name, is_control)) refuse("image_name", "contains a control character");
+  if (text::has_control(config.image_name)) refuse("image_name", "contains a control character");
   refuse_nul("container_user", config.container_user);
   refuse_nul("registry_username", config.registry_username);
   refuse_nul("host_ssh_user", config.host_ssh_user);
@@ -136,7 +135,12 @@ json to_json(const task::TaskInfo& info) {
   json ports;
   if (info.ports) {
     ports = json::array();
-    for (const auto& port : *info.ports) ports.push_back({{"host", port.host}, {"container", port.container}});
+    for (const auto& port : *info.ports) {
+      json entry{{"host", port.host}, {"container", port.container}};
+      // A server's task has none of another.
+      if (port.protocol != "tcp") entry["protocol"] = port.protocol;
+      ports.push_back(std::move(entry));
+    }
   }
   json progress;
   if (info.pull_progress) {
@@ -162,18 +166,48 @@ json to_json(const std::vector<task::TaskListItem>& items) {
   return {{"tasks", std::move(tasks)}};
 }
 
+namespace {
+
+json details_to_json(const task::TaskDetails& details) {
+  json task = to_json(details.info);
+  task["name"] = details.name;
+  task["image_name"] = details.image_name;
+  task["local"] = details.local;
+  task["process"] = task::name_of(details.process);
+  task["submitted_at"] = details.submitted_at ? json(*details.submitted_at) : json();
+  task["runner_port"] = details.runner_port ? json(*details.runner_port) : json();
+  return task;
+}
+
+json image_to_json(const docker::ImageDetails& image, const std::string& digest) {
+  return {{"id", image.id},
+          {"digest", digest.empty() ? json() : json(digest)},
+          {"entrypoint", image.entrypoint},
+          {"cmd", image.command},
+          {"env", image.environment},
+          {"user", image.user},
+          {"working_dir", image.working_dir},
+          {"exposed_ports", image.exposed_ports}};
+}
+
+}  // namespace
+
 json to_json(const std::vector<task::TaskDetails>& all) {
   json tasks = json::array();
-  for (const auto& details : all) {
-    json task = to_json(details.info);
-    task["name"] = details.name;
-    task["image_name"] = details.image_name;
-    task["local"] = details.local;
-    task["submitted_at"] = details.submitted_at ? json(*details.submitted_at) : json();
-    task["runner_port"] = details.runner_port ? json(*details.runner_port) : json();
-    tasks.push_back(std::move(task));
-  }
+  for (const auto& details : all) tasks.push_back(details_to_json(details));
   return {{"tasks", std::move(tasks)}};
+}
+
+json to_json(const task::TaskInspection& inspection) {
+  json task = details_to_json(inspection.details);
+  task["address"] = inspection.address.empty() ? json() : json(inspection.address);
+  task["health"] = inspection.health;
+  task["ended_in"] = inspection.ended_in ? json(task::name_of(*inspection.ended_in)) : json();
+  task["exit_code"] = inspection.exit_code ? json(*inspection.exit_code) : json();
+  task["oom_killed"] = inspection.out_of_memory;
+  task["runner_token"] = inspection.runner_token.empty() ? json() : json(inspection.runner_token.reveal());
+  task["image"] = inspection.image ? image_to_json(*inspection.image, inspection.digest) : json();
+  return task;
 }
 
 json to_json(const std::vector<component::ComponentInfo>& components) {

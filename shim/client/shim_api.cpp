@@ -31,7 +31,8 @@ TaskEntry read_task(const ObjectReader& reader) {
                  .image = reader.string("image_name"),
                  .local = reader.boolean("local", true),
                  .submitted_at = reader.optional_integer("submitted_at"),
-                 .runner_port = std::nullopt};
+                 .runner_port = std::nullopt,
+                 .process = reader.string("process", "job")};
   if (reader.has("runner_port")) task.runner_port = static_cast<int>(reader.integer("runner_port", 0, 0, 65535));
   reader.object("image_pull_progress", [&task](const ObjectReader& progress) {
     task.pull = PullView{.downloaded = progress.integer("downloaded_bytes"),

@@ -40,6 +40,7 @@ struct TaskEntry {
   bool local = true;                         // no server's
   std::optional<std::int64_t> submitted_at;  // ms since the epoch
   std::optional<int> runner_port;            // on 127.0.0.1, while the container runs
+  std::string process = "job";               // "job", "hold", "image"
 
   bool ended() const { return status == "terminated"; }
 };

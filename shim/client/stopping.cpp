@@ -58,7 +58,8 @@ void Stopping::finish(const TaskEntry& task) {
 
 // The server or `run` that follows the job sees its end, and ends the task as usual.
 bool Stopping::interrupt(const TaskEntry& task) {
-  if (!task.runner_port) return false;
+  // A job is stopped through its runner, another process by the engine.
+  if (!task.runner_port || task.process != "job") return false;
   try {
     RunnerApi(*task.runner_port).stop();
     return true;

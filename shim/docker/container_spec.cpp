@@ -22,9 +22,11 @@ json device(const std::string& on_host, const std::string& in_container) {
 
 json all_mounts(const ContainerSpec& spec) {
   json mounts = json::array();
-  mounts.push_back(mount({.source = spec.runner_folder, .target = kRunnerFolderInContainer}));
-  // The host runs this file too: what is in the container must not be able to change it.
-  mounts.push_back(mount({.source = spec.runner_binary, .target = kRunnerBinaryInContainer, .read_only = true}));
+  if (!spec.runner_folder.empty()) {
+    mounts.push_back(mount({.source = spec.runner_folder, .target = kRunnerFolderInContainer}));
+    // The host runs this file too: what is in the container must not be able to change it.
+    mounts.push_back(mount({.source = spec.runner_binary, .target = kRunnerBinaryInContainer, .read_only = true}));
+  }
   for (const BindMount& bind : spec.mounts) mounts.push_back(mount(bind));
   for (const BindMount& bind : spec.gpus.mounts) mounts.push_back(mount(bind));
   return mounts;
@@ -109,12 +111,16 @@ json create_body(const ContainerSpec& spec) {
       {"Image", spec.image},
       {"Labels", {{label.substr(0, equals), label.substr(equals + 1)}, {kTaskIdLabel, spec.task_id}}},
       {"Env", environment},
-      {"Entrypoint", json::array({spec.command.at(0)})},
-      {"Cmd", std::vector<std::string>(spec.command.begin() + 1, spec.command.end())},
   };
+  if (!spec.command.empty()) {
+    body["Entrypoint"] = json::array({spec.command.front()});
+    body["Cmd"] = std::vector<std::string>(spec.command.begin() + 1, spec.command.end());
+  }
+  if (spec.runner_folder.empty()) body["Labels"][kHomeLabel] = spec.home.string();
   if (!spec.user.empty()) body["User"] = spec.user;
   if (spec.network == NetworkMode::bridge) publish_ports(body, host, spec.published_ports);
   body["HostConfig"] = std::move(host);
+  if (spec.settings) add_settings(body, *spec.settings);
   return body;
 }
 
@@ -141,6 +147,7 @@ std::vector<std::string> runner_command(const RunnerOptions& options) {
     command.emplace_back("--ssh-log-level");
     command.push_back(options.ssh_log_level);
   }
+  if (!options.token_file.empty()) command.insert(command.end(), {"--hold", "--token-file", options.token_file});
   return command;
 }
 

@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "common/json/fields.h"
+#include "shim/docker/container_settings.h"
 #include "shim/docker/engine_mode.h"
 
 namespace dstack::shim::docker {
 
 inline constexpr const char* kTaskLabel = "ai.dstack.shim.is-task=true";
 inline constexpr const char* kTaskIdLabel = "ai.dstack.shim.task-id";
+// The home of the shim that made it: of a container without a runner, a network, a volume.
+inline constexpr const char* kHomeLabel = "ai.dstack.shim.home";
 inline constexpr const char* kRunnerFolderInContainer = "/tmp/runner";
 inline constexpr const char* kRunnerBinaryInContainer = "/usr/local/bin/dstack-runner";
 
@@ -65,15 +68,17 @@ struct ContainerSpec {
   std::int64_t shm_size = 0;    // bytes; 0: the engine's default
   std::int64_t pids_limit = 0;  // processes and threads; 0: no limit
   NetworkMode network = NetworkMode::host;
-  std::filesystem::path runner_folder;   // on the host, → /tmp/runner
+  std::filesystem::path runner_folder;   // on the host, → /tmp/runner; empty: a container without a runner
   std::filesystem::path runner_binary;   // on the host, → /usr/local/bin/dstack-runner, read-only
   std::vector<BindMount> mounts;         // volumes and instance mounts
   std::vector<std::string> environment;  // "NAME=value"
-  std::vector<std::string> command;      // runner_command()
+  std::vector<std::string> command;      // runner_command(); empty: the image's process
   std::vector<int> published_ports;      // of the container; on 127.0.0.1 at ephemeral ports, in bridge mode only
   bool infiniband = false;               // the host has /dev/infiniband
   GpuSettings gpus;
   EngineMode engine;
+  std::filesystem::path home;                 // of the shim, for a container without a runner
+  std::optional<ContainerSettings> settings;  // of a local task that asks for more
 };
 
 // The body of the engine's POST /containers/create. No shell sees any of it.
@@ -86,6 +91,7 @@ struct RunnerOptions {
   std::string http_address;  // empty: every interface
   std::vector<std::string> authorized_keys;
   std::string ssh_log_level;  // empty: the runner's default
+  std::string token_file;     // in the container; where set, the runner holds the container for exec
 };
 
 // The runner's argument vector, [0] being its path in the container. In host mode the address is "localhost".

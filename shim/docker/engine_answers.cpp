@@ -72,13 +72,14 @@ std::vector<PortMapping> parse_ports(const json& ports) {
   std::vector<PortMapping> out;
   if (!ports.is_object()) return out;
   for (const auto& [name, bindings] : ports.items()) {
-    if (!name.ends_with("/tcp") || !bindings.is_array()) continue;
-    const std::optional<int> container = text::parse_number<int>(std::string_view(name).substr(0, name.size() - 4));
+    const std::size_t slash = name.find('/');
+    if (slash == std::string::npos || !bindings.is_array()) continue;
+    const std::optional<int> container = text::parse_number<int>(std::string_view(name).substr(0, slash));
     if (!container) continue;
     for (const json& binding : bindings) {
       if (dstack::json::text_member(binding, "HostIp").contains(':')) continue;
       if (const std::optional<int> host = text::parse_number<int>(dstack::json::text_member(binding, "HostPort")))
-        out.push_back({*host, *container});
+        out.push_back({*host, *container, name.substr(slash + 1)});
     }
   }
   std::ranges::sort(out, {}, &PortMapping::container);
@@ -154,6 +155,28 @@ EngineInfo parse_info(const json& answer) {
   return info;
 }
 
+namespace {
+
+// The address in the first network that has one.
+std::string parse_address(const json& settings) {
+  std::string address = dstack::json::text_member(settings, "IPAddress");
+  const json& networks = dstack::json::member(settings, "Networks");
+  if (!networks.is_object()) return address;
+  for (const auto& [name, network] : networks.items()) {
+    if (address.empty()) address = dstack::json::text_member(network, "IPAddress");
+  }
+  return address;
+}
+
+std::vector<std::string> parse_names(const json& object) {
+  std::vector<std::string> names;
+  if (!object.is_object()) return names;
+  for (const auto& [name, value] : object.items()) names.push_back(name);
+  return names;
+}
+
+}  // namespace
+
 ContainerDetails parse_details(const json& answer) {
   ContainerDetails out;
   out.id = dstack::json::text_member(answer, "Id");
@@ -164,6 +187,9 @@ ContainerDetails parse_details(const json& answer) {
     out.exit_code = code.get<int>();
   out.out_of_memory = boolean(state, "OOMKilled");
   out.error = one_line(dstack::json::text_member(state, "Error"));
+  out.health = dstack::json::text_member(dstack::json::member(state, "Health"), "Status");
+  out.image_id = dstack::json::text_member(answer, "Image");
+  out.address = parse_address(dstack::json::member(answer, "NetworkSettings"));
   const json& config = dstack::json::member(answer, "Config");
   out.labels = parse_labels(dstack::json::member(config, "Labels"));
   out.tty = boolean(config, "Tty");
@@ -180,6 +206,38 @@ ContainerDetails parse_details(const json& answer) {
       out.device_requests.push_back(parse_strings(dstack::json::member(request, "DeviceIDs")));
   }
   return out;
+}
+
+ImageDetails parse_image(const json& answer) {
+  ImageDetails image;
+  image.id = dstack::json::text_member(answer, "Id");
+  image.digests = parse_strings(dstack::json::member(answer, "RepoDigests"));
+  const json& config = dstack::json::member(answer, "Config");
+  image.entrypoint = parse_strings(dstack::json::member(config, "Entrypoint"));
+  image.command = parse_strings(dstack::json::member(config, "Cmd"));
+  image.environment = parse_strings(dstack::json::member(config, "Env"));
+  image.user = dstack::json::text_member(config, "User");
+  image.working_dir = dstack::json::text_member(config, "WorkingDir");
+  image.exposed_ports = parse_names(dstack::json::member(config, "ExposedPorts"));
+  return image;
+}
+
+EngineResource parse_resource(const json& answer) {
+  EngineResource resource;
+  resource.name = dstack::json::text_member(answer, "Name");
+  resource.id = dstack::json::text_member(answer, "Id");
+  // A volume has no other id than its name.
+  if (resource.id.empty()) resource.id = resource.name;
+  resource.labels = parse_labels(dstack::json::member(answer, "Labels"));
+  return resource;
+}
+
+std::vector<EngineResource> parse_resources(const json& list) {
+  std::vector<EngineResource> resources;
+  if (!list.is_array()) return resources;
+  for (const json& entry : list) resources.push_back(parse_resource(entry));
+  std::erase_if(resources, [](const EngineResource& resource) { return resource.name.empty(); });
+  return resources;
 }
 
 std::vector<ContainerSummary> parse_list(const json& answer) {
@@ -256,6 +314,27 @@ ContainerOutput split_output(std::string_view raw) {
     (stream == kStandardError ? out.errors : out.output) += piece;
   });
   return out;
+}
+
+bool OutputFrames::take(std::string_view piece, const std::function<bool(std::string_view)>& take) {
+  if (tty_) return take(piece);
+  constexpr std::size_t kHeader = 8;
+  while (!piece.empty()) {
+    if (left_ > 0) {
+      const std::string_view output = piece.substr(0, left_);
+      piece.remove_prefix(output.size());
+      left_ -= static_cast<std::uint32_t>(output.size());
+      if (!take(output)) return false;
+      continue;
+    }
+    const std::string_view more = piece.substr(0, kHeader - header_.size());
+    header_ += more;
+    piece.remove_prefix(more.size());
+    if (header_.size() < kHeader) break;
+    for (std::size_t i = 4; i < kHeader; ++i) left_ = left_ << 8 | static_cast<unsigned char>(header_[i]);
+    header_.clear();
+  }
+  return true;
 }
 
 }  // namespace dstack::shim::docker

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -26,6 +28,10 @@ std::string engine_message(std::string_view body);
 EngineInfo parse_info(const nlohmann::json& answer);
 ContainerDetails parse_details(const nlohmann::json& answer);
 std::vector<ContainerSummary> parse_list(const nlohmann::json& answer);
+ImageDetails parse_image(const nlohmann::json& answer);
+// A network or a volume, and a list of either.
+EngineResource parse_resource(const nlohmann::json& answer);
+std::vector<EngineResource> parse_resources(const nlohmann::json& list);
 
 // Nothing for a line that is not the making, the end or the removal of a container.
 std::optional<ContainerEvent> parse_event(std::string_view line);
@@ -36,5 +42,19 @@ std::string join_output(std::string_view raw, bool tty);
 
 // The same for a container without a terminal, its streams apart.
 ContainerOutput split_output(std::string_view raw);
+
+// The same of output that comes in pieces cut anywhere.
+class OutputFrames {
+ public:
+  explicit OutputFrames(bool tty) : tty_(tty) {}
+
+  // Hands on what is output in the next piece; false once `take` has returned false.
+  bool take(std::string_view piece, const std::function<bool(std::string_view)>& take);
+
+ private:
+  bool tty_;
+  std::string header_;      // the part of a frame's header that has come
+  std::uint32_t left_ = 0;  // bytes of the present frame
+};
 
 }  // namespace dstack::shim::docker

@@ -368,6 +368,24 @@ ContainerOutput EngineClient::output(const std::string& id, const Call& call) {
   return split_output(raw);
 }
 
+void EngineClient::read_output(const std::string& id, const std::function<bool(std::string_view)>& take,
+                               const Call& call) {
+  const std::string attempt = "read the output of container " + id;
+  const std::optional<ContainerDetails> container = inspect(id, call);
+  if (!container) throw Error(ErrorKind::not_found, attempt + ": no such container");
+  OutputFrames frames(container->tty);
+  send(attempt, {.path = container_path(id, "/logs?stdout=1&stderr=1")}, call, kQuick, {},
+       [&](std::string_view piece) { return frames.take(piece, take); });
+}
+
+std::optional<ImageDetails> EngineClient::inspect_image(const std::string& id, const Call& call) {
+  const std::string attempt = "look at image " + id;
+  const http::ClientResponse response =
+      send(attempt, {.path = std::format("/images/{}/json", id)}, call, kQuick, {404});
+  if (response.status == 404) return std::nullopt;
+  return parse_image(parse_answer(attempt, response.body));
+}
+
 void EngineClient::follow_ends(const std::string& label, std::chrono::sys_seconds since,
                                const std::function<void(const ContainerEvent&)>& take, const Call& call) {
   // No filter by event: engines name them differently.

@@ -107,6 +107,25 @@ class EngineClient {
   // All it has written, for one without a terminal: 16 MiB at most.
   ContainerOutput output(const std::string& id, const Call& call = {});
 
+  // Calls `take` with the pieces of what the engine has kept of its output, stdout and stderr as they were written,
+  // until it is all there or `take` returns false. Pieces are cut anywhere. Error (not_found) if there is no such
+  // container.
+  void read_output(const std::string& id, const std::function<bool(std::string_view)>& take, const Call& call = {});
+
+  // By its id or a name; nothing if there is no such image.
+  std::optional<ImageDetails> inspect_image(const std::string& id, const Call& call = {});
+
+  // Networks and named volumes: engine_resources.cpp. find() takes the whole name and no id. create() makes a bridge
+  // network or a local volume; a volume of that name that somebody has just made is answered as it is. remove():
+  // success if it is gone already, Error (conflict) while a container uses it.
+  enum class Resource { network, volume };
+  std::optional<EngineResource> find(Resource kind, const std::string& name, const Call& call = {});
+  EngineResource create(Resource kind, const std::string& name, const std::map<std::string, std::string>& labels,
+                        const Call& call = {});
+  void remove(Resource kind, const std::string& id, const Call& call = {});
+  // All that carry the label ("name=value").
+  std::vector<EngineResource> list(Resource kind, const std::string& label, const Call& call = {});
+
   // Calls `take` for each making, end or removal of a container that carries the label, beginning with those the engine
   // still remembers since `since`. Returns when the engine closes the stream; Error (timed_out) at the call's limit.
   void follow_ends(const std::string& label, std::chrono::sys_seconds since,

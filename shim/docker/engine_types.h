@@ -42,6 +42,7 @@ struct ContainerMount {
 struct PortMapping {
   int host = 0;
   int container = 0;
+  std::string protocol = "tcp";
 
   friend bool operator==(const PortMapping&, const PortMapping&) = default;
 };
@@ -72,13 +73,35 @@ struct ContainerDetails {
   std::string error;           // why it could not be started, in the engine's words
   std::map<std::string, std::string, std::less<>> labels;
   std::vector<ContainerMount> mounts;
-  std::vector<PortMapping> ports;  // TCP, IPv4, in the order of the container's ports
+  std::vector<PortMapping> ports;  // IPv4, in the order of the container's ports
   bool host_network = false;
   bool tty = false;
+  std::string image_id;
+  std::string address;  // in its network, IPv4; empty in the host's
+  std::string health;   // "starting", "healthy", "unhealthy"; "none" or empty without a check
   // What the reference's containers tell of their GPUs.
   std::vector<std::string> environment;
   std::vector<std::string> devices;                       // paths on the host
   std::vector<std::vector<std::string>> device_requests;  // the ids of each request
+};
+
+// An image as the engine has it.
+struct ImageDetails {
+  std::string id;
+  std::vector<std::string> digests;  // "registry/name@sha256:…", one for each repository it was pulled from
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;  // "NAME=value"
+  std::string user;
+  std::string working_dir;
+  std::vector<std::string> exposed_ports;  // "8000/tcp"
+};
+
+// A network or a named volume of the engine.
+struct EngineResource {
+  std::string id;  // what it is removed by
+  std::string name;
+  std::map<std::string, std::string, std::less<>> labels;
 };
 
 // What a container without a terminal has written.

@@ -84,13 +84,14 @@ class ImagePuller::Pull {
       : puller_(puller),
         began_(puller.clock_.now()),
         image_(request.image),
-        even_if_present_(request.even_if_present),
+        what_arrived_will_do_(request.policy == PullPolicy::missing && !request.image.is_latest()),
         credentials_(request.credentials),
         last_move_(began_) {}
 
   bool serves(const PullRequest& request) const {
+    // One that is to have the newest image does not join one that may stop at what is there.
     return image_ == request.image && credentials_ == request.credentials &&
-           even_if_present_ == request.even_if_present;
+           (request.policy == PullPolicy::missing || !what_arrived_will_do_);
   }
 
   // Nothing if this pull is over or being cancelled.
@@ -182,7 +183,7 @@ class ImagePuller::Pull {
       stream_ = PullStream();
     }
     note_move();
-    if (attempt > 1 && !image_.is_latest() && !even_if_present_ && arrived_meanwhile(stop)) return;
+    if (attempt > 1 && what_arrived_will_do_ && arrived_meanwhile(stop)) return;
     try {
       puller_.engine_.pull(image_, credentials_, [this](std::string_view piece) { take(piece); }, {.stop = stop});
     } catch (const Error& error) {
@@ -291,7 +292,7 @@ class ImagePuller::Pull {
   ImagePuller& puller_;
   const os::SteadyTime began_;
   const ImageReference image_;
-  const bool even_if_present_;
+  const bool what_arrived_will_do_;  // a present image ends the attempts
   const Credentials credentials_;
 
   os::Mutex audience_;
@@ -351,17 +352,38 @@ ImagePuller::Joined ImagePuller::join_when_possible(const PullRequest& request, 
 }
 
 bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
-  if (!request.image.is_latest() && !request.even_if_present) {
-    try {
-      if (engine_.image_present(request.image, {.stop = stop})) return false;
-    } catch (const Error& error) {
-      // The pull will meet the same trouble, and has patience.
-      if (!may_pass(error.kind())) throw;
+  const bool look_first = request.policy == PullPolicy::missing && !request.image.is_latest();
+  if (request.policy == PullPolicy::never || look_first) {
+    if (is_present(request, stop)) return false;
+    if (request.policy == PullPolicy::never) {
+      throw Error(ErrorKind::not_found,
+                  std::format("image {} is not there and is not to be pulled", request.image.name()));
     }
   }
+  try {
+    pull(request, stop);
+    return true;
+  } catch (const std::exception& error) {
+    if (request.policy != PullPolicy::newer || dstack::error_kind(error) == ErrorKind::cancelled) throw;
+    if (!is_present(request, stop)) throw;
+    spdlog::warn("{}; using the image that is present", error.what());
+    return false;
+  }
+}
+
+bool ImagePuller::is_present(const PullRequest& request, const std::stop_token& stop) {
+  try {
+    return engine_.image_present(request.image, {.stop = stop});
+  } catch (const Error& error) {
+    // A pull will meet the same trouble, and has patience.
+    if (!may_pass(error.kind()) || request.policy == PullPolicy::never) throw;
+    return false;
+  }
+}
+
+void ImagePuller::pull(const PullRequest& request, const std::stop_token& stop) {
   const Joined joined = join_when_possible(request, stop);
   joined.pull->wait(joined.waiter, stop);
-  return true;
 }
 
 }  // namespace dstack::shim::docker

@@ -17,9 +17,13 @@
 
 namespace dstack::shim::docker {
 
+// When an image is pulled: `missing` if it is not there or its tag is latest; `newer` always, but what is there will
+// do if it cannot be had.
+enum class PullPolicy { missing, always, never, newer };
+
 struct PullRequest {
   ImageReference image;
-  bool even_if_present = false;
+  PullPolicy policy = PullPolicy::missing;
   Credentials credentials;
   // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is told in the shim's log and
   // does not fail the pull. It must lie where no container can write.
@@ -53,11 +57,11 @@ class ImagePuller {
   // Everyone must have returned from ensure().
   ~ImagePuller();
 
-  // Pulls unless the image is present and its tag is not `latest`, then too if the request says so; returns whether it
-  // pulled. Blocks, on any thread. Throws Error:
+  // Pulls by the request's policy; returns whether it pulled. Blocks, on any thread. Throws Error:
   //   cancelled    `stop`; at once, the others that wait go on
   //   timed_out    nothing moved for `limits.stall`
-  //   not_found, invalid   the registry knows no such image, or refuses the credentials: not tried again
+  //   not_found, invalid   the registry knows no such image, or refuses the credentials: not tried again; or the policy
+  //                        is `never` and the image is not there
   //   unavailable  anything else, after all attempts
   // The message is "pull <image>: <the engine's own message> (downloaded X of Y bytes)".
   bool ensure(const PullRequest& request, std::stop_token stop);
@@ -69,6 +73,9 @@ class ImagePuller {
   Joined join(const PullRequest& request);
   // Again every second while no thread can be made.
   Joined join_when_possible(const PullRequest& request, const std::stop_token& stop);
+
+  bool is_present(const PullRequest& request, const std::stop_token& stop);
+  void pull(const PullRequest& request, const std::stop_token& stop);
 
   EngineClient& engine_;
   os::Clock& clock_;

@@ -41,8 +41,10 @@ void take_up(const fs::path& folder, Journals& journals) {
   }
 }
 
-// The folder on the host that the container has as the runner's.
+// The folder on the host that the container has as the runner's, or would have if it had a runner.
 fs::path runner_folder(const docker::ContainerSummary& container) {
+  const auto home = container.labels.find(docker::kHomeLabel);
+  if (home != container.labels.end()) return fs::path(home->second) / "runners" / container.name;
   const auto found =
       std::ranges::find(container.mounts, docker::kRunnerFolderInContainer, &docker::ContainerMount::destination);
   return found == container.mounts.end() ? fs::path() : fs::path(found->source);

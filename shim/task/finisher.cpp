@@ -79,8 +79,21 @@ void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_toke
   if (state.holds_volumes) parts_.volumes.unmount(state.config.id, state.config.volumes, stop);
 }
 
+std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, std::stop_token stop) const {
+  try {
+    const auto container = parts_.engine.inspect(state.container_id, {.stop = stop, .limit = last_lines_limit});
+    if (!container || !docker::has_ended(container->status)) return std::nullopt;
+    return docker::ContainerEnd{
+        .container_id = container->id, .exit_code = container->exit_code, .out_of_memory = container->out_of_memory};
+  } catch (const std::exception& error) {
+    spdlog::warn("The exit status of container {} is not known: {}", state.container_id, error.what());
+    return std::nullopt;
+  }
+}
+
 void Finisher::remove(const TaskState& state, std::stop_token stop) const {
   if (state.create_sent) remove_container(state, stop);
+  resources_.release(state.config.id, stop);
   store_.remove(state.container_name);
 }
 

@@ -18,8 +18,12 @@ namespace dstack::shim::task {
 class Finisher {
  public:
   // `on_keys_left` is called for each task whose keys could not be removed.
-  Finisher(HostParts parts, const TaskStore& store, std::function<void()> on_keys_left = {})
-      : parts_(parts), store_(store), on_keys_left_(std::move(on_keys_left)), boot_id_(os::boot_id()) {}
+  Finisher(HostParts parts, const TaskStore& store, EngineResources& resources, std::function<void()> on_keys_left = {})
+      : parts_(parts),
+        store_(store),
+        resources_(resources),
+        on_keys_left_(std::move(on_keys_left)),
+        boot_id_(os::boot_id()) {}
 
   // Reason and message for a container that ended by itself: why, as far as that is known, its exit status, its last
   // lines. Never fails: lines that cannot be had are left out.
@@ -35,7 +39,11 @@ class Finisher {
   // unmounted.
   void give_back_keys_and_volumes(const TaskState& state, std::stop_token stop) const;
 
-  // The container with its anonymous volumes, then the task's folders.
+  // How the container of a task that was stopped has ended; nothing if it is not known. Never fails.
+  std::optional<docker::ContainerEnd> end_of(const TaskState& state, std::stop_token stop) const;
+
+  // The container with its anonymous volumes, the networks and volumes that no other task uses, then the task's
+  // folders.
   void remove(const TaskState& state, std::stop_token stop) const;
 
  private:
@@ -43,6 +51,7 @@ class Finisher {
 
   HostParts parts_;
   const TaskStore& store_;
+  EngineResources& resources_;
   const std::function<void()> on_keys_left_;
   const std::string boot_id_;
 };

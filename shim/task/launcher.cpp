@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <format>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,7 @@
 #include "shim/docker/image_reference.h"
 #include "shim/gpu/cdi.h"
 #include "shim/gpu/driver_mismatch.h"
+#include "shim/task/runner_token.h"
 
 namespace dstack::shim::task {
 
@@ -65,6 +67,12 @@ void require_runner(const std::filesystem::path& binary) {
   }
 }
 
+void require_source(const std::string& source) {
+  std::error_code failure;
+  if (!std::filesystem::exists(source, failure))
+    throw os_error("mount", printable(source), failure ? failure.value() : ENOENT);
+}
+
 // A missing folder is made, its parents as usual and itself writable for whatever user the job runs as.
 void make_instance_folder(std::filesystem::path path) {
   if (std::filesystem::exists(path)) return;
@@ -91,7 +99,7 @@ std::string runner_folder_of(const std::vector<docker::ContainerMount>& mounts) 
 
 bool belongs_to(const docker::ContainerDetails& container, const std::string& task_id, const TaskStore& store) {
   const auto label = container.labels.find(docker::kTaskIdLabel);
-  return label != container.labels.end() && label->second == task_id && store.owns(runner_folder_of(container.mounts));
+  return label != container.labels.end() && label->second == task_id && store.owns(container.mounts, container.labels);
 }
 
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
@@ -112,7 +120,7 @@ void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token
   throw_if_stopped(stop);
   const TaskConfig& config = state.config;
   state.become(TaskStatus::preparing);
-  require_runner(settings_.runner_binary);
+  if (config.process() != ProcessKind::image) require_runner(settings_.runner_binary);
   // It may take minutes, for which the task is shown to be waiting.
   if (config.gpu != 0 && !parts_.gpus.known()) publish(state);
   state.gpu_ids = config.gpu == 0 ? std::vector<std::string>{} : parts_.gpus.take(config.gpu, stop);
@@ -127,11 +135,22 @@ void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token
     throw;
   }
 
-  store_.make_runner_folder(state.container_name);
+  if (config.process() != ProcessKind::image) store_.make_runner_folder(state.container_name);
+  if (config.process() == ProcessKind::hold) give_token(state, publish);
   if (state.holds_keys) parts_.keys.hold(config.id, config.host_ssh_user, config.host_ssh_keys);
   throw_if_stopped(stop);
   if (state.holds_volumes) parts_.volumes.mount(config.id, config.volumes, stop);
   for (const InstanceMount& mount : config.instance_mounts) make_instance_folder(mount.instance_path);
+  if (!config.container) return;
+  for (const docker::BindMount& mount : config.container->mounts) require_source(mount.source);
+  throw_if_stopped(stop);
+  resources_.make(config.id, config, stop);
+}
+
+void Launcher::give_token(TaskState& state, const Publish& publish) const {
+  state.runner_token = make_runner_token();
+  publish(state);
+  os::replace_file(store_.runner_folder(state.container_name) / kTokenFile, state.runner_token.reveal(), 0600);
 }
 
 void Launcher::pull(TaskState& state, const Secret& registry_password, const Publish& publish,
@@ -155,7 +174,9 @@ docker::EngineMode Launcher::engine_mode(const std::stop_token& stop) const {
 
 docker::PullRequest Launcher::pull_request(const TaskState& state, const Secret& registry_password,
                                            const std::function<void(const docker::PullProgress&)>& on_progress) const {
+  const auto& container = state.config.container;
   return {.image = docker::parse_image_reference(state.config.image_name),
+          .policy = container ? container->pull : docker::PullPolicy::missing,
           .credentials = {.username = state.config.registry_username, .password = registry_password},
           .log_file = store_.pull_log(state.container_name),
           .on_progress = on_progress};
@@ -169,11 +190,11 @@ void Launcher::create(TaskState& state, const Secret& registry_password, const P
   try {
     make_container(state, container_spec(state, stop), stop);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::not_found) throw;
+    docker::PullRequest request = pull_request(state, registry_password, on_progress);
+    if (error.kind() != ErrorKind::not_found || request.policy == docker::PullPolicy::never) throw;
     // The image was removed meanwhile, or has no content for this platform.
     spdlog::warn("task {}: pulling once more: {}", printable(state.config.id), error.what());
-    docker::PullRequest request = pull_request(state, registry_password, on_progress);
-    request.even_if_present = true;
+    request.policy = docker::PullPolicy::always;
     parts_.puller.ensure(request, stop);
     make_container(state, container_spec(state, stop), stop);
   }
@@ -235,7 +256,6 @@ void Launcher::start(TaskState& state, const Publish& publish, std::stop_token s
 
 docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std::stop_token& stop) const {
   const TaskConfig& config = state.config;
-  const bool host_mode = config.network_mode == docker::NetworkMode::host;
   docker::ContainerSpec spec;
   spec.engine = engine_mode(stop);
   spec.task_id = config.id;
@@ -247,8 +267,6 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
   spec.memory = config.memory;
   spec.shm_size = config.shm_size;
   spec.network = config.network_mode;
-  spec.runner_folder = store_.runner_folder(state.container_name);
-  spec.runner_binary = settings_.runner_binary;
   for (const VolumeMount& mount : config.volume_mounts) {
     spec.mounts.push_back({.source = std::format("{}/{}", volume::volumes_folder, mount.name), .target = mount.path});
   }
@@ -256,13 +274,16 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
     spec.mounts.push_back({.source = mount.instance_path, .target = mount.path});
   }
   spec.environment = settings_.environment;
-  spec.command = docker::runner_command({.log_level = settings_.runner_log_level,
-                                         .http_port = settings_.runner_http_port,
-                                         .ssh_port = settings_.runner_ssh_port,
-                                         .http_address = host_mode ? "localhost" : "",
-                                         .authorized_keys = config.container_ssh_keys,
-                                         .ssh_log_level = settings_.runner_ssh_log_level});
-  if (!host_mode) spec.published_ports = {settings_.runner_http_port, settings_.runner_ssh_port};
+  if (config.container) {
+    spec.settings = config.container->settings;
+    const auto& mounts = config.container->mounts;
+    spec.mounts.insert(spec.mounts.end(), mounts.begin(), mounts.end());
+  }
+  if (config.process() == ProcessKind::image) {
+    spec.home = store_.home();
+  } else {
+    add_runner(spec, state);
+  }
   spec.infiniband = std::filesystem::exists("/dev/infiniband");
   if (config.gpu == 0) return spec;
   if (config.gpu_devices.empty()) {
@@ -271,6 +292,27 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
     spec.gpus.devices = config.gpu_devices;
   }
   return spec;
+}
+
+void Launcher::add_runner(docker::ContainerSpec& spec, const TaskState& state) const {
+  const TaskConfig& config = state.config;
+  const bool host_mode = config.network_mode == docker::NetworkMode::host;
+  const bool hold = config.process() == ProcessKind::hold;
+  spec.runner_folder = store_.runner_folder(state.container_name);
+  spec.runner_binary = settings_.runner_binary;
+  // It must be root, whatever the image says.
+  if (hold) spec.user = "0";
+  spec.command = docker::runner_command({.log_level = settings_.runner_log_level,
+                                         .http_port = settings_.runner_http_port,
+                                         .ssh_port = settings_.runner_ssh_port,
+                                         .http_address = host_mode ? "localhost" : "",
+                                         .authorized_keys = config.container_ssh_keys,
+                                         .ssh_log_level = settings_.runner_ssh_log_level,
+                                         .token_file = hold ? token_path_in_container() : ""});
+  if (host_mode) return;
+  spec.published_ports = {settings_.runner_http_port};
+  // One that holds has no SSH server.
+  if (!hold) spec.published_ports.push_back(settings_.runner_ssh_port);
 }
 
 }  // namespace dstack::shim::task

@@ -11,6 +11,7 @@
 #include "shim/docker/image_pull.h"
 #include "shim/gpu/gpu_pool.h"
 #include "shim/host/key_ring.h"
+#include "shim/task/engine_resources.h"
 #include "shim/task/task.h"
 #include "shim/task/task_store.h"
 #include "shim/volume/volume_manager.h"
@@ -50,8 +51,8 @@ class Launcher {
   // Called with the state before each step and at the end; writes the journal and shows the state to the API.
   using Publish = std::function<void(const TaskState&)>;
 
-  Launcher(HostParts parts, const TaskStore& store, LaunchSettings settings)
-      : parts_(parts), store_(store), settings_(std::move(settings)) {}
+  Launcher(HostParts parts, const TaskStore& store, EngineResources& resources, LaunchSettings settings)
+      : parts_(parts), store_(store), resources_(resources), settings_(std::move(settings)) {}
 
   // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when `stop` ended a step; what was taken
   // by then is left for the ending to give back, and a container that the engine makes all the same is left to whoever
@@ -73,15 +74,18 @@ class Launcher {
   // The engine is asked what it knows where that matters. Throws Error.
   bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& stop) const;
   docker::ContainerSpec container_spec(const TaskState& state, const std::stop_token& stop) const;
+  void add_runner(docker::ContainerSpec& spec, const TaskState& state) const;
   // What is not known is taken for usual.
   docker::EngineMode engine_mode(const std::stop_token& stop) const;
+  void give_token(TaskState& state, const Publish& publish) const;
 
   HostParts parts_;
   const TaskStore& store_;
+  EngineResources& resources_;
   LaunchSettings settings_;
 };
 
-// Whether this container is this task's: its label names it and its runner folder lies in this home.
+// Whether this container is this task's: its label names it, and it is of this home.
 bool belongs_to(const docker::ContainerDetails& container, const std::string& task_id, const TaskStore& store);
 
 // The path on the host that the container has as /tmp/runner; empty if it has none.

@@ -60,13 +60,19 @@ TaskDetails LiveTask::details(int runner_http_port) const {
                       .image_name = state_.config.image_name,
                       .local = state_.config.local,
                       .submitted_at = state_.submitted_at,
-                      .runner_port = std::nullopt};
-  if (state_.status != TaskStatus::running) return details;
+                      .runner_port = std::nullopt,
+                      .process = state_.config.process()};
+  if (state_.status != TaskStatus::running || details.process == ProcessKind::image) return details;
   if (state_.config.network_mode == docker::NetworkMode::host) details.runner_port = runner_http_port;
   for (const docker::PortMapping& port : state_.ports.value_or(std::vector<docker::PortMapping>{})) {
     if (port.container == runner_http_port) details.runner_port = port.host;
   }
   return details;
+}
+
+TaskConfig LiveTask::config() const {
+  const os::Lock lock(mutex_);
+  return state_.config;
 }
 
 bool LiveTask::is_local() const {
@@ -273,7 +279,15 @@ void LiveTask::end() {
     state.ending = container_end ? tools_.finisher.ending_of(state, *container_end, stop) : *wanted;
     publish_at_any_rate(state);
   }
-  if (!container_end) tools_.finisher.stop_container(state, grace, stop);
+  if (!container_end) {
+    tools_.finisher.stop_container(state, grace, stop);
+    if (state.status == TaskStatus::running) container_end = tools_.finisher.end_of(state, stop);
+  }
+  if (container_end) {
+    state.exit_code = container_end->exit_code;
+    state.out_of_memory = container_end->out_of_memory;
+  }
+  state.ended_in = state.status;
   tools_.watcher.forget(state.container_id);
   // First, so that nothing that fails below keeps them.
   if (!state.gpus_given_back) {

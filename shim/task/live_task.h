@@ -48,6 +48,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   // `runner_http_port` is the runner's port inside of containers.
   TaskDetails details(int runner_http_port) const;
   bool is_local() const;
+  TaskConfig config() const;
+  TaskState state() const { return copy_state(); }
   // Nothing before it is made, and once the task is terminated.
   std::optional<host::TaskContainer> container() const;
   // False once it is to end: a container that the engine makes for it after that is nobody's.

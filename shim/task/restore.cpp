@@ -116,7 +116,7 @@ std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClien
   std::map<std::string, const ContainerSummary*> containers;
   const std::vector<ContainerSummary> all = engine.list(docker::kTaskLabel);
   for (const ContainerSummary& container : all) {
-    if (!task_id_of(container).empty() && store.owns(runner_folder_of(container.mounts))) {
+    if (!task_id_of(container).empty() && store.owns(container.mounts, container.labels)) {
       containers.emplace(task_id_of(container), &container);
     }
   }

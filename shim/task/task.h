@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/secret.h"
 #include "shim/docker/engine_client.h"
 #include "shim/docker/pull_progress.h"
 #include "shim/task/task_config.h"
@@ -48,6 +49,10 @@ struct TaskState {
   // Decided, and not carried out yet: while it is set and the status is not terminated, the container is being stopped.
   std::optional<Ending> ending;
   bool removing = false;
+  Secret runner_token;                 // of a runner that holds the container; empty: no such runner
+  std::optional<TaskStatus> ended_in;  // the status before `terminated`
+  std::optional<int> exit_code;        // of the container that ran and has ended
+  bool out_of_memory = false;          // the engine says that the kernel killed a process of it
 
   // Moves on; throws Error (internal) for a step that the order above does not have.
   void become(TaskStatus next);
@@ -78,6 +83,7 @@ struct TaskDetails {
   bool local = false;
   std::optional<std::int64_t> submitted_at;
   std::optional<int> runner_port;  // of the runner's API on 127.0.0.1, while the container runs
+  ProcessKind process = ProcessKind::job;
 };
 
 // <name>-<first 8 hex digits of sha256("<name>/<id>")>

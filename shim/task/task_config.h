@@ -9,6 +9,7 @@
 #include "common/json/fields.h"
 #include "common/json/object_reader.h"
 #include "shim/docker/container_spec.h"
+#include "shim/task/container_config.h"
 #include "shim/volume/volume_manager.h"
 
 namespace dstack::shim::task {
@@ -55,8 +56,11 @@ struct TaskConfig {
   std::string host_ssh_user;
   std::vector<std::string> host_ssh_keys;
   std::vector<std::string> container_ssh_keys;
-  bool local = false;              // a person's, not a server's
-  bool remove_when_ended = false;  // a person's who does not wait for its end
+  bool local = false;                        // a person's, not a server's
+  bool remove_when_ended = false;            // a person's who does not wait for its end
+  std::optional<ContainerConfig> container;  // of a local task only
+
+  ProcessKind process() const { return container ? container->process : ProcessKind::job; }
 };
 
 // Each field's name in a request, in the journal and in docs/api/shim.yaml. A field that is added here is read and

@@ -7,24 +7,35 @@
 
 #include "common/error.h"
 #include "common/os/boot_id.h"
+#include "common/os/file_locks.h"
 #include "shim/task/restore.h"
 
 namespace dstack::shim::task {
+
+namespace {
+
+// For what runs in a container whose owner has gone.
+constexpr std::chrono::seconds kOwnerGrace{5};
+
+}  // namespace
 
 TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock,
                          std::function<void(std::chrono::nanoseconds)> on_running, std::function<void()> on_keys_left)
     : parts_(parts),
       store_(home),
       runner_http_port_(settings.runner_http_port),
-      launcher_(parts, store_, std::move(settings)),
-      finisher_(parts, store_, std::move(on_keys_left)),
+      resources_(parts.engine, store_.home()),
+      launcher_(parts, store_, resources_, std::move(settings)),
+      finisher_(parts, store_, resources_, std::move(on_keys_left)),
       clock_(clock),
       on_running_(std::move(on_running)),
       watcher_(parts.engine,
                {.ended = [this](const docker::ContainerEnd& end) { container_ended(end); },
                 .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); },
                 .made = [this](const std::string& id, const std::string& task) { container_made(id, task); }},
-               clock) {}
+               clock),
+      owners_([](const std::filesystem::path& file) { return os::is_locked(file); },
+              [this](const std::string& id) { owner_gone(id); }, clock) {}
 
 TaskManager::~TaskManager() {
   shut_down();
@@ -34,6 +45,7 @@ TaskManager::~TaskManager() {
 
 void TaskManager::restore() {
   for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
+  resources_.sweep(exit_.get_token());
   parts_.keys.remove_leftovers();
   watcher_.start();
 }
@@ -44,6 +56,8 @@ void TaskManager::take_up(TaskState state) {
     if (state.holds_keys) parts_.keys.restore(state.config.id, state.config.host_ssh_user, state.config.host_ssh_keys);
     if (state.holds_volumes) parts_.volumes.restore(state.config.id, state.config.volumes);
   }
+  resources_.restore(state.config.id, state.config);
+  watch_owner(state.config);
   spdlog::info("task {}: restored, {}", printable(state.config.id), name_of(state.status));
   if (const auto task = add(std::move(state))) task->begin();
 }
@@ -69,6 +83,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
     throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), error.what()));
   }
   spdlog::info("task {}: submitted, image {}", printable(id), printable(state.config.image_name));
+  watch_owner(state.config);
   task->begin(std::move(registry_password));
   return info;
 }
@@ -90,9 +105,27 @@ std::vector<TaskDetails> TaskManager::details() const {
 }
 
 std::string TaskManager::output(const std::string& id, std::uint64_t offset, std::size_t limit) const {
-  auto output = store_.read_output(info(id).container_name, offset, limit);
+  const auto task = find(id);
+  if (task->config().process() == ProcessKind::image) return engine_output(*task, offset, limit);
+  auto output = store_.read_output(task->info().container_name, offset, limit);
   if (!output) throw Error(ErrorKind::conflict, std::format("task {} has no output: no job has begun", printable(id)));
   return *std::move(output);
+}
+
+// What the engine kept of a container whose process is the image's.
+std::string TaskManager::engine_output(const LiveTask& task, std::uint64_t offset, std::size_t limit) const {
+  const TaskInfo info = task.info();
+  if (info.container_id.empty() || !info.ports)
+    throw Error(ErrorKind::conflict, std::format("task {} has no output: it has not started", printable(info.id)));
+  std::string output;
+  std::uint64_t position = 0;
+  parts_.engine.read_output(info.container_id, [&](std::string_view piece) {
+    const std::uint64_t begin = std::max(position, offset);
+    position += piece.size();
+    if (position > begin) output += piece.substr(piece.size() - (position - begin), limit - output.size());
+    return output.size() < limit;
+  });
+  return output;
 }
 
 TaskInfo TaskManager::info(const std::string& id) const { return find(id)->info(); }
@@ -138,6 +171,7 @@ std::shared_ptr<LiveTask> TaskManager::add(TaskState state) {
                         .clock = clock_,
                         .on_running = on_running_};
   const auto forget = [this](const std::string& id) {
+    owners_.forget(id);
     const os::Lock lock(mutex_);
     tasks_.erase(id);
   };
@@ -145,6 +179,37 @@ std::shared_ptr<LiveTask> TaskManager::add(TaskState state) {
   auto task = std::make_shared<LiveTask>(std::move(state), tools, forget);
   const os::Lock lock(mutex_);
   return tasks_.try_emplace(id, task).second ? task : nullptr;
+}
+
+void TaskManager::watch_owner(const TaskConfig& config) {
+  if (config.container && !config.container->owner.empty()) owners_.watch(config.id, config.container->owner);
+}
+
+void TaskManager::owner_gone(const std::string& id) {
+  if (exit_.stop_requested()) return;
+  // The next look finds it again if this fails.
+  owners_.forget(id);
+  spdlog::info("task {}: nothing holds its owner's file any more", printable(id));
+  threads_.run([this, id] {
+    try {
+      terminate(id, {.reason = termination_reason::kTerminatedByServer, .message = "Its owner has gone"}, kOwnerGrace);
+      remove(id);
+    } catch (const std::exception& error) {
+      if (error_kind(error) == ErrorKind::not_found || exit_.stop_requested()) return;
+      spdlog::error("{}", error.what());
+      if (const auto config = config_of(id)) watch_owner(*config);
+    }
+  });
+}
+
+std::optional<TaskConfig> TaskManager::config_of(const std::string& id) const {
+  const os::Lock lock(mutex_);
+  const auto found = tasks_.find(id);
+  return found == tasks_.end() ? std::nullopt : std::optional(found->second->config());
+}
+
+TaskInspection TaskManager::inspect(const std::string& id) const {
+  return inspect_task(find(id)->state(), find(id)->details(runner_http_port_), parts_.engine);
 }
 
 void TaskManager::container_ended(const docker::ContainerEnd& end) {
@@ -169,7 +234,7 @@ void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& 
   for (const docker::ContainerSummary& container : containers) {
     const auto label = container.labels.find(docker::kTaskIdLabel);
     if (label == container.labels.end() || container.status != docker::ContainerStatus::created) continue;
-    if (store_.owns(runner_folder_of(container.mounts))) container_made(container.id, label->second);
+    if (store_.owns(container.mounts, container.labels)) container_made(container.id, label->second);
   }
 }
 

@@ -16,6 +16,8 @@
 #include "shim/task/finisher.h"
 #include "shim/task/launcher.h"
 #include "shim/task/live_task.h"
+#include "shim/task/owner_watch.h"
+#include "shim/task/task_inspection.h"
 #include "shim/task/task_store.h"
 #include "shim/task/worker_threads.h"
 
@@ -50,7 +52,10 @@ class TaskManager {
   // Of all tasks, a person's too.
   std::vector<TaskDetails> details() const;
   TaskInfo info(const std::string& id) const;
-  // What the task's job has written, from `offset` on and `limit` bytes at most. Error (conflict) if no job has begun.
+  // Everything there is to know of one, also what only the engine knows.
+  TaskInspection inspect(const std::string& id) const;
+  // What the task's job has written, from `offset` on and `limit` bytes at most; without a runner, what the engine has
+  // kept of the container's output. Error (conflict) if no job has begun.
   std::string output(const std::string& id, std::uint64_t offset, std::size_t limit) const;
   TaskInfo terminate(const std::string& id, Ending ending, std::chrono::seconds grace);
   void remove(const std::string& id);
@@ -66,6 +71,10 @@ class TaskManager {
   std::shared_ptr<LiveTask> add(TaskState state);
   void take_up(TaskState state);
   void container_ended(const docker::ContainerEnd& end);
+  void watch_owner(const TaskConfig& config);
+  void owner_gone(const std::string& id);
+  std::optional<TaskConfig> config_of(const std::string& id) const;
+  std::string engine_output(const LiveTask& task, std::uint64_t offset, std::size_t limit) const;
   bool wants_container(const std::string& task_id) const;
   // By this engine, for a task of any shim; removed if it is for one of ours that has ended. Does not block.
   void container_made(const std::string& container_id, const std::string& task_id);
@@ -74,6 +83,7 @@ class TaskManager {
   const HostParts parts_;
   const TaskStore store_;
   const int runner_http_port_;  // inside of containers
+  EngineResources resources_;
   const Launcher launcher_;
   const Finisher finisher_;
   os::Clock& clock_;
@@ -83,9 +93,10 @@ class TaskManager {
   std::map<std::string, std::shared_ptr<LiveTask>> tasks_ DSTACK_GUARDED_BY(mutex_);
   std::stop_source exit_;
 
-  // Destroyed in this order: the watcher first, then the threads of what it started.
+  // Destroyed in this order: the watchers first, then the threads of what they started.
   WorkerThreads threads_;
   docker::ContainerWatcher watcher_;
+  OwnerWatch owners_;
 };
 
 }  // namespace dstack::shim::task

@@ -14,6 +14,8 @@
 #include "common/json/dump.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
+#include "shim/docker/container_spec.h"
+#include "shim/task/launcher.h"
 
 namespace dstack::shim::task {
 
@@ -34,7 +36,7 @@ std::string serialise(const TaskState& state) {
   if (state.ports) {
     ports = json::array();
     for (const docker::PortMapping& port : *state.ports)
-      ports.push_back({{"host", port.host}, {"container", port.container}});
+      ports.push_back({{"host", port.host}, {"container", port.container}, {"protocol", port.protocol}});
   }
   json ending;
   if (state.ending) ending = {{"reason", state.ending->reason}, {"message", state.ending->message}};
@@ -52,7 +54,11 @@ std::string serialise(const TaskState& state) {
                         {"boot_id", state.boot_id},
                         {"given_back", state.given_back},
                         {"ending", std::move(ending)},
-                        {"removing", state.removing}};
+                        {"removing", state.removing},
+                        {"runner_token", state.runner_token.reveal()},
+                        {"ended_in", state.ended_in ? json(name_of(*state.ended_in)) : json()},
+                        {"exit_code", state.exit_code ? json(*state.exit_code) : json()},
+                        {"out_of_memory", state.out_of_memory}};
   // Last words of a container may be any bytes.
   return dstack::json::dump(journal, 1);
 }
@@ -72,7 +78,8 @@ TaskState parse(const std::string& text) {
     state.ports.emplace();
     reader.objects("ports", [&](const dstack::json::ObjectReader& port) {
       state.ports->push_back({.host = static_cast<int>(port.integer("host", 0, 0, 65535)),
-                              .container = static_cast<int>(port.integer("container", 0, 0, 65535))});
+                              .container = static_cast<int>(port.integer("container", 0, 0, 65535)),
+                              .protocol = port.string("protocol", "tcp")});
     });
   }
   if (reader.has("gpu_ids")) state.gpu_ids = reader.strings("gpu_ids");
@@ -87,6 +94,10 @@ TaskState parse(const std::string& text) {
     state.ending = Ending{.reason = ending.string("reason"), .message = ending.string("message")};
   });
   state.removing = reader.boolean("removing");
+  state.runner_token = Secret(reader.string("runner_token"));
+  state.ended_in = parse_status(reader.string("ended_in"));
+  if (reader.has("exit_code")) state.exit_code = static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
+  state.out_of_memory = reader.boolean("out_of_memory");
   return state;
 }
 
@@ -136,6 +147,7 @@ bool is_runner_folder(const fs::path& path, const fs::path& runners) {
 TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
   os::make_directories(tasks_, 0700);
   os::make_directories(runners_, 0755);
+  home_ = fs::canonical(home);
 }
 
 void TaskStore::add(const TaskState& state) const {
@@ -243,6 +255,13 @@ std::optional<std::string> TaskStore::read_output(const std::string& container_n
   }
   output.resize(size);
   return output;
+}
+
+bool TaskStore::owns(const std::vector<docker::ContainerMount>& mounts,
+                     const std::map<std::string, std::string, std::less<>>& labels) const {
+  if (owns(fs::path(runner_folder_of(mounts)))) return true;
+  const auto label = labels.find(docker::kHomeLabel);
+  return label != labels.end() && label->second == home_;
 }
 
 }  // namespace dstack::shim::task

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,10 +52,15 @@ class TaskStore {
                                          std::size_t limit) const;
   // Whether this path is a runner folder of this home: whose container mounts it is ours.
   bool owns(const std::filesystem::path& runner_folder) const { return is_runner_folder(runner_folder, runners_); }
+  // Whether a container is this home's: it mounts a runner folder of it, or, without a runner, its label says so.
+  bool owns(const std::vector<docker::ContainerMount>& mounts,
+            const std::map<std::string, std::string, std::less<>>& labels) const;
+  const std::filesystem::path& home() const { return home_; }
 
  private:
   void set_aside(const std::string& container_name) const;
 
+  std::filesystem::path home_;
   std::filesystem::path tasks_;
   std::filesystem::path runners_;
 };

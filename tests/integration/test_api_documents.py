@@ -40,9 +40,9 @@ class Document:
         return found
 
 
-def check_every_path(document: Document, url: str) -> None:
+def check_every_path(document: Document, url: str, but: str = "/api/shutdown") -> None:
     for path, methods in document.methods().items():
-        if path == "/api/shutdown":
+        if path.startswith(but):
             continue
         real = url + path.replace("{id}", "unknown")
         for method in ("get", "post", "put", "delete"):
@@ -68,6 +68,9 @@ def test_the_shim_answers_as_documented(home, image, tmp_path):
         calls.wait_for(task, "running")
         document.check(calls.get(f"/api/tasks/{task}"), "get", "/api/tasks/{id}")
         document.check(calls.get("/api/tasks"), "get", "/api/tasks")
+        known = calls.get(f"/api/tasks/{task}?details=1")
+        document.check(known, "get", "/api/tasks/{id}")
+        assert set(document.content["components"]["schemas"]["TaskInspection"]["allOf"][1]["required"]) <= set(known.json())
         document.check(calls.remove(task), "post", "/api/tasks/{id}/remove")
         document.check(calls.terminate(task), "post", "/api/tasks/{id}/terminate")
         document.check(calls.remove(task), "post", "/api/tasks/{id}/remove")
@@ -85,4 +88,14 @@ def test_the_runner_answers_as_documented(image):
         assert [state["state"] for state in page.json()["job_states"]] == ["running", "failed"]
     with RunnerContainer(image) as runner:
         runner.wait_ready()
-        check_every_path(document, runner.url)
+        check_every_path(document, runner.url, but="/api/exec")
+
+
+def test_a_runner_that_holds_answers_as_documented(image):
+    document = Document("runner.yaml")
+    with RunnerContainer(image, "--hold") as runner:
+        runner.wait_ready()
+        check_every_path(document, runner.url, but="/api/stop")
+        done = runner.post("/api/exec", json={"id": "1", "argv": ["true"]})
+        document.check(done, "post", "/api/exec")
+        assert b'"exit_status":0' in done.content

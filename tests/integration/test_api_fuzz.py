@@ -18,6 +18,8 @@ DRAIN = ["/local/drain", "/local/undrain"]
 RESTARTS = ["--request-retries", "10"]
 # These end a runner's life or begin its job, so that everything else is 409 afterwards.
 JOB = ["/api/run", "/api/stop", "/logs_ws"]
+# What they start has to be in the image.
+EXEC = ["/api/exec", "/api/exec/{id}/stop"]
 # What they take is no JSON, or a WebSocket: the document's data cannot be judged.
 RAW = ["/api/upload_archive", "/api/upload_code"]
 ANY_DATA = ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
@@ -56,7 +58,15 @@ def test_the_shim_keeps_to_its_document(machine, selection):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("selection", [but(JOB + RAW), only(RAW) + ANY_DATA, only(JOB) + ANY_DATA], ids=["before a job", "uploads", "job"])
+def test_a_runner_that_holds_keeps_to_its_document(image, tmp_path):
+    # Random users and folders are not in the image.
+    with RunnerContainer(image, "--hold") as runner:
+        runner.wait_ready()
+        done = subprocess.run(schemathesis("runner.yaml", runner.url, *only(EXEC), *ANY_DATA), capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("selection", [but(JOB + RAW + EXEC), only(RAW) + ANY_DATA, only(JOB) + ANY_DATA], ids=["before a job", "uploads", "job"])
 def test_the_runner_keeps_to_its_document(image, tmp_path, selection):
     with RunnerContainer(image) as runner:
         runner.wait_ready()

@@ -22,6 +22,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kImageId = "sha256:abcd";
+
 bool matches(std::string_view pattern, std::string_view line) {
   if (pattern.ends_with('*')) return line.starts_with(pattern.substr(0, pattern.size() - 1));
   return pattern == line;
@@ -321,11 +323,24 @@ void FakeEngine::usual(const Request& request, Reply& reply) {
   }
   if (line == "GET /events") return stream_events(request, reply);
   if (line == "POST /containers/create") return create(request, reply);
+  for (const std::string kind : {"network", "volume"}) {
+    if (request.path.starts_with("/" + kind + "s")) return usual_resource(request, kind, reply);
+  }
   if (request.path.starts_with("/images/") && request.path.ends_with("/json")) {
+    const std::string name = request.path.substr(8, request.path.size() - 13);
     std::unique_lock lock(mutex_);
-    const bool there = images_.contains(request.path.substr(8, request.path.size() - 13));
+    const bool there = images_.contains(name) || name == kImageId;
     lock.unlock();
-    return there ? reply.answer(200, "{}") : reply.error(404, "No such image");
+    const json image{{"Id", kImageId},
+                     {"RepoDigests", {"app@sha256:0123"}},
+                     {"Config",
+                      {{"Entrypoint", {"/entry"}},
+                       {"Cmd", {"serve"}},
+                       {"Env", {"PATH=/bin"}},
+                       {"User", "app"},
+                       {"WorkingDir", "/srv"},
+                       {"ExposedPorts", {{"8000/tcp", json::object()}}}}}};
+    return there ? reply.answer(200, image.dump()) : reply.error(404, "No such image");
   }
   if (line == "POST /images/create") {
     reply.begin_stream();
@@ -437,20 +452,77 @@ void FakeEngine::usual_container(const Request& request, const std::string& id, 
     for (const json& mount : body["HostConfig"]["Mounts"]) {
       mounts.push_back({{"Source", mount["Source"]}, {"Destination", mount["Target"]}});
     }
-    return reply.answer(200, json{{"Id", container->id},
-                                  {"Name", "/" + container->name},
-                                  {"State",
-                                   {{"Status", container->status},
-                                    {"ExitCode", container->exit_code},
-                                    {"OOMKilled", container->out_of_memory},
-                                    {"Error", ""}}},
-                                  {"Config", {{"Labels", body["Labels"]}, {"Env", body["Env"]}, {"Tty", false}}},
-                                  {"HostConfig", body["HostConfig"]},
-                                  {"Mounts", mounts},
-                                  {"NetworkSettings", {{"Ports", ports}}}}
-                                 .dump());
+    return reply.answer(
+        200, json{{"Id", container->id},
+                  {"Name", "/" + container->name},
+                  {"Image", kImageId},
+                  {"State",
+                   {{"Status", container->status},
+                    {"ExitCode", container->exit_code},
+                    {"OOMKilled", container->out_of_memory},
+                    {"Error", ""}}},
+                  {"Config", {{"Labels", body["Labels"]}, {"Env", body["Env"]}, {"Tty", false}}},
+                  {"HostConfig", body["HostConfig"]},
+                  {"Mounts", mounts},
+                  {"NetworkSettings", {{"Ports", ports}, {"Networks", {{"net", {{"IPAddress", "172.18.0.2"}}}}}}}}
+                 .dump());
   }
   reply.error(404, "page not found");
+}
+
+void FakeEngine::usual_resource(const Request& request, const std::string& kind, Reply& reply) {
+  const std::scoped_lock lock(mutex_);
+  std::map<std::string, Resource>& resources = resources_[kind];
+  const std::string base = "/" + kind + "s";
+  if (request.method == "POST") {
+    const json body = json::parse(request.body);
+    const auto name = body["Name"].get<std::string>();
+    // A network is a conflict, a volume is there as it was.
+    if (kind == "network" && resources.contains(name)) return reply.error(409, "network " + name + " already exists");
+    resources.try_emplace(name, Resource{.labels = body["Labels"].get<std::map<std::string, std::string>>()});
+    return reply.answer(201, json{{"Id", "id-" + name}, {"Name", name}, {"Labels", resources[name].labels}}.dump());
+  }
+  if (request.method == "DELETE") {
+    const std::string id = request.path.substr(base.size() + 1);
+    const std::string name = kind == "network" && id.starts_with("id-") ? id.substr(3) : id;
+    const auto found = resources.find(name);
+    if (found == resources.end()) return reply.error(404, "no such " + kind);
+    if (found->second.in_use) return reply.error(kind == "network" ? 403 : 409, kind + " is in use");
+    resources.erase(found);
+    return reply.answer(204);
+  }
+  json list = json::array();
+  const json filters = json::parse(request.query.contains("filters") ? request.query.at("filters") : "{}");
+  for (const auto& [name, resource] : resources) {
+    // As the engine does: a part of the name is enough.
+    if (filters.contains("name") && !name.contains(filters["name"][0].get<std::string>())) continue;
+    if (filters.contains("label")) {
+      const auto label = filters["label"][0].get<std::string>();
+      const auto found = resource.labels.find(label.substr(0, label.find('=')));
+      if (found == resource.labels.end() || found->second != label.substr(label.find('=') + 1)) continue;
+    }
+    json entry{{"Name", name}, {"Labels", resource.labels}};
+    if (kind == "network") entry["Id"] = "id-" + name;
+    list.push_back(std::move(entry));
+  }
+  reply.answer(200, kind == "network" ? list.dump() : json{{"Volumes", list}}.dump());
+}
+
+void FakeEngine::add_resource(const std::string& kind, const std::string& name,
+                              const std::map<std::string, std::string>& labels) {
+  const std::scoped_lock lock(mutex_);
+  resources_[kind][name] = {.labels = labels};
+}
+
+void FakeEngine::use_resource(const std::string& kind, const std::string& name, bool in_use) {
+  const std::scoped_lock lock(mutex_);
+  resources_[kind][name].in_use = in_use;
+}
+
+std::map<std::string, FakeEngine::Resource> FakeEngine::resources(const std::string& kind) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = resources_.find(kind);
+  return found == resources_.end() ? std::map<std::string, Resource>{} : found->second;
 }
 
 void FakeEngine::emit(const Container& container, const std::string& action) {

@@ -110,6 +110,17 @@ class FakeEngine {
   // The same without an event, as if it happened while nobody listened.
   void lose_container(const std::string& id_or_name);
   std::optional<Container> container(const std::string& id_or_name) const;
+
+  // Networks and volumes by name, with their labels. Removing one that is in use is refused.
+  struct Resource {
+    std::map<std::string, std::string> labels;
+    bool in_use = false;
+  };
+  // `kind` is "network" or "volume".
+  void add_resource(const std::string& kind, const std::string& name,
+                    const std::map<std::string, std::string>& labels = {});
+  void use_resource(const std::string& kind, const std::string& name, bool in_use);
+  std::map<std::string, Resource> resources(const std::string& kind) const;
   std::vector<Container> containers() const;
 
   std::vector<Request> requests() const;
@@ -139,6 +150,7 @@ class FakeEngine {
   void usual(const Request& request, Reply& reply);
   void usual_container(const Request& request, const std::string& id, const std::string& action, Reply& reply);
   void create(const Request& request, Reply& reply);
+  void usual_resource(const Request& request, const std::string& kind, Reply& reply);
   void stream_events(const Request& request, Reply& reply);
   void emit(const Container& container, const std::string& action);  // with the lock held
   Container* find(const std::string& id_or_name);
@@ -156,7 +168,8 @@ class FakeEngine {
   std::vector<Request> requests_;
   std::list<Container> containers_;
   std::set<std::string> images_;
-  std::vector<std::string> events_;  // each a line
+  std::map<std::string, std::map<std::string, Resource>> resources_;  // kind → name → …
+  std::vector<std::string> events_;                                   // each a line
   std::size_t listeners_ = 0;
   std::size_t dropped_streams_ = 0;  // how often all streams were dropped
   unsigned next_id_ = 1;

@@ -46,7 +46,7 @@ TEST_CASE("an inspection is read") {
   CHECK(details.devices == std::vector<std::string>{"/dev/dri/renderD128"});
   CHECK(details.device_requests == std::vector<std::vector<std::string>>{{"GPU-1", "GPU-2"}});
   CHECK(details.mounts.at(0).destination == "/tmp/runner");
-  CHECK(details.ports == std::vector<PortMapping>{{32768, 10022}, {32769, 10999}});
+  CHECK(details.ports == std::vector<PortMapping>{{5, 53, "udp"}, {32768, 10022}, {32769, 10999}});
   CHECK_FALSE(details.host_network);
 }
 

@@ -19,7 +19,7 @@ using test::FakeEngine;
 namespace {
 
 nlohmann::json body_for(const std::string& image) {
-  return create_body({.task_id = "t", .image = image, .command = {"/runner"}});
+  return create_body({.task_id = "t", .image = image, .runner_folder = "/runners/t", .command = {"/runner"}});
 }
 
 ErrorKind kind_of_failure(const std::function<void()>& action) {

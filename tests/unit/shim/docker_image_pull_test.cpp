@@ -548,3 +548,40 @@ TEST_CASE_METHOD(Fixture, "a pull that no thread can be made for is tried again 
   REQUIRE(cancelled);
   CHECK(cancelled->kind == ErrorKind::cancelled);
 }
+
+TEST_CASE_METHOD(Fixture, "a policy says when an image that is there is pulled") {
+  engine.add_image("app:1");
+  const auto pulled = [this](PullPolicy policy, const std::string& image = "app:1") {
+    PullRequest wanted = request(image);
+    wanted.policy = policy;
+    return puller.ensure(wanted, {});
+  };
+  CHECK_FALSE(pulled(PullPolicy::missing));
+  CHECK(pulled(PullPolicy::always));
+  CHECK(pulled(PullPolicy::newer));
+  CHECK_FALSE(pulled(PullPolicy::never));
+  engine.add_image("app:latest");
+  CHECK_FALSE(pulled(PullPolicy::never, "app:latest"));
+  CHECK(engine.count(kPull) == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "an image that is never pulled and not there is not found") {
+  PullRequest wanted = request("absent:1");
+  wanted.policy = PullPolicy::never;
+  const auto why = failure(wanted);
+  REQUIRE(why);
+  CHECK(why->kind == ErrorKind::not_found);
+  CHECK_THAT(why->message, ContainsSubstring("absent:1"));
+  CHECK(engine.count(kPull) == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "where a newer image cannot be had, the one that is there will do") {
+  pulls_fail(404, "manifest unknown");
+  PullRequest wanted = request();
+  wanted.policy = PullPolicy::newer;
+  CHECK(failure(wanted));
+  engine.add_image("app:1");
+  CHECK_FALSE(puller.ensure(wanted, {}));
+  wanted.policy = PullPolicy::always;
+  CHECK(failure(wanted));
+}

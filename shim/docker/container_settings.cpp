@@ -81,7 +81,8 @@ void add_settings(json& body, const ContainerSettings& settings) {
   add_environment(body, settings.environment);
   add_process(body, settings);
   for (const VolumeMount& volume : settings.volumes)
-    host["Mounts"].push_back({{"Type", "volume"}, {"Source", volume.name}, {"Target", volume.target}});
+    host["Mounts"].push_back(
+        {{"Type", "volume"}, {"Source", volume.name}, {"Target", volume.target}, {"ReadOnly", volume.read_only}});
   add_network(body, host, settings);
   add_ports(body, host, settings.ports);
   if (settings.health) body["Healthcheck"] = health_check(*settings.health);

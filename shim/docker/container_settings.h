@@ -16,6 +16,7 @@ namespace dstack::shim::docker {
 struct VolumeMount {
   std::string name;
   std::string target;  // in the container
+  bool read_only = false;
 };
 
 struct PublishedPort {

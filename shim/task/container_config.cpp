@@ -109,7 +109,9 @@ std::vector<docker::BindMount> read_mounts(const ObjectReader& reader) {
 
 void read_volumes(const ObjectReader& reader, ContainerConfig& config) {
   reader.objects("volumes", [&config](const ObjectReader& volume) {
-    config.settings.volumes.push_back({.name = read_name(volume, "name"), .target = read_absolute(volume, "target")});
+    config.settings.volumes.push_back({.name = read_name(volume, "name"),
+                                       .target = read_absolute(volume, "target"),
+                                       .read_only = volume.boolean("read_only")});
     if (volume.boolean("keep")) config.kept_volumes.push_back(config.settings.volumes.back().name);
   });
 }
@@ -277,7 +279,10 @@ json write_container(const ContainerConfig& config) {
     mounts.push_back({{"source", mount.source}, {"target", mount.target}, {"read_only", mount.read_only}});
   json volumes = json::array();
   for (const docker::VolumeMount& volume : settings.volumes)
-    volumes.push_back({{"name", volume.name}, {"target", volume.target}, {"keep", config.keeps(volume.name)}});
+    volumes.push_back({{"name", volume.name},
+                       {"target", volume.target},
+                       {"read_only", volume.read_only},
+                       {"keep", config.keeps(volume.name)}});
   json ports = json::array();
   for (const docker::PublishedPort& port : settings.ports)
     ports.push_back({{"container", port.container}, {"host", port.host}, {"protocol", port.protocol}});

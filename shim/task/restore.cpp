@@ -89,6 +89,11 @@ TaskState adopt(const ContainerSummary& container, docker::EngineClient& engine,
     state.submitted_at = *container.created * 1000;
   state.container_id = container.id;
   state.create_sent = true;
+  if (container.labels.contains(docker::kHomeLabel)) {
+    // A plain one, of which more is not known.
+    state.config.local = true;
+    state.config.container.emplace().process = ProcessKind::image;
+  }
   state.gpu_ids.emplace();
   state.ports.emplace();
   state.config.volumes = volumes_of(container);

@@ -17,13 +17,7 @@ def held(shim, image) -> Held:
     runner = Held(calls.get(f"/api/tasks/{task}?details=1").json())
     runner.task, runner.calls = task, calls
 
-    def answers():
-        try:
-            return requests.get(runner.url + "/api/healthcheck", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    wait_until(answers, "the runner's health check")
+    wait_until(runner.answers, "the runner's health check")
     yield runner
     calls.terminate(task)
     calls.remove(task)
@@ -104,11 +98,11 @@ def test_what_a_program_leaves_behind_lives_on_and_may_write(held):
 
 
 def test_a_slow_reader_slows_the_program(held):
-    script = "i=0; while [ $i -lt 400 ]; do head -c 100000 /dev/zero; i=$((i+1)); echo $i >/tmp/count; done"
+    script = "i=0; while [ $i -lt 400 ]; do head -c 100000 /dev/zero; i=$((i+1)); echo $i >/tmp/next; mv /tmp/next /tmp/count; done"
     running = held.begin("/bin/sh", "-c", script)
     count = -1
     # What is on its way fills up, and the program stands still.
-    while count != (count := int(held.sh("cat /tmp/count || echo 0").text)):
+    while count != (count := int(held.sh("cat /tmp/count 2>/dev/null || echo 0").text)):
         time.sleep(1)
     assert count < 400
     done = running.finish()

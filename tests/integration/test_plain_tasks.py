@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 import requests
+from support.held import Held
 from support.processes import Shim, wait_until
 from support.shim_calls import Calls
 
@@ -146,6 +147,23 @@ def test_what_is_not_there_is_told_with_the_step_it_failed_in(calls, image, regi
     assert info["termination_reason"] == "creating_container_error"
     assert details(calls, other)["ended_in"] == "pulling" and details(calls, other)["exit_code"] is None
     clean(calls, task, other)
+
+
+@pytest.mark.parametrize("process", ["image", "hold"])
+def test_what_is_in_the_hosts_network_may_not_call_the_shim(calls, image, shim, process):
+    script = f"printf 'GET /api/tasks HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' | nc 127.0.0.1 {shim.port}"
+    command = {"command": ["/bin/sh", "-c", script]} if process == "image" else {}
+    task = calls.submit(image, local=True, network_mode="host", container={"process": process, **command})
+    if process == "image":
+        calls.wait_for(task, "terminated")
+        answer = calls.get(f"/api/tasks/{task}/logs").text
+    else:
+        calls.wait_for(task, "running")
+        runner = Held(details(calls, task))
+        wait_until(runner.answers, "the runner")
+        answer = runner.sh(script).text
+    assert answer.startswith("HTTP/1.1 403") and "not allowed from a task's container" in answer
+    clean(calls, task)
 
 
 def test_a_wrong_field_is_refused_by_name(calls, image):

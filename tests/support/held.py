@@ -64,6 +64,12 @@ class Held:
         self.headers = {"Authorization": f"Bearer {info['runner_token']}"}
         self.count = 0
 
+    def answers(self) -> bool:
+        try:
+            return requests.get(self.url + "/api/healthcheck", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
     def post(self, path: str, headers: dict | None = None, **more) -> requests.Response:
         return requests.post(self.url + path, headers=self.headers if headers is None else headers, timeout=60, **more)
 

@@ -93,7 +93,7 @@ TEST_CASE("network, aliases, volumes and ports of a task") {
   const json& host = body["HostConfig"];
   CHECK(host["NetworkMode"] == "net");
   CHECK(body["NetworkingConfig"]["EndpointsConfig"] == json{{"net", {{"Aliases", {"db", "postgres"}}}}});
-  CHECK(host["Mounts"] == json::parse(R"([{"Type":"volume","Source":"data","Target":"/data"}])"));
+  CHECK(host["Mounts"] == json::parse(R"([{"Type":"volume","Source":"data","Target":"/data","ReadOnly":false}])"));
   CHECK(host["PortBindings"] == json::parse(R"({
     "80/tcp":[{"HostIp":"127.0.0.1","HostPort":"8080"},{"HostIp":"127.0.0.1","HostPort":""}],
     "53/udp":[{"HostIp":"127.0.0.1","HostPort":""}]})"));

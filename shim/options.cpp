@@ -21,6 +21,7 @@
 #include "common/version.h"
 #include "shim/autoscale/autoscale.h"
 #include "shim/aws/aws.h"
+#include "shim/ci/command.h"
 #include "shim/client/doctor.h"
 #include "shim/client/drain_commands.h"
 #include "shim/client/exec.h"
@@ -191,6 +192,7 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(top::add_top_command, top::top, exit_status::kOfTaskCommands);
   add(client::add_doctor_command, client::doctor, exit_status::kOfTaskCommands);
   add(pool::add_runners_command, pool::list_runners, exit_status::kOfServerCommands);
+  add(ci::add_ci_command, ci::execute, exit_status::kOfCiCommands);
   add(relay::add_relay_command, relay::execute, exit_status::kOfServerCommands);
   add(aws::add_aws_command, aws::execute, exit_status::kOfServerCommands);
   add(autoscale::add_autoscale_command, autoscale::execute, exit_status::kOfServerCommands);

@@ -4,7 +4,7 @@ _dstack_shim() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $previous in
-        --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
+        --agent | --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -29,6 +29,12 @@ _dstack_shim() {
             /top) path=/top ;;
             /doctor) path=/doctor ;;
             /runners) path=/runners ;;
+            /ci) path=/ci ;;
+            /ci/gitlab) path=/ci/gitlab ;;
+            /ci/gitlab/config) path=/ci/gitlab/config ;;
+            /ci/gitlab/prepare) path=/ci/gitlab/prepare ;;
+            /ci/gitlab/run) path=/ci/gitlab/run ;;
+            /ci/gitlab/cleanup) path=/ci/gitlab/cleanup ;;
             /relay) path=/relay ;;
             /relay/install) path=/relay/install ;;
             /relay/remove) path=/relay/remove ;;
@@ -44,12 +50,12 @@ _dstack_shim() {
             /autoscale/info) path=/autoscale/info ;;
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
-            */--access-key-id | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--env | */--filter | */--format | */--gpus | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--env | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--state | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm drain undrain top doctor runners relay aws autoscale' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm drain undrain top doctor runners ci relay aws autoscale' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
@@ -62,6 +68,12 @@ _dstack_shim() {
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
+        /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab' -- "$current") ;;
+        /ci/gitlab) mapfile -t COMPREPLY < <(compgen -W '-h --help --state --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent config prepare run cleanup' -- "$current") ;;
+        /ci/gitlab/config) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /ci/gitlab/prepare) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /ci/gitlab/run) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /ci/gitlab/cleanup) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /relay) mapfile -t COMPREPLY < <(compgen -W '-h --help install remove keys hold' -- "$current") ;;
         /relay/install) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
         /relay/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;

@@ -7,6 +7,7 @@
 #include "common/error.h"
 #include "common/json/dump.h"
 #include "common/json/object_reader.h"
+#include "shim/client/task_details.h"
 
 namespace dstack::shim::client {
 
@@ -72,6 +73,30 @@ std::vector<TaskEntry> ShimApi::tasks() {
 TaskEntry ShimApi::task(const std::string& id) {
   const json answer = ask("/api/tasks/" + http::encode_url_component(id));
   return read_task(ObjectReader(answer));
+}
+
+bool ShimApi::has_gpus() {
+  const json answer = ask("/api/instance/info");
+  return ObjectReader(answer).has("gpu_vendor");
+}
+
+TaskDetails ShimApi::details(const std::string& id) {
+  const json answer = ask(std::format("/api/tasks/{}?details=1", http::encode_url_component(id)));
+  const ObjectReader reader(answer);
+  TaskDetails details{.task = read_task(reader),
+                      .address = reader.string("address"),
+                      .health = reader.string("health"),
+                      .ended_in = reader.string("ended_in"),
+                      .out_of_memory = reader.boolean("oom_killed"),
+                      .runner_token = Secret(reader.string("runner_token"))};
+  if (reader.has("exit_code"))
+    details.exit_code = static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
+  reader.object("image", [&details](const ObjectReader& image) {
+    details.digest = image.string("digest");
+    details.user = image.string("user");
+    details.exposed_ports = image.strings("exposed_ports");
+  });
+  return details;
 }
 
 std::string ShimApi::output(const std::string& id, std::uint64_t offset) {

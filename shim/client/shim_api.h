@@ -45,6 +45,8 @@ struct TaskEntry {
   bool ended() const { return status == "terminated"; }
 };
 
+struct TaskDetails;  // task_details.h
+
 // A running shim, as a person's commands use it. Members throw Error with the shim's own words: not_found and conflict
 // as it says, unavailable if none answers. One that has answered may be away for a while, as when it is replaced: what
 // can be asked twice then waits for the next.
@@ -56,6 +58,10 @@ class ShimApi {
   // All there are, in one request.
   std::vector<TaskEntry> tasks();
   TaskEntry task(const std::string& id);
+  // Whether the host has any.
+  bool has_gpus();
+  // What only the engine knows is asked as well.
+  TaskDetails details(const std::string& id);
   // A piece of what the task's job has written, from `offset` on; empty at its end. Error (conflict) if no job has
   // begun.
   std::string output(const std::string& id, std::uint64_t offset);

@@ -316,25 +316,4 @@ ContainerOutput split_output(std::string_view raw) {
   return out;
 }
 
-bool OutputFrames::take(std::string_view piece, const std::function<bool(std::string_view)>& take) {
-  if (tty_) return take(piece);
-  constexpr std::size_t kHeader = 8;
-  while (!piece.empty()) {
-    if (left_ > 0) {
-      const std::string_view output = piece.substr(0, left_);
-      piece.remove_prefix(output.size());
-      left_ -= static_cast<std::uint32_t>(output.size());
-      if (!take(output)) return false;
-      continue;
-    }
-    const std::string_view more = piece.substr(0, kHeader - header_.size());
-    header_ += more;
-    piece.remove_prefix(more.size());
-    if (header_.size() < kHeader) break;
-    for (std::size_t i = 4; i < kHeader; ++i) left_ = left_ << 8 | static_cast<unsigned char>(header_[i]);
-    header_.clear();
-  }
-  return true;
-}
-
 }  // namespace dstack::shim::docker

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -42,19 +41,5 @@ std::string join_output(std::string_view raw, bool tty);
 
 // The same for a container without a terminal, its streams apart.
 ContainerOutput split_output(std::string_view raw);
-
-// The same of output that comes in pieces cut anywhere.
-class OutputFrames {
- public:
-  explicit OutputFrames(bool tty) : tty_(tty) {}
-
-  // Hands on what is output in the next piece; false once `take` has returned false.
-  bool take(std::string_view piece, const std::function<bool(std::string_view)>& take);
-
- private:
-  bool tty_;
-  std::string header_;      // the part of a frame's header that has come
-  std::uint32_t left_ = 0;  // bytes of the present frame
-};
 
 }  // namespace dstack::shim::docker

@@ -14,6 +14,7 @@
 #include "common/text/number.h"
 #include "common/text/split.h"
 #include "shim/docker/engine_answers.h"
+#include "shim/docker/stream_frames.h"
 
 namespace dstack::shim::docker {
 
@@ -373,9 +374,13 @@ void EngineClient::read_output(const std::string& id, const std::function<bool(s
   const std::string attempt = "read the output of container " + id;
   const std::optional<ContainerDetails> container = inspect(id, call);
   if (!container) throw Error(ErrorKind::not_found, attempt + ": no such container");
-  OutputFrames frames(container->tty);
-  send(attempt, {.path = container_path(id, "/logs?stdout=1&stderr=1")}, call, kQuick, {},
-       [&](std::string_view piece) { return frames.take(piece, take); });
+  StreamFrames frames;
+  bool more = true;
+  send(attempt, {.path = container_path(id, "/logs?stdout=1&stderr=1")}, call, kQuick, {}, [&](std::string_view piece) {
+    if (container->tty) return take(piece);
+    frames.add(piece, [&](StreamFrames::Stream, std::string_view part) { more = more && take(part); });
+    return more;
+  });
 }
 
 std::optional<ImageDetails> EngineClient::inspect_image(const std::string& id, const Call& call) {

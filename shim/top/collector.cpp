@@ -1,11 +1,9 @@
 #include "shim/top/collector.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 
 #include "common/error.h"
+#include "common/os/host_name.h"
 #include "shim/client/age.h"
 
 namespace dstack::shim::top {
@@ -13,11 +11,6 @@ namespace dstack::shim::top {
 namespace {
 
 constexpr std::chrono::seconds kEngineLimit{3};
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 void add_problem(Snapshot& snapshot, std::string_view problem) {
   if (snapshot.problem.empty()) snapshot.problem = problem;
@@ -34,7 +27,7 @@ Collector::Collector(client::ShimApi& shim, docker::EngineClient* engine, std::s
 Snapshot Collector::collect() {
   Snapshot snapshot;
   snapshot.at = clock_.wall();
-  snapshot.host = host_name();
+  snapshot.host = os::host_name();
   collect_tasks(snapshot);
   collect_usage(snapshot);
   collect_host(snapshot);

@@ -30,3 +30,23 @@ def debian_image() -> str:
             made.rename(kept)
     docker("import", str(kept), name)
     return name
+
+
+def image_with(base: str, name: str, programs: list[str], *changes: str) -> str:
+    """`base` with programs of this machine and the libraries they need; `changes` as `docker commit --change` has them."""
+    files = sorted({file for program in programs for file in (program, *libraries_of(program))})
+    container = docker("create", base, "true").strip()
+    try:
+        if files:
+            archive = subprocess.run(["tar", "-chf", "-", "-C", "/", *(file.lstrip("/") for file in files)], check=True, capture_output=True)
+            subprocess.run(["docker", "cp", "-", f"{container}:/"], input=archive.stdout, check=True, capture_output=True)
+        docker("commit", *(word for change in changes for word in ("--change", change)), container, name)
+    finally:
+        docker("rm", container)
+    return name
+
+
+def libraries_of(program: str) -> set[str]:
+    """Paths, as the dynamic loader finds them; none of a script or a static program."""
+    lines = subprocess.run(["ldd", program], capture_output=True, text=True).stdout.splitlines()
+    return {word for line in lines for word in line.split() if word.startswith("/")}

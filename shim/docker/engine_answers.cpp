@@ -144,6 +144,7 @@ EngineInfo parse_info(const json& answer) {
         info.cdi_devices.push_back(dstack::json::text_member(device, "ID"));
     }
   }
+  info.rootless = boolean(answer, "Rootless");
   info.keeps_containers = boolean(answer, "LiveRestoreEnabled");
   if (const json& status = dstack::json::member(answer, "DriverStatus"); status.is_array()) {
     info.containerd_images = std::ranges::any_of(status, [](const json& pair) {

@@ -7,16 +7,18 @@
 
 namespace dstack::shim::docker {
 
-EngineMode mode_of(const EngineInfo& info) {
-  // "name=seccomp,profile=builtin"; Podman has more to say, in any order.
+EngineMode mode_of(const EngineInfo& info, const std::filesystem::path& root) {
+  // "name=seccomp,profile=builtin"
   const auto has = [&info](std::string_view name) {
     return std::ranges::any_of(info.security_options, [name](const std::string& option) {
       return option == name || option.starts_with(std::format("{},", name));
     });
   };
-  return {.rootless = has("name=rootless"),
+  std::error_code ignored;
+  const bool host_has_selinux = std::filesystem::exists(root / "sys/fs/selinux/enforce", ignored);
+  return {.rootless = info.rootless || has("name=rootless"),
           .remaps_users = has("name=userns"),
-          .selinux = has("name=selinux"),
+          .selinux = has("name=selinux") || (info.podman && host_has_selinux),
           .from_snap = info.root_directory.starts_with("/var/snap/")};
 }
 

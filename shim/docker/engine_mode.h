@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -17,7 +18,8 @@ struct EngineMode {
   friend bool operator==(const EngineMode&, const EngineMode&) = default;
 };
 
-EngineMode mode_of(const EngineInfo& info);
+// `root` is where the host's files are: Podman does not say whether it uses SELinux, and does so where the host does.
+EngineMode mode_of(const EngineInfo& info, const std::filesystem::path& root = "/");
 
 // Adds to a container's HostConfig what it needs to use the host's folders and devices as the host's root.
 void use_as_host_root(nlohmann::json& host_config, const EngineMode& mode);

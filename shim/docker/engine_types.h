@@ -21,6 +21,7 @@ struct EngineInfo {
   std::vector<std::string> runtimes;          // that containers may ask for: "runc", "nvidia"
   std::vector<std::string> security_options;  // "name=seccomp,profile=builtin", "name=rootless"
   std::vector<std::string> cdi_devices;       // "nvidia.com/gpu=0"; from Docker 28.2 on
+  bool rootless = false;                      // from Podman; Docker says it among security_options
   bool keeps_containers = false;              // live-restore: a restart of the engine ends no container
   bool containerd_images = false;             // images are in containerd's store
   std::string containerd_address;             // of its socket; from Docker 27.1 on

@@ -74,8 +74,7 @@ Finding check_cgroups(const Host& host) {
                  "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line");
 }
 
-Finding judge_engine_mode(const docker::EngineInfo& info, bool selinux_enforces) {
-  const docker::EngineMode mode = docker::mode_of(info);
+Finding judge_engine_mode(const docker::EngineInfo& info, const docker::EngineMode& mode, bool selinux_enforces) {
   if (mode.rootless) {
     return broken("rootless: containers cannot have GPUs, volumes or the host's network as tasks need them",
                   "run Docker as root, and let DOCKER_HOST name its socket (unix:///var/run/docker.sock)");
@@ -101,7 +100,8 @@ Finding judge_engine_mode(const docker::EngineInfo& info, bool selinux_enforces)
 Finding check_engine_mode(const Host& host) {
   const bool enforces = text::trim(os::try_read_file(host.root / "sys/fs/selinux/enforce").value_or("")) == "1";
   try {
-    return judge_engine_mode(ask_engine(host), enforces);
+    const docker::EngineInfo info = ask_engine(host);
+    return judge_engine_mode(info, docker::mode_of(info, host.root), enforces);
   } catch (const std::exception&) {
     return unknown_without_engine();
   }

@@ -9,7 +9,7 @@ Finding check_docker(const Host& host);
 
 // Ways to run Docker in which tasks fail or lose something: rootless, from a snap, with SELinux, with userns-remap.
 Finding check_engine_mode(const Host& host);
-Finding judge_engine_mode(const docker::EngineInfo& info, bool selinux_enforces);
+Finding judge_engine_mode(const docker::EngineInfo& info, const docker::EngineMode& mode, bool selinux_enforces);
 
 // Whether containers outlive a restart of Docker.
 Finding check_live_restore(const Host& host);

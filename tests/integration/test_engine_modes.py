@@ -1,14 +1,19 @@
 """Tasks on engines that are set up otherwise than usual."""
 
 import json
+import os
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import requests
 from support.own_engine import OwnEngine
-from support.processes import SHIM, Shim, free_port, wait_until
+from support.processes import SHIM, Program, Shim, free_port, wait_until
 from support.shim_calls import Calls
 
+NOBODY = 65534
 # A user of every system whose group has the same name.
 USER = "daemon"
 SUBORDINATES = f"{USER}:200000:65536\n"
@@ -52,3 +57,38 @@ def test_a_task_runs_on_an_engine_that_remaps_users(remapping_engine, image, tmp
         assert any("userns-remap" in check["found"] for check in checks.values())
         assert calls.terminate(info["id"]).json()["status"] == "terminated"
         assert calls.remove(info["id"]).status_code == 200
+
+
+@pytest.fixture
+def rootless_podman(tmp_path) -> str:
+    """DOCKER_HOST of a Podman that runs as an ordinary user."""
+    if not shutil.which("podman"):
+        pytest.skip("Podman is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="dstack-podman-"))
+    os.chown(folder, NOBODY, NOBODY)
+    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-C", folder]
+    storage = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "vfs"]
+    path = folder / "podman.sock"
+    with Program(
+        [*user, "podman", *storage, "system", "service", "--time=0", f"unix://{path}"],
+        tmp_path / "podman.log",
+        {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)},
+    ) as service:
+        wait_until(lambda: path.exists() or service.process.poll() is not None, "Podman's socket")
+        assert path.exists(), service.log()
+        yield f"unix://{path}"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_rootless_engine_is_named_by_the_task_and_by_doctor(rootless_podman, image, tmp_path):
+    environment = {"DOCKER_HOST": rootless_podman}
+    with Shim(tmp_path / "home", environment=environment) as shim:
+        calls = Calls(shim.wait_ready())
+        info = calls.run(image)
+        assert info["termination_reason"] == "creating_container_error"
+        assert "rootless" in info["termination_message"] and "DOCKER_HOST" in info["termination_message"]
+        doctor = [SHIM, "--shim-http-port", str(shim.port), "doctor", "--json"]
+        examined = subprocess.run(doctor, capture_output=True, env=environment | {"PATH": "/usr/bin"})
+        checks = {check["name"]: check for check in json.loads(examined.stdout)["checks"]}
+        assert checks["engine-mode"]["verdict"] == "broken"
+        assert "rootless" in checks["engine-mode"]["found"]

@@ -1,7 +1,10 @@
 #include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "shim/docker/container_spec.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace dstack::shim::docker;
 using nlohmann::json;
@@ -162,4 +165,14 @@ TEST_CASE("how an engine runs is told by its settings") {
   CHECK(mode_of({.root_directory = "/var/snap/docker/common/var-lib-docker"}).from_snap);
   CHECK_FALSE(mode_of({.security_options = {"name=usernsx", "name=apparmor"}}).remaps_users);
   CHECK(hint_for_refusal({}).empty());
+}
+
+TEST_CASE("Podman says in its own way that it is rootless, and does not say that it uses SELinux") {
+  CHECK(mode_of({.podman = true, .rootless = true}).rootless);
+  const dstack::test::TemporaryDirectory root;
+  CHECK_FALSE(mode_of({.podman = true}, root.path()).selinux);
+  std::filesystem::create_directories(root / "sys/fs/selinux");
+  std::ofstream(root / "sys/fs/selinux/enforce") << "0";
+  CHECK(mode_of({.podman = true}, root.path()).selinux);
+  CHECK_FALSE(mode_of({.podman = false}, root.path()).selinux);
 }

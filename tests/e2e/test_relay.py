@@ -7,6 +7,7 @@ import pytest
 from support.dstack_server import TOKEN
 from support.joined_host import JoinedHost, job, offer_binaries, start_server
 from support.machine import Machine
+from support.machine_network import connect
 from support.processes import SHIM, wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -18,13 +19,10 @@ URL = f"http://{SERVER_ADDRESS}:3000"
 
 def cable(one: Machine, other: Machine) -> None:
     """A network of two machines; the second lets nobody in."""
-    first, second = f"v{one.name[-6:]}a", f"v{one.name[-6:]}b"
-    subprocess.run(["ip", "link", "add", first, "type", "veth", "peer", "name", second], check=True)
-    for machine, device, address in ((one, first, SERVER_ADDRESS), (other, second, HOST_ADDRESS)):
-        subprocess.run(["ip", "link", "set", device, "netns", str(machine._init())], check=True)
+    device = connect(one, other)
+    for machine, address in ((one, SERVER_ADDRESS), (other, HOST_ADDRESS)):
         machine.run("ip", "address", "add", f"{address}/24", "dev", device)
-        machine.run("ip", "link", "set", device, "up")
-    other.run("iptables", "-A", "INPUT", "-i", second, "-m", "conntrack", "--ctstate", "NEW,INVALID", "-j", "DROP")
+    other.run("iptables", "-A", "INPUT", "-i", device, "-m", "conntrack", "--ctstate", "NEW,INVALID", "-j", "DROP")
 
 
 @pytest.fixture

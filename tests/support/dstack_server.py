@@ -18,13 +18,14 @@ OWN_BINARIES = {"DSTACK_VERSION": "latest", "DSTACK_SERVER_RELOAD_DISABLED": "1"
 ENDED = ("done", "failed", "terminated")
 
 
-def environment_of(release: str) -> Path:
-    """Made once."""
-    environment = CACHE / f"venv-server-{release}"
+def environment_of(release: str, support: str = "") -> Path:
+    """Made once. `support`: for a cloud, "aws"."""
+    environment = CACHE / f"venv-server-{release}{'-' * bool(support)}{support}"
+    extras = ",".join(["server", support][: 1 + bool(support)])
     if not (environment / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
         pip = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, f"dstack[server]=={release}"], check=True)
+        subprocess.run([*pip, f"dstack[{extras}]=={release}"], check=True)
         (environment / "complete").touch()
     return environment
 
@@ -32,10 +33,10 @@ def environment_of(release: str) -> Path:
 class Server:
     """Answers once it is made. Its home, with the CLI's configuration, is the machine's /root."""
 
-    def __init__(self, machine: Machine, release: str, folder: Path, fast: int = 1, **variables: str):
+    def __init__(self, machine: Machine, release: str, folder: Path, fast: int = 1, support: str = "", **variables: str):
         """`fast`: by what its pauses between two looks are divided."""
         self.machine = machine
-        environment = environment_of(release)
+        environment = environment_of(release, support)
         self.binaries = environment / "bin"
         self.log = folder / f"server-{release}.log"
         settings = {"DSTACK_SERVER_ADMIN_TOKEN": TOKEN, "DSTACK_SERVER_LOG_LEVEL": "DEBUG", "DSTACK_SERVER_LOG_FORMAT": "standard"}

@@ -224,6 +224,10 @@ class Client::Implementation {
       throw failure(ErrorKind::timed_out, request,
                     std::format("no connection within {}", in_words(request.connect_limit)));
     }
+    if (result == CURLE_PEER_FAILED_VERIFICATION && transport_.lacks_certificates()) {
+      throw failure(ErrorKind::unavailable, request,
+                    reason + "; this machine has no CA certificates: install ca-certificates, or set SSL_CERT_FILE");
+    }
     if (result != CURLE_OK) throw failure(ErrorKind::unavailable, request, reason);
     return std::move(receiver.response);
   }

@@ -34,6 +34,8 @@ class Transport {
   void apply(CURL* easy, const ClientRequest& request) const;
 
   const Endpoint& endpoint() const { return endpoint_; }
+  // Whether this machine has nothing to check a server's certificate with.
+  bool lacks_certificates() const { return endpoint_.ca_file.empty() && !trusted_.file && !trusted_.folder; }
   // "GET /path at URL: reason", without the query.
   Error failure(ErrorKind kind, const ClientRequest& request, std::string_view reason) const;
 

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::chrono::seconds kServiceLimit{30};
 constexpr std::chrono::milliseconds kServiceInterval{200};
+// One that says nothing of how it is reached is up if it has not ended until then.
+constexpr std::chrono::seconds kUnknownPortLimit{1};
 constexpr std::chrono::seconds kConnectLimit{1};
 
 std::optional<std::uint16_t> lowest_tcp_port(const std::vector<std::string>& exposed) {
@@ -48,22 +50,23 @@ bool takes_connection(const std::string& address, std::uint16_t port, os::Clock&
   return ::getsockopt(connection.get(), SOL_SOCKET, SO_ERROR, &failure, &size) == 0 && failure == 0;
 }
 
-bool is_up(const client::TaskDetails& service, os::Clock& clock) {
+// `watched`: how long the service has been seen to run.
+bool is_up(const client::TaskDetails& service, std::chrono::nanoseconds watched, os::Clock& clock) {
   if (service.health == "healthy") return true;
   if (service.health != "none") return false;
   const auto port = lowest_tcp_port(service.exposed_ports);
-  return !port || takes_connection(service.address, *port, clock);
+  return port ? takes_connection(service.address, *port, clock) : watched >= kUnknownPortLimit;
 }
 
 }  // namespace
 
 std::string await_service(Containers& containers, const std::string& role, os::Clock& clock) {
-  const os::SteadyTime deadline = clock.now() + kServiceLimit;
+  const os::SteadyTime begin = clock.now();
   while (true) {
     const client::TaskDetails service = containers.details(role);
     if (service.task.ended()) return client::ending_of(service.task);
-    if (is_up(service, clock)) return {};
-    if (clock.now() >= deadline) {
+    if (is_up(service, clock.now() - begin, clock)) return {};
+    if (clock.now() - begin >= kServiceLimit) {
       return service.health == "none" ? std::format("it does not accept connections after {}", kServiceLimit)
                                       : std::format("it is {} after {}", service.health, kServiceLimit);
     }

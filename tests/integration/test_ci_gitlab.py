@@ -222,6 +222,20 @@ def test_a_service_that_is_not_up_is_a_warning_with_its_last_lines(start, image)
     service = {"name": image, "alias": "db", "entrypoint": ["sh", "-c"], "command": ["echo cannot start; exit 3"]}
     said = start(image=image, services=[service], variables=none).prepare().output
     assert "WARNING" in said and "cannot start" in said
+    # Nor does one that cannot be started at all keep the job from running.
+    job = start(image=image, services=[{"name": image, "entrypoint": ["/absent"]}], variables=none)
+    said = job.prepare().output
+    assert "WARNING" in said and "/absent" in said
+    assert job.script("echo runs").output == "runs\n"
+
+
+@pytest.mark.long
+def test_a_job_that_was_never_prepared_is_cleaned_up_without_harm(start, image):
+    job = start(image=image)
+    assert job.cleanup().status == 0
+    job.response_file.unlink()
+    assert job.cleanup().status == 0
+    assert job.call("prepare").status == SYSTEM_FAILURE
 
 
 @pytest.mark.long

@@ -120,21 +120,40 @@ client::TaskDetails await(Job& job, const std::string& role, const std::string& 
   return container;
 }
 
+// What is wrong with a service that was submitted; empty once it can be used. Throws NoImage.
+std::string problem_of_service(Job& job, const std::string& role, const std::string& image) {
+  try {
+    await(job, role, image);
+    return await_service(job.containers, role);
+  } catch (const NoImage&) {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+std::string last_lines_of(Job& job, const std::string& role) {
+  try {
+    return job.containers.last_lines(role, kLastLines);
+  } catch (const std::exception&) {
+    return {};  // it has never run
+  }
+}
+
+// A job may do without a service that is not up.
 void start_services(Job& job) {
   const auto& services = job.response.services;
   for (std::size_t i = 0; i < services.size(); ++i) submit_service(job, services[i], service_role(i));
-  for (std::size_t i = 0; i < services.size(); ++i) await(job, service_role(i), services[i].image);
   for (std::size_t i = 0; i < services.size(); ++i) {
-    const std::string problem = await_service(job.containers, service_role(i));
+    const std::string problem = problem_of_service(job, service_role(i), services[i].image);
     if (problem.empty()) continue;
     say(std::format("WARNING: service {} is not up: {}", services[i].image, problem));
-    std::cout << job.containers.last_lines(service_role(i), kLastLines) << std::flush;
+    std::cout << last_lines_of(job, service_role(i)) << std::flush;
   }
 }
 
 json held_container(const Job& job, json container) {
   container["process"] = "hold";
-  container["pull"] = pull_of(job.response.pull_policy);
   const std::filesystem::path agent = find_agent(job.options.containers);
   if (agent.empty()) {
     say("WARNING: gitlab-runner is not in PATH; artifacts and caches need --agent");
@@ -157,6 +176,7 @@ client::TaskDetails start_job_container(Job& job) {
   request.memory = flags.memory;
   request.shm_size = flags.shm_size.value_or(request.gpus != 0 ? kShmSizeWithGpus : 0);
   request.container = held_container(job, std::move(request.container));
+  request.container["pull"] = pull_of(job.response.pull_policy);
   job.containers.submit(request);
   const client::TaskDetails container = await(job, kJobRole, image);
   if (request.gpus != 0 && container.task.gpu_ids.empty() && job.shim.has_gpus())
@@ -213,6 +233,7 @@ void start_helper(Job& job) {
   ContainerRequest request = request_for(job, kHelperRole, image);
   request.privileged = false;
   request.container = held_container(job, std::move(request.container));
+  request.container["pull"] = pull_of("");
   say(std::format("The job's image has no git: GitLab's scripts run in {}", image));
   job.containers.submit(request);
   const client::TaskDetails container = await(job, kHelperRole, image);

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -66,7 +67,7 @@ def rootless_podman(tmp_path) -> str:
         pytest.skip("Podman is not installed")
     folder = Path(tempfile.mkdtemp(prefix="dstack-podman-"))
     os.chown(folder, NOBODY, NOBODY)
-    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-C", folder]
+    user = ["setsid", "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-C", folder]
     storage = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "vfs"]
     path = folder / "podman.sock"
     with Program(
@@ -77,6 +78,10 @@ def rootless_podman(tmp_path) -> str:
         wait_until(lambda: path.exists() or service.process.poll() is not None, "Podman's socket")
         assert path.exists(), service.log()
         yield f"unix://{path}"
+        # It has started itself anew in a user namespace, and something that keeps that namespace.
+        os.killpg(service.process.pid, signal.SIGKILL)
+        for pause in folder.rglob("pause.pid"):
+            os.kill(int(pause.read_text()), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -66,7 +66,7 @@ void Lifetime::take_signal() {
 // An engine that restarts or a host that reboots must not look like a job that is done. A job that exited while the
 // signal was on its way is.
 int Lifetime::exit_status() const {
-  if (!signal_ || over_before_signal_ || executor_.exited()) return 0;
+  if (!signal_ || over_before_signal_ || executor_.exited()) return executor_.exit_status();
   return 128 + *signal_;
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/cli/describe.h"
 #include "common/cli/end_options.h"
+#include "common/cli/unknown_option.h"
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
@@ -184,6 +185,9 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(client::add_run_command, client::run, exit_status::kOfRun);
   add(client::add_exec_command, client::exec, exit_status::kOfTaskCommands);
   add(client::add_list_command, client::list_tasks, exit_status::kOfTaskCommands);
+  add(client::add_attach_command, client::attach, exit_status::kOfTaskCommands);
+  add(client::add_wait_command, client::wait_tasks, exit_status::kOfTaskCommands);
+  add(client::add_inspect_command, client::inspect_tasks, exit_status::kOfTaskCommands);
   add(client::add_logs_command, client::show_logs, exit_status::kOfTaskCommands);
   add(client::add_stop_command, client::stop_tasks, exit_status::kOfTaskCommands);
   add(client::add_remove_command, client::remove_tasks, exit_status::kOfTaskCommands);
@@ -196,6 +200,35 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(relay::add_relay_command, relay::execute, exit_status::kOfServerCommands);
   add(aws::add_aws_command, aws::execute, exit_status::kOfServerCommands);
   add(autoscale::add_autoscale_command, autoscale::execute, exit_status::kOfServerCommands);
+}
+
+// The program's own options that a command may be given, too: where the shim is and, for those that look at the
+// daemon's host, its other settings. `run` has docker's options, whose names some of the daemon's have with another
+// meaning.
+std::vector<std::string> shared_options(const CLI::App& app, const CLI::App& command) {
+  if (command.get_name() == "run") return {"--shim-http-port"};
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+// Says which option a command does not have, and the nearest one that it has; false if it has all.
+bool refuse_unknown_option(const CLI::App& app, const cli::Commands& commands,
+                           const std::vector<std::string>& arguments) {
+  const CLI::App* command = commands.given_app();
+  // Of a command with commands of its own, CLI11 says enough.
+  if (command == nullptr || !command->get_subcommands([](const CLI::App*) { return true; }).empty()) return false;
+  const auto at = std::ranges::find(arguments, command->get_name());
+  const std::vector<std::string> own(at == arguments.end() ? at : at + 1, arguments.end());
+  const auto unknown = cli::find_unknown_option(*command, own, shared_options(app, *command));
+  if (!unknown) return false;
+  std::cerr << std::format(
+      "dstack-shim: {} has no option {}; the nearest one is {} (dstack-shim {} --help lists them)\n",
+      command->get_name(), printable(*unknown), cli::nearest_option(*command, *unknown), command->get_name());
+  return true;
 }
 
 }  // namespace
@@ -213,19 +246,20 @@ Invocation parse_command_line(int argc, const char* const* argv) {
   cli::Commands commands(app);
   add_commands(commands, options);
 
+  const std::vector<std::string> arguments = cli::end_options(app, {argv + 1, argv + argc}, {{"run", 0}, {"exec", 1}});
   try {
-    std::vector<std::string> arguments = cli::end_options(app, {argv + 1, argv + argc}, {{"run", 0}, {"exec", 1}});
-    std::ranges::reverse(arguments);  // as CLI11 takes them
-    app.parse(std::move(arguments));
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
     if (is_daemon(app)) refuse_ignored_variables(app);
     finish(options, raw);
   } catch (const CLI::ParseError& error) {
+    if (refuse_unknown_option(app, commands, arguments)) return commands.usage_status(exit_status::kFailed);
     const int status = app.exit(error, std::cout, std::cerr);
     return status == 0 ? exit_status::kDone : commands.usage_status(status);
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
     return exit_status::kFailed;
   }
+  if (refuse_unknown_option(app, commands, arguments)) return commands.usage_status(exit_status::kFailed);
   if (cli::Command command = commands.given(); command.execute) return command;
   return options;
 }

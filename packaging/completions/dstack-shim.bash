@@ -4,7 +4,7 @@ _dstack_shim() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $previous in
-        --agent | --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
+        --agent | --bundle | --env-file | --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -21,6 +21,9 @@ _dstack_shim() {
             /run) path=/run ;;
             /exec) path=/exec ;;
             /ps) path=/ps ;;
+            /attach) path=/attach ;;
+            /wait) path=/wait ;;
+            /inspect) path=/inspect ;;
             /logs) path=/logs ;;
             /stop) path=/stop ;;
             /rm) path=/rm ;;
@@ -50,23 +53,26 @@ _dstack_shim() {
             /autoscale/info) path=/autoscale/info ;;
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
-            */--access-key-id | */--agent | */--allow-volumes | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--env | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--state | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-t | */-u | */-w) skip=1 ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps logs stop rm drain undrain top doctor runners ci relay aws autoscale' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
-        /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --volume --workdir --user --detach --rm' -- "$current") ;;
+        /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --env-file -v --volume -p --publish -w --workdir -u --user --entrypoint -i --interactive -t --tty -d --detach --rm --json' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help -a --all -q --quiet -f --filter --format --json' -- "$current") ;;
-        /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow' -- "$current") ;;
+        /attach) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /wait) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /inspect) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /logs) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --follow -n --tail --since -t --timestamps' -- "$current") ;;
         /stop) mapfile -t COMPREPLY < <(compgen -W '-h --help -t --timeout' -- "$current") ;;
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
         /drain) mapfile -t COMPREPLY < <(compgen -W '-h --help --reason' -- "$current") ;;
         /undrain) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
-        /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json' -- "$current") ;;
+        /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json --bundle' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
         /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab' -- "$current") ;;
         /ci/gitlab) mapfile -t COMPREPLY < <(compgen -W '-h --help --state --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent config prepare run cleanup' -- "$current") ;;

@@ -105,6 +105,7 @@ job::Submission parse_submission(std::string_view body) {
                                                        .oauth_token = optional_secret(credentials, "oauth_token")};
   });
   submission.log_quota_hour = object.integer("log_quota_hour");
+  submission.exit_with_job = object.boolean("exit_with_job");
   submission.unattended = object.boolean("unattended");
   return submission;
 }

@@ -26,7 +26,10 @@ JobState state_of_exit(const ExitStatus& exit, bool out_of_memory) {
                                     : std::format("The job exited with status {}", exit.code);
   // A shell reports a command that SIGKILL ended as its own status 128 + 9.
   if (out_of_memory && (exit.signal || exit.code == exit_status::of_signal(SIGKILL))) message += ", out of memory";
-  return failed(termination_reason::kContainerExitedWithError, std::move(message), exit.signal ? -1 : exit.code);
+  JobState state =
+      failed(termination_reason::kContainerExitedWithError, std::move(message), exit.signal ? -1 : exit.code);
+  state.signal = exit.signal;
+  return state;
 }
 
 }  // namespace
@@ -64,6 +67,14 @@ JobState setup_error(std::string message) {
 JobState log_quota_state(std::int64_t log_quota_hour) {
   return failed(termination_reason::kLogQuotaExceeded,
                 std::format("Job log output exceeded the hourly quota of {} bytes", log_quota_hour));
+}
+
+int exit_status_of(const JobState& end) {
+  if (end.signal) return exit_status::of_signal(*end.signal);
+  if (end.exit_status) return *end.exit_status;
+  if (end.start_failure == "not_found") return exit_status::kCommandNotFound;
+  if (end.start_failure == "not_executable") return exit_status::kNotExecutable;
+  return end.state == "terminated" ? exit_status::of_signal(SIGINT) : exit_status::kNotRun;
 }
 
 std::string describe_signal(int number) {

@@ -22,6 +22,10 @@ JobState executor_error(const CannotExecute& error);
 JobState setup_error(std::string message);  // of the repo
 JobState log_quota_state(std::int64_t log_quota_hour);
 
+// The job's end as a shell reports it: 128 + n for a signal, 126 or 127 for a command that could not be executed, 125
+// for a job that could not be run.
+int exit_status_of(const JobState& end);
+
 // "SIGKILL"; "signal 40" for one without a name.
 std::string describe_signal(int number);
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/thread.h"
 #include "runner/job/ending.h"
@@ -109,6 +110,11 @@ std::optional<JobInfo> Executor::run() {
       const Supervision::Events events{
           .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
       const JobState end = run_job(*submission, *prepared_run, places_, events, uploads_, setup_, logs_, clock_);
+      {
+        // Before it is reported: the runner may leave as soon as that was read.
+        const os::Lock end_lock(mutex_);
+        end_ = end;
+      }
       try {
         finish(end);
       } catch (const std::exception& error) {
@@ -125,7 +131,8 @@ std::optional<JobInfo> Executor::run() {
   } catch (const std::exception& error) {
     // The job waits for the next attempt.
     if (error_kind(error) == ErrorKind::exhausted) throw;
-    finish(executor_error(error.what()));
+    end_ = executor_error(error.what());
+    finish(end_);
     phase_ = Phase::over;
     over_.set();
     return std::nullopt;
@@ -137,7 +144,8 @@ void Executor::stop() {
   if (phase_ == Phase::running) {
     stop_.set();
   } else if (phase_ != Phase::over) {
-    finish(stopped_state());
+    end_ = stopped_state();
+    finish(end_);
     phase_ = Phase::over;
     over_.set();
   }
@@ -157,6 +165,11 @@ void Executor::children_changed() { children_changed_.set(); }
 bool Executor::has_job() const {
   const os::Lock lock(mutex_);
   return phase_ != Phase::waiting_for_job;
+}
+
+int Executor::exit_status() const {
+  const os::Lock lock(mutex_);
+  return submission_.exit_with_job ? exit_status_of(end_) : exit_status::kDone;
 }
 
 bool Executor::unattended() const {

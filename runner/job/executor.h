@@ -54,9 +54,11 @@ class Executor {
   // To be called after the runner has reaped orphans.
   void children_changed();
 
-  bool has_job() const;                          // one has been submitted
-  bool over() const;                             // no job runs or will run any more
-  bool exited() const;                           // its process ran and exited of its own accord, with any status
+  bool has_job() const;  // one has been submitted
+  bool over() const;     // no job runs or will run any more
+  bool exited() const;   // its process ran and exited of its own accord, with any status
+  // What the runner is to exit with in place of 0, once the job is over.
+  int exit_status() const;
   bool unattended() const;                       // nobody will ask for the job's logs
   bool hangs() const { return setup_.hangs(); }  // something of the job's was given up and has not ended
   int over_fd() const { return over_.fd(); }     // becomes and stays readable when it is over
@@ -84,6 +86,7 @@ class Executor {
   Submission submission_ DSTACK_GUARDED_BY(mutex_);  // not changed any more once the job runs
   Prepared prepared_ DSTACK_GUARDED_BY(mutex_);      // the same
   bool exited_ DSTACK_GUARDED_BY(mutex_) = false;
+  JobState end_ DSTACK_GUARDED_BY(mutex_);
   std::unique_ptr<RunnerLog> runner_log_ DSTACK_GUARDED_BY(mutex_);
   std::thread thread_;
   SetupThread setup_;  // the last: it uses the others

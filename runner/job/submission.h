@@ -72,6 +72,7 @@ struct Submission {
   std::vector<FileArchive> file_archives;
   ClusterInfo cluster;
   std::int64_t log_quota_hour = 0;  // bytes; 0 or less: none
+  bool exit_with_job = false;       // the runner exits with the job's exit status, 128 + n for a signal
   bool unattended = false;          // nobody will ask for its logs: the runner need not wait for that
 };
 

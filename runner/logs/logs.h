@@ -24,6 +24,7 @@ struct JobState {
   std::optional<int> exit_status;
   // "not_found" or "not_executable" where that is what kept the command from running; else empty. Servers ignore it.
   std::string start_failure = {};
+  std::optional<int> signal = {};  // that ended it; not part of the API
 };
 
 // Takes a piece of a page; false when its reader has gone.

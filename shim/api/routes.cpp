@@ -21,6 +21,9 @@ constexpr const char* health_check_path = "/api/healthcheck";
 // Of one answer; whoever wants more asks again.
 constexpr std::size_t output_limit = std::size_t{1} << 20;
 
+constexpr std::int64_t kMostLines = std::int64_t{1} << 48;
+constexpr std::size_t kLinesAtOnce = 4096;
+
 const std::string& id_of(const Request& request) { return request.path_parameters.find("id")->second; }
 
 bool is_set(const Request& request, std::string_view name) {
@@ -52,6 +55,12 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks, const Drain
     response.body = tasks.output(id_of(request), offset_of(request), output_limit);
     return response;
   });
+  server.get("/api/tasks/{id}/logs/times", [&tasks](const Request& request) {
+    const std::int64_t first = request.query_integer("first");
+    if (first < 0 || first > kMostLines)
+      throw Error(ErrorKind::invalid, "first: out of range: " + std::to_string(first));
+    return Response::json(to_json(tasks.output_times(id_of(request), static_cast<std::uint64_t>(first), kLinesAtOnce)));
+  });
   server.post_json("/api/tasks", [&tasks, &drain](const Request& request) {
     SubmitRequest submitted = read_submit(request.body);
     drain.expect_not_drained();
@@ -60,6 +69,10 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks, const Drain
   server.post_json("/api/tasks/{id}/terminate", [&tasks](const Request& request) {
     TerminateRequest wanted = read_terminate(request.body);
     return Response::json(to_json(tasks.terminate(id_of(request), std::move(wanted.ending), wanted.grace)));
+  });
+  server.post("/api/tasks/{id}/start", [&tasks](const Request& request) {
+    tasks.start(id_of(request));
+    return Response::empty();
   });
   server.post("/api/tasks/{id}/remove", [&tasks](const Request& request) {
     tasks.remove(id_of(request));

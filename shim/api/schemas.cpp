@@ -200,14 +200,26 @@ json to_json(const std::vector<task::TaskDetails>& all) {
 
 json to_json(const task::TaskInspection& inspection) {
   json task = details_to_json(inspection.details);
+  task["config"] = task::write_config(inspection.config);
   task["address"] = inspection.address.empty() ? json() : json(inspection.address);
   task["health"] = inspection.health;
   task["ended_in"] = inspection.ended_in ? json(task::name_of(*inspection.ended_in)) : json();
   task["exit_code"] = inspection.exit_code ? json(*inspection.exit_code) : json();
+  task["start_failure"] = inspection.start_failure;
   task["oom_killed"] = inspection.out_of_memory;
   task["runner_token"] = inspection.runner_token.empty() ? json() : json(inspection.runner_token.reveal());
   task["image"] = inspection.image ? image_to_json(*inspection.image, inspection.digest) : json();
   return task;
+}
+
+json to_json(const std::vector<task::OutputTime>& times) {
+  json lines = json::array();
+  for (const auto& line : times) {
+    lines.push_back({{"time", line.time},
+                     {"begin", line.begin ? json(*line.begin) : json()},
+                     {"end", line.begin ? json(line.end) : json()}});
+  }
+  return {{"lines", std::move(lines)}};
 }
 
 json to_json(const std::vector<component::ComponentInfo>& components) {

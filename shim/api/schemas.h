@@ -41,6 +41,7 @@ nlohmann::json to_json(const task::TaskInfo& info);
 nlohmann::json to_json(const std::vector<task::TaskListItem>& items);
 nlohmann::json to_json(const std::vector<task::TaskDetails>& all);
 nlohmann::json to_json(const task::TaskInspection& inspection);
+nlohmann::json to_json(const std::vector<task::OutputTime>& times);
 nlohmann::json to_json(const std::vector<component::ComponentInfo>& components);
 
 // What no container, folder or journal could hold: the rules that go beyond types, for both generations of the API.

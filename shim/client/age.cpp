@@ -29,4 +29,10 @@ std::string utc_text(std::int64_t milliseconds_since_epoch) {
                      parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
+std::string utc_text_with_milliseconds(std::int64_t milliseconds_since_epoch) {
+  std::string text = utc_text(milliseconds_since_epoch);
+  if (!text.empty()) text.pop_back();
+  return text + std::format(".{:03}Z", milliseconds_since_epoch % 1000);
+}
+
 }  // namespace dstack::shim::client

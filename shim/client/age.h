@@ -18,4 +18,7 @@ std::string age_text(std::int64_t seconds);
 // "2026-11-21T14:15:02Z"
 std::string utc_text(std::int64_t milliseconds_since_epoch);
 
+// "2026-11-21T14:15:02.123Z"
+std::string utc_text_with_milliseconds(std::int64_t milliseconds_since_epoch);
+
 }  // namespace dstack::shim::client

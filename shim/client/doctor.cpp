@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/log/log.h"
+#include "shim/client/bundle.h"
 #include "shim/client/output.h"
 #include "shim/doctor/report.h"
 #include "shim/doctor/running_shim.h"
@@ -42,13 +43,21 @@ bool wants_colours() {
 CLI::App* add_doctor_command(CLI::App& app, DoctorOptions& options) {
   CLI::App* doctor = app.add_subcommand("doctor", "Check this host, and say how to fix what is wrong");
   doctor->add_flag("--json", options.json, "Print the findings as JSON");
+  doctor->add_option(
+      "--bundle", options.bundle,
+      "Also write what a bug report needs into this file (tar): versions, checks, logs, states, no secrets");
   return doctor;
 }
 
 int doctor(const DoctorOptions& options) {
   log::set_up(spdlog::level::err, log::Stream::standard_error, std::nullopt);
   if (::geteuid() != 0) std::cerr << "note: without root some checks cannot see everything\n";
-  const auto examination = shim::doctor::examine(shim::doctor::all_checks(), host_of(options));
+  const shim::doctor::Host host = host_of(options);
+  const auto examination = shim::doctor::examine(shim::doctor::all_checks(), host);
+  if (!options.bundle.empty()) {
+    write_bundle(options.bundle, host, examination);
+    std::cerr << options.bundle << " is for a bug report: look through it before you send it\n";
+  }
   write_answer(options.json ? as_json(examination) : as_text(examination, wants_colours()));
   const int code = examination.is_broken() ? 1 : 0;
   // A thread that hangs would use what an orderly end takes away.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace CLI {
 class App;
@@ -17,6 +18,7 @@ struct DoctorOptions {
   int runner_ssh_port = 10022;
   bool allow_task_callers = false;
   bool json = false;
+  std::string bundle;  // a file to write for a bug report; empty: none
 };
 
 // Adds the subcommand's flags; `options` must outlive the parsing.

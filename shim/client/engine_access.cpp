@@ -9,6 +9,9 @@ namespace dstack::shim::client {
 
 namespace {
 
+constexpr std::chrono::seconds kResizeLimit{2};
+constexpr std::chrono::seconds kExitWait{2};
+
 docker::EngineAddress address_of(ShimApi& shim) {
   constexpr std::string_view kScheme = "unix://";
   const std::string address = shim.engine_address();
@@ -29,6 +32,26 @@ std::unique_ptr<docker::EngineClient> reach_engine(ShimApi& shim) {
                                           error.what()));
   }
   return engine;
+}
+
+StdioStream::Resize resize_of(docker::EngineClient& engine, docker::EngineClient::Terminal of, std::string id) {
+  return [&engine, of, id = std::move(id)](TerminalSize size) {
+    try {
+      engine.resize(of, id, size.rows, size.columns, {.limit = kResizeLimit});
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
+}
+
+bool runs_on(docker::EngineClient& engine, const std::string& container) {
+  try {
+    engine.wait(container, {.limit = kExitWait});
+    return false;
+  } catch (const std::exception& error) {
+    return error_kind(error) == ErrorKind::timed_out;
+  }
 }
 
 }  // namespace dstack::shim::client

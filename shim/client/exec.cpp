@@ -29,7 +29,6 @@ using docker::EngineClient;
 // The engine closes the stream a moment before it knows how the program ended.
 constexpr std::chrono::seconds kExitLimit{10};
 constexpr std::chrono::milliseconds kExitPause{20};
-constexpr std::chrono::seconds kResizeLimit{2};
 
 TaskEntry running_task(ShimApi& shim, const std::string& wanted) {
   const std::vector<TaskEntry> tasks = shim.tasks();
@@ -55,16 +54,8 @@ std::optional<int> follow(EngineClient& engine, const std::string& exec, const d
   const auto stream = engine.start_exec(exec, program);
   std::optional<RawTerminal> raw;
   if (program.terminal && program.input) raw.emplace(STDIN_FILENO);
-  const auto resize = [&](TerminalSize size) {
-    try {
-      engine.resize(EngineClient::Terminal::exec, exec, size.rows, size.columns, {.limit = kResizeLimit});
-      return true;
-    } catch (const std::exception&) {
-      return false;
-    }
-  };
-  StdioStream stdio(*stream, {.input = program.input, .terminal = program.terminal}, signals, resize,
-                    [](int) { return false; });
+  StdioStream stdio(*stream, {.input = program.input, .terminal = program.terminal}, signals,
+                    resize_of(engine, EngineClient::Terminal::exec, exec), [](int) { return false; });
   const StdioStream::Outcome outcome = stdio.run();
   if (outcome.end == StdioStream::End::ended) return std::nullopt;
   return outcome.end == StdioStream::End::unread ? SIGPIPE : outcome.signal;

@@ -12,20 +12,20 @@ namespace dstack::shim::client {
 namespace {
 
 // A terminal or pipe that somebody else set not to block.
-void await_room() {
-  pollfd waiting{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+void await_room(int fd) {
+  pollfd waiting{.fd = fd, .events = POLLOUT, .revents = 0};
   ::poll(&waiting, 1, -1);
 }
 
 }  // namespace
 
-bool write_answer(std::string_view text) {
+bool write_answer(std::string_view text, int fd) {
   while (!text.empty()) {
-    const ssize_t count = ::write(STDOUT_FILENO, text.data(), text.size());
+    const ssize_t count = ::write(fd, text.data(), text.size());
     if (count >= 0) {
       text.remove_prefix(static_cast<std::size_t>(count));
     } else if (errno == EAGAIN) {
-      await_room();
+      await_room(fd);
     } else if (errno == EPIPE) {
       return false;
     } else if (errno != EINTR) {

@@ -2,6 +2,8 @@
 
 #include "common/text/number.h"
 #include "shim/client/environment.h"
+#include "shim/client/host_folder.h"
+#include "shim/client/published_port.h"
 #include "shim/client/run.h"
 
 namespace dstack::shim::client {
@@ -14,9 +16,13 @@ std::string check_gpus(const std::string& text) {
 }
 
 std::string check_volume(const std::string& text) {
-  const std::size_t colon = text.find(':');
-  const bool good = text.starts_with('/') && colon != std::string::npos && text.substr(colon + 1).starts_with('/');
-  return good ? std::string() : "not of the form /HOST/FOLDER:/PATH: " + text;
+  return parse_host_folder(text) ? std::string()
+                                 : "not of the form /HOST/FOLDER:/PATH or /HOST/FOLDER:/PATH:ro: " + text;
+}
+
+std::string check_port(const std::string& text) {
+  if (parse_published_port(text)) return {};
+  return "not of the form HOST:CONTAINER or CONTAINER, ports from 1 to 65535 on 127.0.0.1: " + text;
 }
 
 }  // namespace
@@ -32,14 +38,27 @@ CLI::App* add_run_command(CLI::App& app, RunOptions& options) {
   run->add_option("--memory", options.memory, "Memory limit, as 512MB")->transform(CLI::AsSizeValue(false));
   run->add_option("--shm-size", options.shm_size, "Size of /dev/shm, as 1GB")->transform(CLI::AsSizeValue(false));
   add_environment_option(*run, options.environment);
-  run->add_option("--volume", options.volumes, "/HOST/FOLDER:/PATH in the container; may be repeated")
+  run->add_option("--env-file", options.environment_files, "A file with a variable a line; may be repeated")
+      ->allow_extra_args(false);
+  run->add_option("--volume,-v", options.volumes,
+                  "/HOST/FOLDER:/PATH in the container, with :ro read-only; may be repeated")
       ->check(CLI::Validator(check_volume, ""))
       ->allow_extra_args(false);
-  run->add_option("--workdir", options.working_dir, "The command's working folder");
-  run->add_option("--user", options.user, "User of the command, as name, uid or uid:gid");
-  run->add_flag("--detach", options.detach, "Print the task's id and leave as soon as the command runs");
+  run->add_option("--publish,-p", options.ports,
+                  "HOST:CONTAINER, a port of the container on 127.0.0.1; without HOST a free one; may be repeated")
+      ->check(CLI::Validator(check_port, ""))
+      ->allow_extra_args(false);
+  run->add_option("--workdir,-w", options.working_dir, "The command's working directory in the container");
+  run->add_option("--user,-u", options.user, "User of the command, as name, uid or uid:gid");
+  run->add_option("--entrypoint", options.entrypoint, "Program to run in place of the image's entry point");
+  run->add_flag("--interactive,-i", options.input, "Pass on what is typed or piped in");
+  run->add_flag("--tty,-t", options.terminal, "Give the command a terminal");
+  run->add_flag("--detach,-d", options.detach, "Print the task's id and leave as soon as the command runs");
   run->add_flag("--rm", options.remove, "Remove the task and its container afterwards");
-  run->add_option("command", options.command, "The command and its arguments, after --")->required();
+  run->add_flag("--json", options.json,
+                "Print an object with the task's id, the exit status and the reason; the output goes to stderr");
+  run->add_option("command", options.command,
+                  "The command and its arguments, after --; without one the image's own is run");
   return run;
 }
 

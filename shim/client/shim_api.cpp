@@ -37,6 +37,7 @@ TaskEntry read_task(const ObjectReader& reader) {
   if (reader.has("runner_port")) task.runner_port = static_cast<int>(reader.integer("runner_port", 0, 0, 65535));
   reader.object("image_pull_progress", [&task](const ObjectReader& progress) {
     task.pull = PullView{.downloaded = progress.integer("downloaded_bytes"),
+                         .extracted = progress.integer("extracted_bytes"),
                          .total = progress.integer("total_bytes"),
                          .total_is_final = progress.boolean("is_total_bytes_final")};
   });
@@ -80,17 +81,28 @@ bool ShimApi::has_gpus() {
   return ObjectReader(answer).has("gpu_vendor");
 }
 
+json ShimApi::inspect(const std::string& id) {
+  return ask(std::format("/api/tasks/{}?details=1", http::encode_url_component(id)));
+}
+
 TaskDetails ShimApi::details(const std::string& id) {
-  const json answer = ask(std::format("/api/tasks/{}?details=1", http::encode_url_component(id)));
+  const json answer = inspect(id);
   const ObjectReader reader(answer);
   TaskDetails details{.task = read_task(reader),
                       .address = reader.string("address"),
                       .health = reader.string("health"),
                       .ended_in = reader.string("ended_in"),
+                      .start_failure = reader.string("start_failure"),
                       .out_of_memory = reader.boolean("oom_killed"),
                       .runner_token = Secret(reader.string("runner_token"))};
   if (reader.has("exit_code"))
     details.exit_code = static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
+  reader.object("config", [&details](const ObjectReader& config) {
+    config.object("container", [&details](const ObjectReader& container) {
+      details.stdin_open = container.boolean("stdin");
+      details.tty = container.boolean("tty");
+    });
+  });
   reader.object("image", [&details](const ObjectReader& image) {
     details.digest = image.string("digest");
     details.user = image.string("user");
@@ -102,6 +114,24 @@ TaskDetails ShimApi::details(const std::string& id) {
 std::string ShimApi::output(const std::string& id, std::uint64_t offset) {
   return call({.path = std::format("/api/tasks/{}/logs?offset={}", http::encode_url_component(id), offset),
                .total_limit = kShimAnswerLimit});
+}
+
+std::vector<LineTime> ShimApi::line_times(const std::string& id, std::uint64_t first) {
+  const json answer = ask(std::format("/api/tasks/{}/logs/times?first={}", http::encode_url_component(id), first));
+  std::vector<LineTime> lines;
+  ObjectReader(answer).objects("lines", [&lines](const ObjectReader& reader) {
+    LineTime& line = lines.emplace_back(LineTime{.time = reader.integer("time")});
+    if (!reader.has("begin")) return;
+    line.begin = static_cast<std::uint64_t>(reader.integer("begin", 0, 0, INT64_MAX));
+    line.end = static_cast<std::uint64_t>(reader.integer("end", 0, 0, INT64_MAX));
+  });
+  return lines;
+}
+
+void ShimApi::start(const std::string& id) {
+  call({.method = "POST",
+        .path = std::format("/api/tasks/{}/start", http::encode_url_component(id)),
+        .total_limit = kShimAnswerLimit});
 }
 
 void ShimApi::terminate(const std::string& id, const std::string& reason, const std::string& message,

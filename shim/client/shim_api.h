@@ -18,6 +18,7 @@ inline constexpr std::chrono::milliseconds kPollInterval{100};
 // How far an image's pull has come.
 struct PullView {
   std::int64_t downloaded = 0;  // bytes
+  std::int64_t extracted = 0;
   std::int64_t total = 0;
   bool total_is_final = false;  // every layer's size is known
 
@@ -45,6 +46,13 @@ struct TaskEntry {
   bool ended() const { return status == "terminated"; }
 };
 
+// When a line of a job's output was written, and where it is in it: see docs/api/shim.yaml.
+struct LineTime {
+  std::int64_t time = 0;  // ms since the epoch
+  std::optional<std::uint64_t> begin;
+  std::uint64_t end = 0;
+};
+
 struct TaskDetails;  // task_details.h
 
 // A running shim, as a person's commands use it. Members throw Error with the shim's own words: not_found and conflict
@@ -62,9 +70,15 @@ class ShimApi {
   bool has_gpus();
   // What only the engine knows is asked as well.
   TaskDetails details(const std::string& id);
+  // The same as it was answered; it holds a secret, runner_token.
+  nlohmann::json inspect(const std::string& id);
   // A piece of what the task's job has written, from `offset` on; empty at its end. Error (conflict) if no job has
   // begun.
   std::string output(const std::string& id, std::uint64_t offset);
+  // The lines from number `first` on, some thousands at most; empty with an older shim.
+  std::vector<LineTime> line_times(const std::string& id, std::uint64_t first);
+  // Lets a container run that was asked for with "start": "later".
+  void start(const std::string& id);
   // Returns when it is terminated.
   void terminate(const std::string& id, const std::string& reason, const std::string& message,
                  std::chrono::seconds grace);

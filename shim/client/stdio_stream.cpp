@@ -57,23 +57,23 @@ bool StdioStream::step() {
     if (!output_.bytes.empty() || !errors_.bytes.empty()) return true;
   }
   if (ended_ && drained) return false;
-  enum { kStream, kSignals, kInput, kOutput, kErrors, kCount };
+  enum { kFromEngine, kOfSignals, kOfInput, kOfOutput, kOfErrors, kCount };
   std::array<pollfd, kCount> waiting{};
   const short from_stream = ended_ || !drained ? 0 : POLLIN;
   const short to_stream = input_.empty() || ended_ ? 0 : POLLOUT;
-  waiting[kStream] = {.fd = ended_ ? -1 : stream_.fd(), .events = static_cast<short>(from_stream | to_stream)};
-  if (waiting[kStream].events == 0) waiting[kStream].fd = -1;
-  waiting[kSignals] = {.fd = signals_.get(), .events = POLLIN};
-  waiting[kInput] = {.fd = input_open_ && input_.empty() && !ended_ ? settings_.input_fd : -1, .events = POLLIN};
-  waiting[kOutput] = {.fd = output_.bytes.empty() ? -1 : output_.fd, .events = POLLOUT};
-  waiting[kErrors] = {.fd = errors_.bytes.empty() ? -1 : errors_.fd, .events = POLLOUT};
+  waiting[kFromEngine] = {.fd = ended_ ? -1 : stream_.fd(), .events = static_cast<short>(from_stream | to_stream)};
+  if (waiting[kFromEngine].events == 0) waiting[kFromEngine].fd = -1;
+  waiting[kOfSignals] = {.fd = signals_.get(), .events = POLLIN};
+  waiting[kOfInput] = {.fd = input_open_ && input_.empty() && !ended_ ? settings_.input_fd : -1, .events = POLLIN};
+  waiting[kOfOutput] = {.fd = output_.bytes.empty() ? -1 : output_.fd, .events = POLLOUT};
+  waiting[kOfErrors] = {.fd = errors_.bytes.empty() ? -1 : errors_.fd, .events = POLLOUT};
   if (wait_for(waiting) == os::Wait::Outcome::timed_out) return true;
-  if (waiting[kSignals].revents != 0) take_signal();
-  if (waiting[kInput].revents != 0) read_input();
-  if (!input_.empty() && waiting[kStream].revents != 0) write_stream();
-  if (waiting[kOutput].revents != 0 && !write_pending(output_)) outcome_ = Outcome{.end = End::unread};
+  if (waiting[kOfSignals].revents != 0) take_signal();
+  if (waiting[kOfInput].revents != 0) read_input();
+  if (!input_.empty() && waiting[kFromEngine].revents != 0) write_stream();
+  if (waiting[kOfOutput].revents != 0 && !write_pending(output_)) outcome_ = Outcome{.end = End::unread};
   // Output that is read goes on without its errors.
-  if (waiting[kErrors].revents != 0 && !write_pending(errors_)) errors_.bytes.clear();
+  if (waiting[kOfErrors].revents != 0 && !write_pending(errors_)) errors_.bytes.clear();
   return !outcome_;
 }
 

@@ -1,20 +1,22 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/stop_stages.h"
+#include "shim/client/shim_api.h"
 
 namespace CLI {
 class App;
 }
 
-// dstack-shim ps, logs, stop and rm: what a person at the host does with the tasks of a running shim. Each has its
-// flags, a function that adds them (they must outlive the parsing), and one that does it. That returns the exit status:
-// 0, or 1 for anything that could not be done, which is reported on stderr. It throws Error where no shim answers.
-// Answers are written to stdout.
+// dstack-shim ps, logs, stop, rm, wait, inspect and attach: what a person at the host does with the tasks of a running
+// shim. Each has its flags, a function that adds them (they must outlive the parsing), and one that does it. That
+// returns the exit status: 0, or 1 for anything that could not be done, which is reported on stderr. It throws Error
+// where no shim answers. Answers are written to stdout.
 //
 // A task is named as find_task.h says.
 namespace dstack::shim::client {
@@ -34,6 +36,9 @@ struct LogsOptions {
   int shim_port = 10998;
   std::string task;
   bool follow = false;
+  std::string tail = "all";  // or how many of the last lines
+  std::string since;         // see parse_moment() in line_times.h; empty: from the start
+  bool timestamps = false;
 };
 CLI::App* add_logs_command(CLI::App& app, LogsOptions& options);
 int show_logs(const LogsOptions& options);
@@ -53,6 +58,35 @@ struct RemoveOptions {
 };
 CLI::App* add_remove_command(CLI::App& app, RemoveOptions& options);
 int remove_tasks(const RemoveOptions& options);
+
+struct WaitOptions {
+  int shim_port = 10998;
+  std::vector<std::string> tasks;
+};
+CLI::App* add_wait_command(CLI::App& app, WaitOptions& options);
+int wait_tasks(const WaitOptions& options);
+
+struct InspectOptions {
+  int shim_port = 10998;
+  std::vector<std::string> tasks;
+};
+CLI::App* add_inspect_command(CLI::App& app, InspectOptions& options);
+int inspect_tasks(const InspectOptions& options);
+
+struct AttachOptions {
+  int shim_port = 10998;
+  std::string task;
+};
+CLI::App* add_attach_command(CLI::App& app, AttachOptions& options);
+// The exit status of the task once it has ended, 0 if the person detached from it.
+int attach(const AttachOptions& options);
+
+// Returns once the task has ended, with its exit status: see exit_status_of() in task_details.h.
+int wait_for_end(ShimApi& shim, const std::string& id);
+
+// Does `what` for each name; a failure is reported on stderr and keeps none of the others from it. 0, or 1 after a
+// failure.
+int with_each(const std::vector<std::string>& names, const std::function<void(const std::string& name)>& what);
 
 // The arguments that name tasks.
 void add_task_argument(CLI::App& command, std::string& task);

@@ -17,12 +17,19 @@ struct TaskDetails {
   std::string health;    // "none", "starting", "healthy", "unhealthy"
   std::string ended_in;  // the status before "terminated"; empty before its end
   std::optional<int> exit_code;
+  std::string start_failure;  // "not_found", "not_executable" if that kept the program from running; else empty
   bool out_of_memory = false;
   Secret runner_token;
+  bool stdin_open = false;  // of a task whose process is "image": it has an input, a terminal
+  bool tty = false;
   // Of the image; empty before the container is made.
   std::string digest;
   std::string user;
   std::vector<std::string> exposed_ports;  // "8000/tcp"
 };
+
+// As a shell reports it: the container's, 126 or 127 if its program could not be executed, 137 if it was killed, 125 if
+// it never ran.
+int exit_status_of(const TaskDetails& details);
 
 }  // namespace dstack::shim::client

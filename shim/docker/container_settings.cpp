@@ -28,6 +28,7 @@ void add_process(json& body, const ContainerSettings& settings) {
   if (!settings.command.empty()) body["Cmd"] = settings.command;
   if (!settings.working_dir.empty()) body["WorkingDir"] = settings.working_dir;
   if (settings.stdin_open) body["OpenStdin"] = true;
+  if (settings.stdin_once) body["StdinOnce"] = true;
   if (settings.tty) body["Tty"] = true;
 }
 

@@ -50,6 +50,7 @@ struct ContainerSettings {
   std::vector<std::string> command;                // empty: the image's, unless there is an entry point
   std::string working_dir;                         // empty: the image's
   bool stdin_open = false;
+  bool stdin_once = false;  // the first client that attaches ends it
   bool tty = false;
   std::vector<VolumeMount> volumes;
   std::string network;  // a bridge network's name; empty: the engine's own

@@ -22,6 +22,7 @@
 #include "shim/docker/engine_mode.h"
 #include "shim/docker/engine_types.h"
 #include "shim/docker/image_reference.h"
+#include "shim/docker/stream_frames.h"
 
 namespace dstack::shim::docker {
 
@@ -140,6 +141,10 @@ class EngineClient {
   std::unique_ptr<http::Upgraded> attach(const std::string& container, bool input, const Call& call = {});
   enum class Terminal { container, exec };
   void resize(Terminal of, const std::string& id, int rows, int columns, const Call& call = {});
+  // Calls `take` with what the engine has kept of its output, until it is all there, the container has ended if it is
+  // followed, or `take` returns false.
+  void read_logs(const std::string& container, const LogSelection& selection,
+                 const std::function<bool(StreamFrames::Stream, std::string_view)>& take, const Call& call = {});
   // To its first process; `name` as "SIGINT". Error (conflict) if it does not run.
   void signal(const std::string& container, std::string_view name, const Call& call = {});
 

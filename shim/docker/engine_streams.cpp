@@ -81,4 +81,24 @@ void EngineClient::signal(const std::string& container, std::string_view name, c
        kStreamCallLimit);
 }
 
+void EngineClient::read_logs(const std::string& container, const LogSelection& selection,
+                             const std::function<bool(StreamFrames::Stream, std::string_view)>& take,
+                             const Call& call) {
+  const std::string attempt = "read the output of container " + container;
+  const std::optional<ContainerDetails> details = inspect(container, call);
+  if (!details) throw Error(ErrorKind::not_found, attempt + ": no such container");
+  std::string query = std::format("/logs?stdout=1&stderr=1&follow={}&tail={}&timestamps={}", selection.follow ? 1 : 0,
+                                  selection.tail, selection.timestamps ? 1 : 0);
+  if (selection.since) query += std::format("&since={}.{:03}", *selection.since / 1000, *selection.since % 1000);
+  StreamFrames frames;
+  bool wanted = true;
+  send(attempt, {.path = program_path("containers", container, query)}, call, std::chrono::milliseconds{0}, {},
+       [&](std::string_view piece) {
+         if (details->tty) return take(StreamFrames::Stream::output, piece);
+         frames.add(piece,
+                    [&](StreamFrames::Stream stream, std::string_view part) { wanted = wanted && take(stream, part); });
+         return wanted;
+       });
+}
+
 }  // namespace dstack::shim::docker

@@ -111,6 +111,14 @@ struct ContainerOutput {
   std::string errors;
 };
 
+// Which part of a container's output is read, as docker logs has it.
+struct LogSelection {
+  bool follow = false;
+  std::string tail = "all";           // or a number
+  std::optional<std::int64_t> since;  // ms since the epoch
+  bool timestamps = false;
+};
+
 // A program that is started in a running container.
 struct Program {
   std::vector<std::string> arguments;

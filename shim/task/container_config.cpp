@@ -25,6 +25,8 @@ constexpr double kLongestTime = 1e6;  // seconds
 
 constexpr std::array<std::pair<std::string_view, ProcessKind>, 3> kProcesses{
     {{"job", ProcessKind::job}, {"hold", ProcessKind::hold}, {"image", ProcessKind::image}}};
+constexpr std::array<std::pair<std::string_view, StartMoment>, 2> kStartMoments{
+    {{"now", StartMoment::now}, {"later", StartMoment::later}}};
 constexpr std::array<std::pair<std::string_view, docker::PullPolicy>, 4> kPolicies{
     {{"missing", docker::PullPolicy::missing},
      {"always", docker::PullPolicy::always},
@@ -219,10 +221,13 @@ std::map<std::string, std::string> read_tmpfs(const ObjectReader& reader) {
 
 void read_process(const ObjectReader& reader, ContainerConfig& config) {
   config.process = read_choice(reader, "process", kProcesses);
+  config.start = read_choice(reader, "start", kStartMoments);
   docker::ContainerSettings& settings = config.settings;
   settings.entrypoint = read_arguments(reader, "entrypoint");
   settings.command = read_arguments(reader, "command");
   settings.stdin_open = reader.boolean("stdin");
+  // As for docker run: a client that attaches before the start has the only input.
+  settings.stdin_once = settings.stdin_open && config.start == StartMoment::later;
   settings.tty = reader.boolean("tty");
   if (!reader.string("working_dir").empty()) settings.working_dir = read_absolute(reader, "working_dir");
   if (config.process == ProcessKind::image) return;
@@ -290,6 +295,7 @@ json write_container(const ContainerConfig& config) {
   for (const docker::Ulimit& ulimit : settings.ulimits)
     ulimits.push_back({{"Name", ulimit.name}, {"Soft", ulimit.soft}, {"Hard", ulimit.hard}});
   return {{"process", name_of(config.process)},
+          {"start", name_of_choice(config.start, kStartMoments)},
           {"entrypoint", settings.entrypoint},
           {"command", settings.command},
           {"working_dir", settings.working_dir},

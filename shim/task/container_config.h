@@ -20,9 +20,13 @@ enum class ProcessKind {
   image  // the image's own program
 };
 
+// When the container is started: as soon as it is made, or once the client says so, which has attached to it by then.
+enum class StartMoment { now, later };
+
 // What a local task asks of its container beyond what a server can ask.
 struct ContainerConfig {
   ProcessKind process = ProcessKind::job;
+  StartMoment start = StartMoment::now;
   docker::ContainerSettings settings;
   std::vector<docker::BindMount> mounts;  // of files and folders that exist
   std::vector<std::string> kept_volumes;  // those of settings.volumes that outlive the task

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/exit_status.h"
 #include "common/os/file.h"
 #include "common/termination_reason.h"
 #include "shim/docker/container_spec.h"
@@ -54,6 +55,19 @@ void require_root(const docker::EngineMode& mode, const docker::EngineClient& en
               std::format("Docker at {} is rootless: it cannot give tasks the host's folders, GPUs and ports as root; "
                           "run Docker as root, and let DOCKER_HOST name its socket",
                           engine.address()));
+}
+
+// What kept a container's program from running, if it was that: the engine gives such a container a shell's exit
+// status.
+std::string start_failure_of(docker::EngineClient& engine, const std::string& container, const std::stop_token& stop) {
+  try {
+    const auto details = engine.inspect(container, {.stop = stop});
+    if (!details || details->status != docker::ContainerStatus::created) return {};
+    if (details->exit_code == exit_status::kCommandNotFound) return "not_found";
+    return details->exit_code == exit_status::kNotExecutable ? "not_executable" : "";
+  } catch (const std::exception&) {
+    return {};
+  }
 }
 
 void throw_if_stopped(const std::stop_token& stop) {
@@ -103,7 +117,8 @@ bool belongs_to(const docker::ContainerDetails& container, const std::string& ta
 }
 
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
-                      const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
+                      const std::function<void(const docker::PullProgress&)>& on_progress,
+                      const std::function<void(const std::stop_token&)>& await_start, std::stop_token stop) const {
   end_with(termination_reason::kExecutorError, [&] { prepare(state, publish, stop); });
   end_with(termination_reason::kCreatingContainerError,
            [&] { pull(state, registry_password, publish, on_progress, stop); });
@@ -112,6 +127,8 @@ void Launcher::launch(TaskState& state, const Secret& registry_password, const P
     explained(engine_mode(stop), [&] { create(state, registry_password, publish, on_progress, stop); });
   });
   throw_if_stopped(stop);
+  if (state.config.container && state.config.container->start == StartMoment::later)
+    end_with(termination_reason::kExecutorError, [&] { await_start(stop); });
   end_with(termination_reason::kContainerExitedWithError,
            [&] { explained(engine_mode(stop), [&] { start(state, publish, stop); }); });
 }
@@ -225,6 +242,7 @@ void Launcher::start_container(TaskState& state, const Publish& publish, const s
       return parts_.engine.start(state.container_id, {.stop = stop});
     } catch (const std::exception& error) {
       if (spec.gpus.nvidia_ids.empty() || !find_another_way(spec.gpus, error.what(), stop)) {
+        state.start_failure = start_failure_of(parts_.engine, state.container_id, stop);
         const std::string hint =
             gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";
         throw Error(error_kind(error), error.what() + hint);

@@ -57,8 +57,11 @@ class Launcher {
   // Blocks, on the task's worker. Throws LaunchFailure, or Error (cancelled) when `stop` ended a step; what was taken
   // by then is left for the ending to give back, and a container that the engine makes all the same is left to whoever
   // sees it (TaskManager).
+  //
+  // `await_start` blocks until a container that is to be started later may be; it throws Error.
   void launch(TaskState& state, const Secret& registry_password, const Publish& publish,
-              const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
+              const std::function<void(const docker::PullProgress&)>& on_progress,
+              const std::function<void(const std::stop_token&)>& await_start, std::stop_token stop) const;
 
  private:
   void prepare(TaskState& state, const Publish& publish, std::stop_token stop) const;

@@ -19,6 +19,7 @@ using std::chrono::seconds;
 
 // A server waits 9 s for an answer.
 constexpr seconds answer_limit{8};
+constexpr seconds kStartLimit{60};  // for a client to attach to a container that it starts later
 constexpr milliseconds first_pause{500};
 constexpr milliseconds longest_pause{30000};
 
@@ -148,6 +149,27 @@ void LiveTask::wait_for(os::Lock& lock, seconds limit, const char* what, const s
   throw Error(ErrorKind::internal, std::format("{} task {}: {}", what, printable(state_.config.id), reason));
 }
 
+void LiveTask::start() {
+  const os::Lock lock(mutex_);
+  const auto& container = state_.config.container;
+  if (!container || container->start != StartMoment::later || state_.status == TaskStatus::terminated) {
+    throw Error(ErrorKind::conflict, std::format("task {} does not wait to be started: it is {}",
+                                                 printable(state_.config.id), name_of(state_.status)));
+  }
+  start_wanted_ = true;
+  changed_.notify_all();
+}
+
+void LiveTask::await_start(const std::stop_token& stop) {
+  os::Lock lock(mutex_);
+  const auto done = [&]() DSTACK_REQUIRES(mutex_) { return start_wanted_ || stop.stop_requested(); };
+  if (!tools_.clock.wait_until(lock.native(), changed_, tools_.clock.now() + kStartLimit, done)) {
+    throw Error(ErrorKind::timed_out,
+                std::format("the client that was to start the container did not within {} s", kStartLimit.count()));
+  }
+  if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the task is being terminated");
+}
+
 void LiveTask::container_ended(const docker::ContainerEnd& end) {
   const os::Lock lock(mutex_);
   if (state_.status != TaskStatus::running) return;
@@ -239,7 +261,9 @@ void LiveTask::launch() {
     progress_ = progress;
   };
   try {
-    tools_.launcher.launch(state, password, [this](const TaskState& next) { publish(next); }, show_progress, stop);
+    tools_.launcher.launch(
+        state, password, [this](const TaskState& next) { publish(next); }, show_progress,
+        [this](const std::stop_token& stopped) { await_start(stopped); }, stop);
     spdlog::info("task {}: runs in container {}", printable(state.config.id), state.container_name);
     tools_.watcher.watch(state.container_id);
   } catch (const LaunchFailure& failure) {

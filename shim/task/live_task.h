@@ -63,6 +63,10 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   // Returns when nothing is left of it. Throws Error (conflict) unless it is terminated, and otherwise as terminate.
   void remove();
 
+  // Lets a container run that is to be started later, also before it is made. Throws Error (conflict) if it is not to
+  // be, or the task is terminated.
+  void start();
+
   // The container ended by itself. Does not block.
   void container_ended(const docker::ContainerEnd& end);
 
@@ -77,6 +81,8 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   Step next_step() const DSTACK_REQUIRES(mutex_);
   void perform(Step step);
   void launch();
+  // Throws Error: cancelled, or timed_out if start() is not called in time.
+  void await_start(const std::stop_token& stop);
   void end();
   void remove_all();
   // Journal first, then for all to see.
@@ -109,6 +115,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   std::chrono::seconds grace_ DSTACK_GUARDED_BY(mutex_){0};
   std::optional<docker::ContainerEnd> container_end_ DSTACK_GUARDED_BY(mutex_);
   bool removal_wanted_ DSTACK_GUARDED_BY(mutex_) = false;
+  bool start_wanted_ DSTACK_GUARDED_BY(mutex_) = false;
   bool urgent_ DSTACK_GUARDED_BY(mutex_) = false;
 
   std::stop_source launch_stop_ DSTACK_GUARDED_BY(mutex_);  // a wish to terminate

@@ -52,7 +52,8 @@ struct TaskState {
   Secret runner_token;                 // of a runner that holds the container; empty: no such runner
   std::optional<TaskStatus> ended_in;  // the status before `terminated`
   std::optional<int> exit_code;        // of the container that ran and has ended
-  bool out_of_memory = false;          // the engine says that the kernel killed a process of it
+  std::string start_failure;   // "not_found", "not_executable" if that kept its program from running; else empty
+  bool out_of_memory = false;  // the engine says that the kernel killed a process of it
 
   // Moves on; throws Error (internal) for a step that the order above does not have.
   void become(TaskStatus next);

@@ -134,6 +134,12 @@ TaskInfo TaskManager::terminate(const std::string& id, Ending ending, std::chron
   return find(id)->terminate(std::move(ending), grace);
 }
 
+std::vector<OutputTime> TaskManager::output_times(const std::string& id, std::uint64_t first, std::size_t limit) const {
+  return read_output_times(store_.runner_folder(find(id)->info().container_name), first, limit);
+}
+
+void TaskManager::start(const std::string& id) { find(id)->start(); }
+
 void TaskManager::remove(const std::string& id) { find(id)->remove(); }
 
 std::vector<host::TaskContainer> TaskManager::containers() const {

@@ -16,6 +16,7 @@
 #include "shim/task/finisher.h"
 #include "shim/task/launcher.h"
 #include "shim/task/live_task.h"
+#include "shim/task/output_times.h"
 #include "shim/task/owner_watch.h"
 #include "shim/task/task_inspection.h"
 #include "shim/task/task_store.h"
@@ -58,6 +59,9 @@ class TaskManager {
   // kept of the container's output. Error (conflict) if no job has begun.
   std::string output(const std::string& id, std::uint64_t offset, std::size_t limit) const;
   TaskInfo terminate(const std::string& id, Ending ending, std::chrono::seconds grace);
+  // The times of a job's lines from number `first` on, see output_times.h.
+  std::vector<OutputTime> output_times(const std::string& id, std::uint64_t first, std::size_t limit) const;
+  void start(const std::string& id);
   void remove(const std::string& id);
 
   // Of the tasks that are not terminated: also one that is about to start, or about to be stopped.

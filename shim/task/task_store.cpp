@@ -16,6 +16,7 @@
 #include "common/os/remove_tree.h"
 #include "shim/docker/container_spec.h"
 #include "shim/task/launcher.h"
+#include "shim/task/plain_file.h"
 
 namespace dstack::shim::task {
 
@@ -57,6 +58,7 @@ std::string serialise(const TaskState& state) {
                         {"removing", state.removing},
                         {"runner_token", state.runner_token.reveal()},
                         {"ended_in", state.ended_in ? json(name_of(*state.ended_in)) : json()},
+                        {"start_failure", state.start_failure},
                         {"exit_code", state.exit_code ? json(*state.exit_code) : json()},
                         {"out_of_memory", state.out_of_memory}};
   // Last words of a container may be any bytes.
@@ -96,6 +98,7 @@ TaskState parse(const std::string& text) {
   state.removing = reader.boolean("removing");
   state.runner_token = Secret(reader.string("runner_token"));
   state.ended_in = parse_status(reader.string("ended_in"));
+  state.start_failure = reader.string("start_failure");
   if (reader.has("exit_code")) state.exit_code = static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
   state.out_of_memory = reader.boolean("out_of_memory");
   return state;
@@ -235,19 +238,16 @@ void TaskStore::remove(const std::string& container_name) const {
 std::optional<std::string> TaskStore::read_output(const std::string& container_name, std::uint64_t offset,
                                                   std::size_t limit) const {
   const fs::path path = runner_folder(container_name) / "job.log";
-  // What the container put there is looked at before it is opened: opening a device may do something.
-  const os::UniqueFd found(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!found && errno == ENOENT) return std::nullopt;
+  const auto file = open_plain_file(path);
+  if (!file) return std::nullopt;
   struct stat entry{};
-  if (!found || ::fstat(found.get(), &entry) != 0) throw os_error("open", printable(path.string()));
-  if (!S_ISREG(entry.st_mode)) throw Error(ErrorKind::conflict, printable(path.string()) + " is not a file any more");
-  const os::UniqueFd file = os::open_file(std::format("/proc/self/fd/{}", found.get()), O_RDONLY);
+  if (::fstat(file->get(), &entry) != 0) throw os_error("look at", printable(path.string()));
   const auto length = static_cast<std::uint64_t>(entry.st_size);
   std::string output(std::min<std::uint64_t>(limit, length > offset ? length - offset : 0), '\0');
   std::size_t size = 0;
   while (size < output.size()) {
     const ssize_t count =
-        ::pread(file.get(), output.data() + size, output.size() - size, static_cast<off_t>(offset + size));
+        ::pread(file->get(), output.data() + size, output.size() - size, static_cast<off_t>(offset + size));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw os_error("read", printable(path.string()));
     if (count == 0) break;

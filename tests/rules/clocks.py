@@ -21,7 +21,7 @@ NAMED = {
     "common/http/socket_stream.cpp": 2,
     "runner/exec/executions.cpp": 1,
     "runner/exec/supervisor.cpp": 1,
-    "shim/client/run.cpp": 1,
+    "shim/client/run_session.cpp": 1,
 }
 
 

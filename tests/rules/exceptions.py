@@ -36,7 +36,7 @@ NAMED = {
     "runner/repo/submodules.cpp": 1,
     "shim/api/legacy.cpp": 1,
     "shim/client/engine_access.cpp": 1,
-    "shim/client/job_output.cpp": 1,
+    "shim/client/job_output.cpp": 3,
     "shim/client/shim_api.cpp": 3,
     "shim/client/show_logs.cpp": 1,
     "shim/docker/container_watcher.cpp": 1,  # the next handler takes the rest

@@ -21,16 +21,46 @@ TEST_CASE("a task is a person's, in a network of its own, with what was asked fo
   RunOptions options;
   options.image = "app:1";
   options.gpus = "all";
-  options.volumes = {"/host:/in", "/a:/b:c"};
+  options.command = {"true"};
+  options.volumes = {"/host:/in", "/a:/b:rw", "/secret:/run/secret:ro"};
+  options.ports = {"8080:80", "53/udp"};
   const nlohmann::json task = task_of(options, "id", "name");
   CHECK(task["local"] == true);
   CHECK(task["network_mode"] == "bridge");
   CHECK(task["gpu"] == -1);
-  CHECK(
-      task["instance_mounts"] ==
-      nlohmann::json::parse(R"([{"instance_path": "/host", "path": "/in"}, {"instance_path": "/a", "path": "/b:c"}])"));
+  CHECK(task["instance_mounts"] ==
+        nlohmann::json::parse(R"([{"instance_path": "/host", "path": "/in"}, {"instance_path": "/a", "path": "/b"}])"));
+  CHECK(task["container"] == nlohmann::json::parse(R"({
+      "mounts": [{"source": "/secret", "target": "/run/secret", "read_only": true}],
+      "ports": [{"container": 80, "host": 8080, "protocol": "tcp"}, {"container": 53, "host": 0, "protocol": "udp"}]})"));
   options.gpus = "2";
   CHECK(task_of(options, "id", "name")["gpu"] == 2);
+}
+
+TEST_CASE("a plain run asks for the image's own program and replaces parts of it") {
+  RunOptions options;
+  CHECK(task_of(options, "id", "name")["container"] ==
+        nlohmann::json::parse(R"({"process": "image", "env": {}, "entrypoint": [], "command": [],
+                                  "stdin": false, "tty": false})"));
+  CHECK_FALSE(task_of(options, "id", "name").contains("container_user"));
+  options.command = {"-c", "exit 3"};
+  options.entrypoint = "sh";
+  options.user = "1:1";
+  options.working_dir = "/w";
+  options.environment = {"A=b"};
+  options.input = options.terminal = true;
+  const nlohmann::json task = task_of(options, "id", "name", true);
+  CHECK(task["container_user"] == "1:1");
+  CHECK(task["container"] ==
+        nlohmann::json::parse(R"({"process": "image", "env": {"A": "b"}, "entrypoint": ["sh"], "start": "later",
+                                  "command": ["-c", "exit 3"], "working_dir": "/w", "stdin": true, "tty": true})"));
+  // An empty entry point takes the image's away.
+  options.entrypoint = "";
+  options.command = {"echo", "hello"};
+  CHECK(task_of(options, "id", "name")["container"]["entrypoint"] == nlohmann::json{"echo"});
+  CHECK(task_of(options, "id", "name")["container"]["command"] == nlohmann::json{"hello"});
+  options.command = {};
+  CHECK_THROWS_AS(task_of(options, "id", "name"), Error);
 }
 
 TEST_CASE("a user that is not an id, or text that is not UTF-8, is refused and not sent") {

@@ -225,7 +225,25 @@ TEST_CASE("run takes everything after the dashes as the command") {
   CHECK(run.command == std::vector<std::string>{"sh", "-c", "exit 3", "--rm"});
   CHECK(std::get<int>(parse({"run", "--env", "=novalue", "--", "true"})) != 0);
   CHECK(std::get<int>(parse({"run", "--gpus", "some", "--", "true"})) != 0);
-  CHECK(std::get<int>(parse({"run"})) != 0);
+  CHECK(flags_of<client::RunOptions>({"run"}).is_plain());
+  CHECK_FALSE(run.is_plain());
+}
+
+TEST_CASE("run has docker's short options, and no more of docker's options than its own") {
+  const auto run = flags_of<client::RunOptions>({"run", "-itd", "-v", "/a:/b:ro", "-p", "8080:80", "-w", "/w", "-u",
+                                                 "1:1", "-e", "K", "--env-file", "/f", "--entrypoint", "sh", "--json"});
+  CHECK((run.input && run.terminal && run.detach && run.json && run.is_plain()));
+  CHECK(run.volumes == std::vector<std::string>{"/a:/b:ro"});
+  CHECK(run.ports == std::vector<std::string>{"8080:80"});
+  CHECK((run.working_dir == "/w" && run.user == "1:1" && run.entrypoint == "sh"));
+  CHECK(run.environment_files == std::vector<std::string>{"/f"});
+  for (const char* option : {"--network=host", "--mount", "-m", "-P", "--privileged", "--gpu"}) {
+    CHECK(std::get<int>(parse({"run", option, "--", "true"})) == exit_status::kNotRun);
+  }
+  for (const auto& [option, value] : std::vector<std::pair<const char*, const char*>>{
+           {"-v", "name:/path"}, {"-v", "/a:/b:shared"}, {"-p", "0.0.0.0:80:80"}, {"-p", "99999:1"}, {"-p", "a"}}) {
+    CHECK(std::get<int>(parse({"run", option, value, "--", "true"})) == exit_status::kNotRun);
+  }
 }
 
 TEST_CASE("the options of a command that runs another end where that one begins") {

@@ -10,7 +10,6 @@ import pytest
 from conftest import containers_of
 from support.person import TRAPPING, Client, interrupted_on_terminal, on_terminal
 from support.processes import Shim, wait_until
-from support.refusing_proxy import RefusingProxy
 
 
 @pytest.fixture

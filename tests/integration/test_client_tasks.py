@@ -8,7 +8,6 @@ import time
 
 import pytest
 from support.person import TRAPPING, Client, Terminal
-from support.processes import wait_until
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def both(client: Client, container: str, options: list[str], command: list[str],
         (["-e", "A=b c", "-e", "HERE", "-e", "ABSENT"], ["sh", "-c", 'echo "$A $HERE ${ABSENT-unset}"']),
         (["-i"], ["cat"]),
         ([], ["sh", "-c", "test -p /dev/stdin && echo pipe; cat"]),
-        (["-t"], ["sh", "-c", "tty && echo x"]),
+        (["-t"], ["sh", "-c", "tty >/dev/null && echo x"]),
         (["-w", "/no/such"], ["true"]),
     ],
 )

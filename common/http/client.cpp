@@ -224,7 +224,8 @@ class Client::Implementation {
       throw failure(ErrorKind::timed_out, request,
                     std::format("no connection within {}", in_words(request.connect_limit)));
     }
-    if (result == CURLE_PEER_FAILED_VERIFICATION && transport_.lacks_certificates()) {
+    const bool untrusted = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
+    if (untrusted && transport_.lacks_certificates()) {
       throw failure(ErrorKind::unavailable, request,
                     reason + "; this machine has no CA certificates: install ca-certificates, or set SSL_CERT_FILE");
     }

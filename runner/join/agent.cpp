@@ -121,7 +121,8 @@ int work(const Places& places, const State& state, const server_api::Account& ac
                       .host_name = host_name(),
                       .container_program = places.container_program(),
                       .public_key = identity.public_key,
-                      .private_key = identity.private_key},
+                      .private_key = identity.private_key,
+                      .is_leaving = [&places] { return !FileLock::try_take(places.leave_lock()); }},
                      progress, clock);
   std::atomic<FleetKeeper::Next::What> outcome = FleetKeeper::Next::What::look_again;
 

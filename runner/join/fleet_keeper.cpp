@@ -158,6 +158,7 @@ FleetKeeper::Next FleetKeeper::look_at_ours(const Fleet& fleet) {
 FleetKeeper::Next FleetKeeper::make() {
   // A server that cannot reach a host within ten minutes gives it up for good.
   if (!progress_.way_is_open()) return {.pause = kLookPause};
+  if (terms_.is_leaving()) return {.pause = kGonePause};
   if (not_made_before_ && clock_.now() < *not_made_before_) {
     return {.pause = std::chrono::ceil<std::chrono::seconds>(*not_made_before_ - clock_.now())};
   }

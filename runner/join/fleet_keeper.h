@@ -29,6 +29,8 @@ struct FleetTerms {
   std::string container_program;  // the path of the shim's copy of the runner
   std::string public_key;
   Secret private_key;
+  // Whether `leave` is at work: a fleet that it deletes is not made again.
+  std::function<bool()> is_leaving = [] { return false; };
 };
 nlohmann::json fleet_spec(const State& state, const FleetTerms& terms);
 

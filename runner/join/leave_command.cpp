@@ -12,6 +12,7 @@
 #include "runner/join/fleet_keeper.h"
 #include "runner/join/identity.h"
 #include "runner/join/options.h"
+#include "runner/join/systemd.h"
 #include "runner/join/undo.h"
 
 namespace dstack::runner::join {
@@ -82,20 +83,23 @@ void await_gone(server_api::Client& server, const std::string& name, const std::
   }
 }
 
-// Takes the host out of the project. A server that cannot do it is an error unless `force` is given.
-void leave_server(const Places& places, const State& state, bool force) {
+// Takes the host out of the project; false where there was nothing to take out. A server that cannot do it is an error
+// unless `force` is given.
+bool leave_server(const Places& places, const State& state, bool force) {
   try {
     server_api::Client server(load_account(places));
     const std::string id = load_identity(places).id;
     const auto fleet = server.fleet(state.name);
     // Another's of the same name is left alone.
-    if (!fleet || runner_id_of(*fleet) != id) return;
+    if (!fleet || runner_id_of(*fleet) != id) return false;
     delete_fleet(server, state.name, force);
     await_gone(server, state.name, id);
+    return true;
   } catch (const CommandError& error) {
     if (!force) throw;
     std::println(stderr, "warning: {}; leaving all the same. The fleet {} may still be at the server", error.what(),
                  state.name);
+    return true;
   }
 }
 
@@ -112,7 +116,13 @@ int leave(const LeaveOptions& options) {
     if (!lock) throw CommandError(exit_status::kFailed, "another dstack-runner start or leave is at work on this host");
     state = load_state(places);
     if (state) {
-      leave_server(places, *state, options.force);
+      // The agent makes no fleet as long as this is held.
+      const auto leaving = FileLock::try_take(places.leave_lock());
+      if (!leave_server(places, *state, options.force) && unit_is_active(kJoinUnit)) {
+        // One that it was about to make is seen once it is stopped.
+        stop_unit(kJoinUnit);
+        leave_server(places, *state, options.force);
+      }
       undo_joining(places, *state, true);
     }
   }

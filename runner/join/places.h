@@ -22,6 +22,7 @@ struct Places {
   std::filesystem::path account() const { return folder() / "account.yaml"; }
   std::filesystem::path progress() const { return folder() / "progress.json"; }
   std::filesystem::path command_lock() const { return folder() / "lock"; }
+  std::filesystem::path leave_lock() const { return folder() / "leave.lock"; }
   std::filesystem::path agent_lock() const { return folder() / "agent.lock"; }
   std::filesystem::path ssh_server() const { return folder() / "sshd"; }
 

@@ -51,6 +51,8 @@ struct Joining {
   std::optional<StateFile> state;
   std::optional<FleetKeeper> keeper;
 
+  bool is_leaving = false;
+
   explicit Joining(bool was_live = false, bool name_is_chosen = false) {
     os::make_directories(places.folder(), 0700);
     progress.emplace(places, clock);
@@ -64,7 +66,8 @@ struct Joining {
                               .host_name = "sugar",
                               .container_program = "/usr/local/lib/dstack/containers/dstack-runner",
                               .public_key = "ssh-ed25519 AAAA",
-                              .private_key = Secret("KEY")},
+                              .private_key = Secret("KEY"),
+                              .is_leaving = [this] { return is_leaving; }},
                    *progress, clock);
   }
 
@@ -89,6 +92,17 @@ TEST_CASE("fleet: it is made once the way in is open, and not before") {
     "ssh_config":{"hosts":[{"hostname":"127.0.0.1","port":10023,"user":"root","ssh_key":{"public":"ssh-ed25519 AAAA","private":"KEY"}}]},
     "env":{"A":"b","DSTACK_RUNNER_ID":"my-id","DSTACK_RUNNER_HOST":"sugar",
            "DSTACK_RUNNER_BINARY_PATH":"/usr/local/lib/dstack/containers/dstack-runner"}},"profile":{"name":"default"}})"));
+}
+
+TEST_CASE("fleet: one that leave has deleted is not made again before the agent has seen it live") {
+  Joining joining;
+  joining.progress->way_in(true, "");
+  joining.is_leaving = true;
+  CHECK(joining.keeper->look().what == What::look_again);
+  CHECK(joining.server.created.empty());
+  joining.is_leaving = false;
+  joining.keeper->look();
+  CHECK(joining.server.created.size() == 1);
 }
 
 TEST_CASE("fleet: the first time that it is live is kept, and then it is looked at every minute") {

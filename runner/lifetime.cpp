@@ -11,7 +11,7 @@
 #include "common/error.h"
 #include "common/os/signals.h"
 #include "runner/job/ending.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 
 namespace dstack::runner {
 
@@ -52,7 +52,7 @@ int Lifetime::wait() {
 void Lifetime::take_signal() {
   const int signal = os::next_signal(signals_);
   if (signal == SIGCHLD) {
-    if (job::reap_orphans()) executor_.children_changed();
+    if (os::reap_orphans()) executor_.children_changed();
     return;
   }
   spdlog::info("{}: stopping the job and leaving", job::describe_signal(signal));

@@ -19,7 +19,7 @@
 #include "runner/exec/held.h"
 #include "runner/exec/supervisor.h"
 #include "runner/job/executor.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 #include "runner/lifetime.h"
 #include "runner/logs/logs.h"
 #include "runner/options.h"
@@ -42,7 +42,7 @@ int start(const Options& options) {
   const int port = api::bind(server, options.http_address, options.http_port);
   os::check_port_is_free(options.ssh_port);
   prepare_container(options);
-  job::adopt_orphans();
+  os::adopt_orphans();
   std::optional<ssh::Server> ssh_server;
   ssh_server.emplace(ssh::Server::Settings{.port = options.ssh_port, .log_level = options.ssh_log_level});
 

@@ -27,7 +27,7 @@
 #include "runner/api/serving.h"
 #include "runner/container.h"
 #include "runner/exec/executions.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 #include "runner/metrics/collector.h"
 
 namespace dstack::runner::exec {
@@ -128,7 +128,7 @@ void wait(const os::UniqueFd& signals, const os::UniqueFd& asked_to_stop) {
       spdlog::info("Signal {}: stopping the running programs", signal);
       return;
     }
-    job::reap_orphans();
+    os::reap_orphans();
   }
 }
 
@@ -143,7 +143,7 @@ void hold(const Options& options) {
   const Secret token = take_token(options.token_file);
   const os::UniqueFd asked_to_stop(::eventfd(0, EFD_CLOEXEC));
   if (!asked_to_stop) throw os_error("create an event descriptor", "");
-  job::adopt_orphans();
+  os::adopt_orphans();
 
   Executions executions;
   http::Server server({.write_timeout = kWriteTimeout});

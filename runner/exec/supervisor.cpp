@@ -30,7 +30,7 @@
 #include "runner/exec/request.h"
 #include "runner/job/ending.h"
 #include "runner/job/process_tree.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 #include "runner/metrics/cgroup.h"
 
 namespace dstack::runner::exec {
@@ -156,7 +156,7 @@ class Supervisor {
     if (waiting[0].revents != 0) read_control();
     if (waiting[1].revents != 0) send(waiting[1].revents);
     if (waiting[3].revents != 0) os::next_signal(signals_);
-    job::reap_orphans();
+    os::reap_orphans();
     for (std::size_t i = 0; i < streams_.size(); ++i) {
       if (waiting[4 + i].revents != 0) read(streams_[i]);
     }
@@ -272,7 +272,7 @@ int supervise() {
   for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) std::signal(number, SIG_IGN);
   os::UniqueFd signals = os::block_and_watch({SIGCHLD});
   drop_inheritable_capabilities();
-  job::adopt_orphans();
+  os::adopt_orphans();
   std::optional<Supervisor> supervisor;
   try {
     const ExecSpec spec = spec_of(dstack::json::parse_object(read_line(STDIN_FILENO)));

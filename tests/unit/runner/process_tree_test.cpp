@@ -8,7 +8,7 @@
 #include "common/os/child.h"
 #include "common/os/child_lines.h"
 #include "common/os/child_thread.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/runner/running_job.h"
@@ -98,7 +98,7 @@ TEST_CASE("a process may be called anything") {
 TEST_CASE("nothing is found where there is no /proc") { CHECK(os::list_processes("/no/such/proc").empty()); }
 
 TEST_CASE("a process that left its session is still found, and reaped when it has ended") {
-  adopt_orphans();
+  os::adopt_orphans();
   // Deaf to the hang-up that the leader's end sends, which may come before setsid.
   test::RunningJob job("trap '' HUP; sh -c 'setsid sh -c \"echo orphan; exec sleep 1000\" &'");
   job.output.await("orphan");
@@ -109,8 +109,8 @@ TEST_CASE("a process that left its session is still found, and reaped when it ha
   ::kill(left[0].pid, SIGKILL);
   siginfo_t info{};
   REQUIRE(::waitid(P_PID, static_cast<id_t>(left[0].pid), &info, WEXITED | WNOWAIT) == 0);
-  CHECK(reap_orphans());
-  CHECK_FALSE(reap_orphans());
+  CHECK(os::reap_orphans());
+  CHECK_FALSE(os::reap_orphans());
   CHECK(test::everything_below().empty());
 }
 
@@ -132,7 +132,7 @@ TEST_CASE("another thread's child is not reaped") {
   changed.wait(lock, [&] { return job != nullptr; });
   siginfo_t info{};
   REQUIRE(::waitid(P_PID, static_cast<id_t>(job->process.pid()), &info, WEXITED | WNOWAIT) == 0);
-  CHECK_FALSE(reap_orphans());
+  CHECK_FALSE(os::reap_orphans());
   may_wait = true;
   changed.notify_all();
   lock.unlock();

@@ -9,7 +9,7 @@
 
 #include "common/os/signals.h"
 #include "runner/job/process_tree.h"
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 #include "tests/support/fake_clock.h"
 #include "tests/unit/runner/running_job.h"
 
@@ -27,7 +27,7 @@ class Supervised {
   Supervised(
       const std::string& script, os::Clock& clock, std::optional<std::chrono::seconds> max_duration = std::nullopt,
       std::function<std::vector<ProcessEntry>()> find = [] { return test::everything_below(); }) {
-    adopt_orphans();
+    os::adopt_orphans();
     thread_ = std::thread([this, script, &clock, max_duration, find] {
       test::RunningJob job(script);
       {
@@ -61,11 +61,11 @@ class Supervised {
       ::poll(waiting, 2, -1);
       if (waiting[0].revents != 0) {
         os::next_signal(signals_);
-        if (reap_orphans()) test::raise(children_);
+        if (os::reap_orphans()) test::raise(children_);
       }
       if (waiting[1].revents != 0) thread_.join();
     }
-    reap_orphans();
+    os::reap_orphans();
     return ended_;
   }
 
@@ -227,7 +227,7 @@ TEST_CASE("what is left of a stopped job's session still gets its hang-up") {
 }
 
 TEST_CASE("processes that are no part of the job live on") {
-  adopt_orphans();
+  os::adopt_orphans();
   test::RunningJob server("exec sleep 1000");
   const pid_t server_pid = server.process.pid();
   const os::UniqueFd stop = test::make_event();

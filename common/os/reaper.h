@@ -1,6 +1,6 @@
 #pragma once
 
-namespace dstack::runner::job {
+namespace dstack::os {
 
 // Makes orphans below this process its own children, wherever it is started; as process 1 it has them anyway. Throws
 // Error.
@@ -12,4 +12,4 @@ void adopt_orphans();
 // alone. The runner's own children are those of another thread (common/os/child_thread.h) and are left to os::Child.
 bool reap_orphans();
 
-}  // namespace dstack::runner::job
+}  // namespace dstack::os

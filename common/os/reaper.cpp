@@ -1,4 +1,4 @@
-#include "runner/job/reaper.h"
+#include "common/os/reaper.h"
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 
-namespace dstack::runner::job {
+namespace dstack::os {
 
 void adopt_orphans() {
   // Whoever started this process may have had it ignored, which is inherited: children would be gone with their status.
@@ -28,4 +28,4 @@ bool reap_orphans() {
   }
 }
 
-}  // namespace dstack::runner::job
+}  // namespace dstack::os

@@ -9,9 +9,9 @@
 #include <csignal>
 
 #include "common/error.h"
+#include "common/os/reaper.h"
 #include "common/os/signals.h"
 #include "runner/job/ending.h"
-#include "common/os/reaper.h"
 
 namespace dstack::runner {
 

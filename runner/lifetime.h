@@ -20,10 +20,10 @@ class Lifetime {
   // A request has come. From any thread.
   void request_seen();
 
-  // Waits on the main thread (see common/os/reaper.h) until it is time to leave: the job is over and its logs were read, will
-  // not be, or have not been asked for in 5 minutes, or a signal came and the job is stopped. Returns the exit status:
-  // 0, or 128 and the signal's number if that cut off a job, or came before there was one. Throws Error when 5 minutes
-  // brought neither a job nor a request.
+  // Waits on the main thread (see common/os/reaper.h) until it is time to leave: the job is over and its logs were
+  // read, will not be, or have not been asked for in 5 minutes, or a signal came and the job is stopped. Returns the
+  // exit status: 0, or 128 and the signal's number if that cut off a job, or came before there was one. Throws Error
+  // when 5 minutes brought neither a job nor a request.
   int wait();
 
  private:

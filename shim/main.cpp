@@ -9,6 +9,7 @@
 #include "common/text/escape.h"
 #include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
+#include "shim/ci/launcher_flags.h"
 #include "shim/dcgm/services.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/gpu_detection.h"
@@ -90,6 +91,7 @@ int serve(const Options& options) {
 int main(int argc, char** argv) {
   try {
     const auto invocation = parse_command_line(argc, argv);
+    ci::hide_token(argc, argv);
     if (const auto* daemon = std::get_if<Options>(&invocation)) return serve(*daemon);
     if (const auto* command = std::get_if<cli::Command>(&invocation)) return cli::execute(*command, "dstack-shim");
     return std::get<int>(invocation);

@@ -23,6 +23,8 @@
 #include "shim/autoscale/autoscale.h"
 #include "shim/aws/aws.h"
 #include "shim/ci/command.h"
+#include "shim/ci/launcher.h"
+#include "shim/ci/launcher_flags.h"
 #include "shim/client/doctor.h"
 #include "shim/client/drain_commands.h"
 #include "shim/client/exec.h"
@@ -200,6 +202,7 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(relay::add_relay_command, relay::execute, exit_status::kOfServerCommands);
   add(aws::add_aws_command, aws::execute, exit_status::kOfServerCommands);
   add(autoscale::add_autoscale_command, autoscale::execute, exit_status::kOfServerCommands);
+  add(ci::add_ci_runner_command, ci::run_launcher, exit_status::kOfCiCommands);
 }
 
 // The program's own options that a command may be given, too: where the shim is and, for those that look at the
@@ -246,8 +249,10 @@ Invocation parse_command_line(int argc, const char* const* argv) {
   cli::Commands commands(app);
   add_commands(commands, options);
 
-  const std::vector<std::string> arguments = cli::end_options(app, {argv + 1, argv + argc}, {{"run", 0}, {"exec", 1}});
+  const std::vector<std::string> arguments =
+      cli::end_options(app, ci::launcher_command_line(argc, argv), {{"run", 0}, {"exec", 1}});
   try {
+    if (ci::asks_for_version(arguments)) throw CLI::CallForVersion(app.version(), exit_status::kDone);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
     if (is_daemon(app)) refuse_ignored_variables(app);
     finish(options, raw);

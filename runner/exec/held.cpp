@@ -17,6 +17,7 @@
 #include "common/http/server.h"
 #include "common/log/log.h"
 #include "common/os/file.h"
+#include "common/os/reaper.h"
 #include "common/os/remove_tree.h"
 #include "common/os/signals.h"
 #include "common/secret.h"
@@ -27,7 +28,6 @@
 #include "runner/api/serving.h"
 #include "runner/container.h"
 #include "runner/exec/executions.h"
-#include "common/os/reaper.h"
 #include "runner/metrics/collector.h"
 
 namespace dstack::runner::exec {

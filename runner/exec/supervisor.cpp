@@ -24,13 +24,13 @@
 #include "common/os/child.h"
 #include "common/os/clock.h"
 #include "common/os/file.h"
+#include "common/os/reaper.h"
 #include "common/os/signals.h"
 #include "common/text/base64.h"
 #include "runner/exec/frames.h"
 #include "runner/exec/request.h"
 #include "runner/job/ending.h"
 #include "runner/job/process_tree.h"
-#include "common/os/reaper.h"
 #include "runner/metrics/cgroup.h"
 
 namespace dstack::runner::exec {

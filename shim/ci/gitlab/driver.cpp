@@ -17,6 +17,7 @@
 #include "common/text/number.h"
 #include "common/version.h"
 #include "shim/ci/gitlab/stages.h"
+#include "shim/ci/job_note.h"
 
 namespace dstack::shim::ci::gitlab {
 
@@ -39,17 +40,6 @@ int status_in(const char* variable, int otherwise) {
 std::filesystem::path owner_of(const DriverOptions& options) {
   const std::filesystem::path file = options.state / kOwnerFile;
   return std::filesystem::exists(file) ? std::filesystem::absolute(file).lexically_normal() : std::filesystem::path();
-}
-
-// What the launcher wants to know of a job, which the agent does not say.
-std::filesystem::path note_of(const Job& job) {
-  return job.options.state / std::format("job-{}.json", job.response.id);
-}
-
-void write_note(const Job& job) {
-  os::make_directories(job.options.state, 0700);
-  const nlohmann::json note = {{"project", job.response.project}, {"pipeline", job.response.pipeline}};
-  os::replace_file(note_of(job), dstack::json::dump(note) + "\n", 0600);
 }
 
 void print_config() {
@@ -78,7 +68,7 @@ void clean_up(Job& job) {
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT});
   job.containers.remove_all();
   // A launcher reads the note after the job, and removes it with the rest of its folder.
-  if (owner_of(job.options).empty()) os::remove_file(note_of(job));
+  if (owner_of(job.options).empty()) os::remove_file(job_note_file(job.options.state, job.response.id));
 }
 
 // A job that is cleaned up needs no more than its number, should its file be gone.
@@ -102,7 +92,8 @@ int execute(const DriverOptions& options) {
   Job job(options, environment, find_job(options, environment));
   switch (options.stage) {
     case DriverOptions::Stage::prepare:
-      write_note(job);
+      write_job_note(options.state,
+                     {.id = job.response.id, .project = job.response.project, .pipeline = job.response.pipeline});
       prepare(job);
       return 0;
     case DriverOptions::Stage::run: return report_script(run_script(job));

@@ -7,9 +7,9 @@
 #include <functional>
 #include <thread>
 
+#include "common/os/reaper.h"
 #include "common/os/signals.h"
 #include "runner/job/process_tree.h"
-#include "common/os/reaper.h"
 #include "tests/support/fake_clock.h"
 #include "tests/unit/runner/running_job.h"
 

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "common/error.h"
+#include "common/secret.h"
+
+namespace dstack::shim::ci {
+
+// A refusal by a CI system, quoted with its HTTP status.
+class CiFailure : public Error {
+ public:
+  CiFailure(int http_status, const std::string& message) : Error(kind_of(http_status), message), status_(http_status) {}
+
+  int http_status() const noexcept { return status_; }
+  bool is_token_refused() const noexcept { return status_ == 401; }
+
+ private:
+  static ErrorKind kind_of(int status) {
+    if (status == 404) return ErrorKind::not_found;
+    return status == 401 || status == 403 ? ErrorKind::forbidden : ErrorKind::unavailable;
+  }
+
+  int status_;
+};
+
+// How long a call may take. While the CI cannot be reached, or answers 5xx, it is asked again for `network`; what it
+// says itself about when to come back is followed, however long that is. `stop` ends the call (Error, cancelled).
+struct Patience {
+  std::stop_token stop;
+  std::chrono::seconds network{0};
+};
+
+// A runner as the CI lists it.
+struct ListedRunner {
+  std::string id;
+  std::string name;
+  bool online = false;
+  bool paused = false;
+};
+
+struct Registration {
+  std::string id;
+  Secret token;  // the agent's
+};
+
+// A job by the CI's own ids; `project` and `pipeline` are empty where they are not known.
+struct CiJob {
+  std::string id;
+  std::string project;
+  std::string pipeline;
+
+  friend bool operator==(const CiJob&, const CiJob&) = default;
+};
+
+enum class Removal {
+  removed,
+  removed_by_own_token,  // ours is no longer accepted
+  busy,
+};
+enum class Rerun { started, too_early };
+
+// A CI system, as a launcher uses it: the runners of one project, group, repository or organisation. Members throw
+// CiFailure for a refusal, Error (unavailable, timed_out) while the CI cannot be reached, Error (cancelled). All but
+// check() may be called from any thread once check() has returned.
+class Ci {
+ public:
+  virtual ~Ci() = default;
+
+  // Whether the token is accepted and the repository known. Everything else needs it.
+  virtual void check(const Patience& patience) = 0;
+
+  virtual std::vector<ListedRunner> runners(const Patience& patience) = 0;
+  // Whether the runner has all of these labels, in any letter case.
+  virtual bool has_labels(const ListedRunner& runner, const std::vector<std::string>& labels,
+                          const Patience& patience) = 0;
+  virtual bool is_busy(const std::string& runner, const Patience& patience) = 0;
+
+  // A request whose answer was lost is made again; what it had made is removed. `name` is nobody else's.
+  virtual Registration add(const std::string& name, const std::vector<std::string>& labels,
+                           const Patience& patience) = 0;
+  virtual bool is_listed(const std::string& runner, const Patience& patience) = 0;
+  // Lets no more jobs come. Busy: one has just come, and may have to be waited for.
+  virtual Removal withdraw(const std::string& runner, const Patience& patience) = 0;
+  // A runner that is not listed is removed. `own` is the runner's own token, where it is known.
+  virtual Removal remove(const std::string& runner, const Secret& own, const Patience& patience) = 0;
+  virtual Rerun rerun(const CiJob& job, const Patience& patience) = 0;
+};
+
+}  // namespace dstack::shim::ci

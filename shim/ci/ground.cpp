@@ -1,0 +1,215 @@
+#include "shim/ci/ground.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <format>
+
+#include "common/error.h"
+#include "common/os/remove_tree.h"
+#include "common/text/letter_case.h"
+#include "shim/ci/gitlab/agent.h"
+#include "shim/ci/leftover_containers.h"
+
+namespace dstack::shim::ci {
+
+Ground::Ground(Asked asked, std::function<void(const std::string&)> shim_ended, os::Clock& clock)
+    : asked_(std::move(asked)), shim_ended_(std::move(shim_ended)), clock_(clock) {
+  workdir_ = asked_.flags.workdir.empty() ? default_parent() / asked_.name : asked_.flags.workdir;
+}
+
+bool Ground::prepare(const Patience& patience) {
+  target_ = find_target(asked_.repository, asked_.driver, clock_, patience);
+  journal_ = {.name = asked_.name,
+              .repo = asked_.repository.url(),
+              .driver = target_.driver,
+              .base_url = target_.base_url,
+              .path = target_.path};
+  ci_ = connect(journal_, asked_.token, clock_);
+  ci_->check(patience);
+  const std::vector<ListedRunner> runners = ci_->runners(patience);
+  const std::vector<Remains> remains = find_remains(workdir_.parent_path(), workdir_);
+  if (find_another(runners, remains, patience)) return false;
+  folder_.emplace(workdir_);
+  os::remove_file(folder_->going_away());  // of another time
+  journal_.made_folder = folder_->was_made();
+  remove_dead(find_remains(workdir_.parent_path(), {}), patience);
+  free_name(runners, remains, patience);
+  agent_ = gitlab::find_agent(asked_.flags.containers.agent);
+  find_shim();
+  warn_of_open_flags();
+  return true;
+}
+
+// A runner of a launcher that is dead is no runner, whatever the CI shows for a while.
+bool Ground::is_dead(const std::vector<Remains>& remains, const ListedRunner& runner) const {
+  return std::ranges::any_of(remains, [&](const Remains& remain) {
+    const Journal& journal = remain.journal;
+    if (journal.base_url != target_.base_url) return false;
+    return journal.runner == runner.id ||
+           (journal.runner.empty() && journal.may_be_listed && journal.name == runner.name && !runner.online);
+  });
+}
+
+bool Ground::find_another(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
+                          const Patience& patience) {
+  if (!asked_.flags.reuse && !asked_.flags.reuse_idle) return false;
+  for (const ListedRunner& runner : runners) {
+    if (!runner.online || runner.paused || is_dead(remains, runner)) continue;
+    const bool has_name = text::equal_ignoring_case(runner.name, asked_.name);
+    if (!has_name && !ci_->has_labels(runner, asked_.flags.labels, patience)) continue;
+    if (asked_.flags.reuse_idle && ci_->is_busy(runner.id, patience)) continue;
+    spdlog::info("Runner {} ({}) is online and is used instead", printable(runner.name), runner.id);
+    return true;
+  }
+  return false;
+}
+
+void Ground::remove_dead(const std::vector<Remains>& remains, const Patience& patience) {
+  // What lies in our own folder has to go, or the new journal would hide it.
+  if (const auto own = read_journal(workdir_)) {
+    if (own->repo == journal_.repo) {
+      remove_remains(*folder_, *own, *ci_, false, patience);
+    } else {
+      const auto other = connect(*own, asked_.token, clock_);
+      other->check(patience);
+      remove_remains(*folder_, *own, *other, false, patience);
+    }
+    journal_.made_folder = own->made_folder;
+    folder_.reset();
+    folder_.emplace(workdir_);
+  }
+  for (const Remains& remain : remains) {
+    if (remain.folder == workdir_ || remain.journal.repo != journal_.repo) continue;
+    try {
+      auto folder = WorkFolder::take_over(remain.folder);
+      if (folder) remove_remains(*folder, remain.journal, *ci_, true, patience);
+    } catch (const std::exception& error) {
+      if (error_kind(error) == ErrorKind::cancelled) throw;
+      spdlog::warn("Work folder {} of a dead launcher: {}", remain.folder.string(), error.what());
+    }
+  }
+}
+
+void Ground::free_name(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
+                       const Patience& patience) {
+  for (const ListedRunner& runner : runners) {
+    if (runner.name != asked_.name) continue;
+    if (!is_dead(remains, runner)) {
+      if (runner.online || ci_->is_busy(runner.id, patience))
+        throw Error(ErrorKind::conflict, std::format("runner {} is already in use", asked_.name));
+    }
+    ci_->remove(runner.id, {}, patience);
+  }
+}
+
+void Ground::find_shim() {
+  const ContainerFlags& flags = asked_.flags.containers;
+  const int port = flags.port();
+  if (shim_answers(port)) {
+    journal_.shim_port = port;
+    if (flags.gpus.empty()) {
+      spdlog::info("Jobs get no GPUs: the dstack-shim on port {} may serve a dstack server; --gpus gives them some",
+                   port);
+    } else {
+      spdlog::info(
+          "Jobs get GPUs ({}) of the dstack-shim on port {}: a dstack server that it serves does not know of that",
+          flags.gpus, port);
+    }
+    return;
+  }
+  if (flags.shim_port) throw Error(ErrorKind::unavailable, std::format("no dstack-shim answers on port {}", port));
+  if (::geteuid() != 0) {
+    throw Error(ErrorKind::unavailable,
+                std::format("no dstack-shim answers on port {}: start one, or start this as root", port));
+  }
+  if (!docker_answers()) {
+    throw Error(ErrorKind::unavailable,
+                std::format("no dstack-shim answers on port {}, and Docker does not answer either", port));
+  }
+  needs_own_shim_ = true;
+  spdlog::info("Jobs get {} of an own dstack-shim",
+               flags.gpus.empty() || flags.gpus == "all" ? "all GPUs" : std::format("GPUs ({})", flags.gpus));
+}
+
+void Ground::warn_of_open_flags() const {
+  const ContainerFlags& flags = asked_.flags.containers;
+  if (flags.privileged) spdlog::warn("--privileged: jobs can become root on this host");
+  for (const std::string& text : flags.volumes) {
+    const auto volume = parse_volume(text);
+    if (volume && volume->source.ends_with("docker.sock"))
+      spdlog::warn("--volume {}: jobs can become root on this host", text);
+  }
+}
+
+void Ground::ensure_shim(const std::stop_token& stop) {
+  if (!needs_own_shim_ || (shim_ && shim_->runs())) return;
+  shim_.reset();
+  journal_.own_shim = true;
+  write_journal(workdir_, journal_);
+  shim_ = std::make_unique<OwnShim>(folder_->shim(), shim_ended_, stop);
+}
+
+Registration Ground::register_runner(const Patience& patience) {
+  folder_->hold_tasks();
+  ensure_shim(patience.stop);
+  journal_.may_be_listed = true;
+  journal_.runner.clear();
+  write_journal(workdir_, journal_);
+  try {
+    Registration registration = ci_->add(asked_.name, asked_.flags.labels, patience);
+    journal_.runner = registration.id;
+    write_journal(workdir_, journal_);
+    return registration;
+  } catch (const CiFailure&) {
+    journal_.may_be_listed = false;
+    write_journal(workdir_, journal_);
+    throw;
+  }
+}
+
+Removal Ground::remove_runner(const Secret& own, const Patience& patience) {
+  const Removal removal = ci::remove_runner(journal_, *ci_, own, patience);
+  journal_.runner.clear();
+  journal_.may_be_listed = false;
+  write_journal(workdir_, journal_);
+  return removal;
+}
+
+void Ground::clean_up() {
+  if (shim_) {
+    std::string problem;
+    if (shim_->stop(problem)) {
+      journal_.own_shim = false;
+    } else {
+      spdlog::warn("The own dstack-shim: {}", problem);
+    }
+    shim_.reset();
+  }
+  if (!folder_) return;
+  if (journal_.shim_port != 0)
+    remove_leftover_containers(folder_->state(), target_.base_url, static_cast<int>(journal_.shim_port));
+  const bool something_left = journal_.own_shim || journal_.may_be_listed;
+  try {
+    if (something_left) {
+      write_journal(workdir_, journal_);
+    } else {
+      folder_->clear(journal_.made_folder);
+    }
+  } catch (const std::exception& error) {
+    spdlog::warn("{}", error.what());
+  }
+}
+
+ContainerFlags Ground::container_flags() const {
+  ContainerFlags flags = asked_.flags.containers;
+  flags.agent = agent_;
+  if (shim_) {
+    flags.shim_port = shim_->port();
+    if (flags.gpus.empty()) flags.gpus = "all";
+  }
+  return flags;
+}
+
+}  // namespace dstack::shim::ci

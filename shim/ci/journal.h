@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dstack::shim::ci {
+
+// launcher.json of a work folder: what a launcher has made, or is about to make, so that whoever finds it dead can
+// remove that. Written before the thing is made. No secrets.
+struct Journal {
+  std::string name;            // of the runner
+  std::string repo;            // its URL
+  std::string driver;          // "gitlab"
+  std::string base_url;        // of the CI
+  std::string path;            // of the project or group there
+  std::string runner;          // its id; empty while it is not known
+  bool may_be_listed = false;  // the request that makes the runner was made
+  std::int64_t shim_port = 0;  // of a shim that was there; 0: the launcher has its own
+  bool own_shim = false;       // below the work folder
+  bool made_folder = false;    // the work folder itself
+
+  friend bool operator==(const Journal&, const Journal&) = default;
+};
+
+std::filesystem::path journal_file(const std::filesystem::path& workdir);
+
+// Throws Error.
+void write_journal(const std::filesystem::path& workdir, const Journal& journal);
+// Nothing if there is none. Throws Error for one that cannot be read.
+std::optional<Journal> read_journal(const std::filesystem::path& workdir);
+
+}  // namespace dstack::shim::ci

@@ -1,0 +1,380 @@
+#include "shim/ci/launcher.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <format>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "common/command_error.h"
+#include "common/exit_status.h"
+#include "common/os/clock.h"
+#include "common/os/command.h"
+#include "common/os/signals.h"
+#include "shim/ci/agent_environment.h"
+#include "shim/ci/errands.h"
+#include "shim/ci/file_appears.h"
+#include "shim/ci/gitlab/agent.h"
+#include "shim/ci/ground.h"
+#include "shim/ci/infer.h"
+#include "shim/ci/job_note.h"
+#include "shim/ci/kept_program.h"
+#include "shim/ci/life.h"
+#include "shim/ci/lines.h"
+#include "shim/ci/mailbox.h"
+#include "shim/ci/own_program.h"
+#include "shim/ci/requests.h"
+
+extern char** environ;
+
+namespace dstack::shim::ci {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::chrono::seconds kBeginningPatience = 10min;  // with a CI that cannot be reached
+constexpr std::chrono::seconds kRemovalPatience = 2min;
+constexpr std::chrono::seconds kWithdrawalPatience = 5s;
+constexpr std::chrono::milliseconds kNotePause = 100ms;
+constexpr int kNoteLooks = 50;  // then a job is reported without its pipeline
+
+std::string random_name() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::uniform_int_distribution<std::size_t> any(0, kLetters.size() - 1);
+  std::string name = "cml-";
+  for (int i = 0; i < 10; ++i) name += kLetters[any(random)];
+  return name;
+}
+
+// An id as a number, which it is at GitLab.
+nlohmann::json id_json(const std::string& id) {
+  const nlohmann::json number = nlohmann::json::parse(id, nullptr, false);
+  return number.is_number_integer() ? number : nlohmann::json(id);
+}
+
+class Launcher final : public Life::Hands {
+ public:
+  Launcher(Ground::Asked asked, const os::UniqueFd& signals, Lines& lines)
+      : name_(asked.name),
+        lines_(lines),
+        signals_(signals),
+        ground_(
+            asked, [this](const std::string& how) { mail_.post([this, how] { life_.shim_ended(how); }); }, clock_),
+        life_({.name = asked.name,
+               .idle = asked.flags.idle.limit,
+               .single = asked.flags.single,
+               .rerun_lost_jobs = !asked.flags.no_retry},
+              *this, clock_),
+        single_(asked.flags.single) {}
+
+  int run() {
+    life_.start();
+    const auto timer = clock_.make_timer();
+    while (!life_.exit_status()) {
+      const auto deadline = life_.deadline();
+      if (deadline) {
+        timer->arm(*deadline);
+      } else {
+        timer->disarm();
+      }
+      std::array<pollfd, 4> waiting{{{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                                     {.fd = mail_.fd(), .events = POLLIN, .revents = 0},
+                                     {.fd = going_away_ ? going_away_->fd() : -1, .events = POLLIN, .revents = 0},
+                                     {.fd = timer->fd(), .events = POLLIN, .revents = 0}}};
+      if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
+      if (waiting[0].revents != 0) take_signal();
+      if (waiting[1].revents != 0) mail_.run_all();
+      if (waiting[2].revents != 0 && going_away_->appeared()) life_.hurry("the machine is going away");
+      if (deadline && clock_.now() >= *deadline && !life_.exit_status()) life_.time_passed();
+    }
+    // Waits for nothing: the keepers kill what is below them when this process is gone.
+    if (life_.was_killed()) ::_exit(*life_.exit_status());
+    return *life_.exit_status();
+  }
+
+ private:
+  using Result = Errands::Result;
+
+  void take_signal() {
+    const int number = os::next_signal(signals_);
+    const bool first = !signalled_;
+    signalled_ = true;
+    life_.signal(std::string(os::signal_name(number).value_or("a signal")));
+    if (!first) return;
+    errands_.run("ask systemd", [this]() -> Result {
+      try {
+        const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = 5s});
+        if (state.output.starts_with("stopping")) return [this] { life_.hurry("the machine is shutting down"); };
+      } catch (const std::exception&) {  // no systemd here
+      }
+      return [] {};
+    });
+  }
+
+  // --- Life::Hands
+
+  void prepare() override {
+    errands_.run("prepare", [this]() -> Result {
+      try {
+        if (!ground_.prepare(patience_at_beginning())) return [this] { life_.found_another(); };
+        return [this] {
+          watch_for_end_of_machine();
+          life_.prepared();
+        };
+      } catch (const std::exception& error) {
+        return failure(error, false);
+      }
+    });
+  }
+
+  void watch_for_end_of_machine() {
+    try {
+      going_away_.emplace(ground_.folder()->going_away());
+    } catch (const std::exception& error) {
+      spdlog::warn("{}", error.what());
+    }
+  }
+
+  void register_runner() override {
+    errands_.run("register the runner", [this]() -> Result {
+      try {
+        Registration registration = ground_.register_runner(patience_at_beginning());
+        return [this, registration = std::move(registration)] {
+          registration_ = registration;
+          life_.registered(registration.id);
+        };
+      } catch (const CiFailure& error) {
+        return failure(error, true);
+      } catch (const std::exception& error) {
+        return failure(error, false);
+      }
+    });
+  }
+
+  Result failure(const std::exception& error, bool nothing_made) {
+    return [this, message = std::string(error.what()), nothing_made] { life_.failed(message, nothing_made); };
+  }
+
+  void give_up() override { beginning_.request_stop(); }
+
+  void start_agent() override {
+    const gitlab::AgentSettings settings{.program = ground_.agent(),
+                                         .runner_name = name_,
+                                         .single = single_,
+                                         .driver = own_program(),
+                                         .driver_arguments = driver_arguments(),
+                                         .server_url = ground_.server_url(),
+                                         .token = registration_.token,
+                                         .config_file = ground_.folder()->agent_config()};
+    const int number = ++agent_number_;
+    try {
+      agent_ = std::make_unique<KeptProgram>(
+          KeptProgramSpec{.arguments = gitlab::agent_command(settings),
+                          .environment = gitlab::agent_variables(settings, agent_environment(environ))},
+          [this, number](const std::string& line) {
+            mail_.post([this, number, line] {
+              if (number == agent_number_) agent_wrote(line);
+            });
+          },
+          [this, number](const os::ExitStatus& status) {
+            mail_.post([this, number, status] {
+              if (number == agent_number_) life_.agent_ended(status.describe());
+            });
+          });
+    } catch (const std::exception& error) {
+      mail_.post([this, message = std::string(error.what())] { life_.failed(message); });
+    }
+  }
+
+  std::vector<std::string> driver_arguments() const {
+    std::vector<std::string> arguments{"ci", "gitlab", "--state", ground_.folder()->state()};
+    for (std::string& argument : to_arguments(ground_.container_flags())) arguments.push_back(std::move(argument));
+    return arguments;
+  }
+
+  void agent_wrote(const std::string& line) {
+    if (const auto warning = gitlab::warning_in(line)) spdlog::warn("gitlab-runner: {}", *warning);
+    life_.agent_said(gitlab::parse_line(line));
+  }
+
+  void withdraw_runner() override {
+    errands_.run("pause the runner", [this, id = registration_.id]() -> Result {
+      Removal removal = Removal::removed;
+      try {
+        removal = ground_.ci().withdraw(id, {.stop = errands_.stop(), .network = kWithdrawalPatience});
+      } catch (const std::exception& error) {  // the agent takes no more jobs either way
+        spdlog::debug("{}", error.what());
+      }
+      return [this, removal] { life_.withdrawn(removal); };
+    });
+  }
+
+  void finish_agent() override { signal_agent(SIGQUIT); }
+  void stop_agent() override { signal_agent(SIGTERM); }
+  void signal_agent(int number) {
+    if (agent_) agent_->signal(number);
+  }
+  void kill_agent() override {
+    if (agent_) agent_->kill();
+  }
+
+  void remove_runner() override {
+    agent_.reset();
+    ++agent_number_;
+    errands_.run("remove the runner", [this, own = registration_.token]() -> Result {
+      const os::SteadyTime end = clock_.now() + kRemovalPatience;
+      GrowingPause growing;
+      while (true) {
+        const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - clock_.now());
+        std::string problem;
+        try {
+          const Removal removal = ground_.remove_runner(own, {.stop = errands_.stop(), .network = left});
+          return [this, removal] { life_.removed(removal); };
+        } catch (const CiFailure& error) {
+          problem = error.what();
+          if (error.is_token_refused()) return [this, problem] { life_.not_removed(problem, true); };
+        } catch (const std::exception& error) {
+          problem = error.what();
+        }
+        const std::chrono::seconds pause = growing.next();
+        if (clock_.now() + pause > end || !os::pause(clock_, pause, errands_.stop()))
+          return [this, problem] { life_.not_removed(problem, false); };
+      }
+    });
+  }
+
+  void look_at_runner() override {
+    errands_.run("look at the runner", [this, id = registration_.id]() -> Result {
+      Sight sight = Sight::listed;
+      try {
+        if (!ground_.ci().is_listed(id, {.stop = errands_.stop()})) sight = Sight::gone;
+      } catch (const CiFailure& error) {  // another refusal says nothing about the runner
+        if (error.is_token_refused()) sight = Sight::token_refused;
+      } catch (const std::exception&) {
+        sight = Sight::unreachable;
+      }
+      return [this, sight] { life_.seen(sight); };
+    });
+  }
+
+  void rerun(const std::string& id) override {
+    errands_.run("run a job again", [this, job = describe(id)]() -> Result {
+      RerunResult result = RerunResult::too_early;
+      std::string message = "the CI says that it has not ended";
+      try {
+        if (ground_.ci().rerun(job, {.stop = errands_.stop()}) == Rerun::started) result = RerunResult::started;
+      } catch (const CiFailure& error) {
+        result = RerunResult::refused;
+        message = error.what();
+      } catch (const std::exception& error) {
+        message = error.what();
+      }
+      return [this, id = job.id, result, message] { life_.reran(id, result, message); };
+    });
+  }
+
+  void clean_up() override {
+    agent_.reset();
+    going_away_.reset();
+    errands_.run("clean up", [this]() -> Result {
+      ground_.clean_up();
+      return [this] { life_.cleaned_up(); };
+    });
+  }
+
+  // --- lines
+
+  CiJob describe(const std::string& id) {
+    if (const auto known = jobs_.find(id); known != jobs_.end()) return known->second;
+    return read_job_note(ground_.folder()->state(), id).value_or(CiJob{.id = id, .project = "", .pipeline = ""});
+  }
+
+  nlohmann::json job_fields(const CiJob& job) {
+    nlohmann::json fields = {{"job", id_json(job.id)}};
+    fields["pipeline"] = job.pipeline.empty() ? nlohmann::json() : id_json(job.pipeline);
+    return fields;
+  }
+
+  void report_ready() override { lines_.status("ready", {{"name", name_}, {"runner", id_json(registration_.id)}}); }
+
+  // The driver says what the pipeline is a moment after the agent has the job.
+  void report_started(const std::string& id) override {
+    errands_.run("look up a job", [this, id]() -> Result {
+      for (int look = 0; look < kNoteLooks && !read_job_note(ground_.folder()->state(), id); ++look) {
+        if (!os::pause(clock_, kNotePause, errands_.stop())) break;
+      }
+      return [this, id] { say_started(id); };
+    });
+  }
+
+  void say_started(const std::string& id) {
+    if (jobs_.contains(id) || ground_.folder() == nullptr) return;
+    const CiJob job = describe(id);
+    jobs_[id] = job;
+    lines_.status("job_started", job_fields(job));
+  }
+
+  void report_ended(const AgentEvent& end) override {
+    say_started(end.job);
+    nlohmann::json fields = job_fields(describe(end.job));
+    fields["result"] = end.result;
+    fields["seconds"] = end.seconds;
+    lines_.status("job_ended", fields);
+  }
+
+  void report_terminated(const std::string& reason) override { lines_.status("terminated", {{"reason", reason}}); }
+  void inform(const std::string& message) override { spdlog::info("{}", message); }
+  void warn(const std::string& message) override { spdlog::warn("{}", message); }
+  void fail(const std::string& message) override { spdlog::error("{}", message); }
+
+  Patience patience_at_beginning() { return {.stop = beginning_.get_token(), .network = kBeginningPatience}; }
+
+  os::Clock& clock_ = os::system_clock();
+  const std::string name_;
+  Lines& lines_;
+  const os::UniqueFd& signals_;
+  Mailbox mail_;
+  std::stop_source beginning_;
+  Ground ground_;
+  Life life_;
+  const bool single_;
+  Registration registration_;
+  std::unique_ptr<KeptProgram> agent_;
+  int agent_number_ = 0;
+  std::optional<FileAppears> going_away_;
+  std::map<std::string, CiJob> jobs_;
+  bool signalled_ = false;
+  Errands errands_{mail_};  // last: they end before what they use
+};
+
+}  // namespace
+
+int run_launcher(const LauncherFlags& flags) {
+  // Before git is asked, which starts a thread.
+  const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
+  const Variables variables = [](const char* name) -> const char* { return std::getenv(name); };
+  Ground::Asked asked{.flags = flags,
+                      .repository = {},
+                      .driver = {},
+                      .token = infer_token(flags.token, variables),
+                      .name = flags.name.empty() ? random_name() : flags.name};
+  asked.repository = infer_repository(flags.repo, variables, git_origin);
+  asked.driver = infer_driver(flags.driver, asked.repository, variables);
+  if (asked.driver == "github")
+    throw CommandError(exit_status::kBadFlag, "--driver: github is not supported by this version");
+  Lines lines(flags.log_format, asked.repository.url(), os::system_clock());
+  for (const std::string& warning : flags.warnings) spdlog::warn("{}", warning);
+  return Launcher(std::move(asked), signals, lines).run();
+}
+
+}  // namespace dstack::shim::ci

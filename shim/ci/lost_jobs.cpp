@@ -1,0 +1,46 @@
+#include "shim/ci/lost_jobs.h"
+
+#include <algorithm>
+
+namespace dstack::shim::ci {
+
+namespace {
+
+constexpr std::chrono::seconds kRerunPause{5};
+constexpr std::chrono::minutes kRerunLimit{5};
+
+}  // namespace
+
+void LostJobs::add(const std::string& id) {
+  jobs_.push_back({.id = id, .next_try = clock_.now(), .last_try = clock_.now() + kRerunLimit});
+}
+
+std::vector<std::string> LostJobs::take_due() {
+  std::vector<std::string> due;
+  for (Job& job : jobs_) {
+    if (job.asked || job.next_try > clock_.now()) continue;
+    job.asked = true;
+    due.push_back(job.id);
+  }
+  return due;
+}
+
+std::optional<os::SteadyTime> LostJobs::next() const {
+  std::optional<os::SteadyTime> first;
+  for (const Job& job : jobs_) {
+    if (!job.asked && (!first || job.next_try < *first)) first = job.next_try;
+  }
+  return first;
+}
+
+bool LostJobs::settle(const std::string& id, RerunResult result) {
+  const auto job = std::ranges::find(jobs_, id, &Job::id);
+  if (job == jobs_.end()) return false;
+  job->asked = false;
+  job->next_try = clock_.now() + kRerunPause;
+  if (result == RerunResult::too_early && job->next_try <= job->last_try) return false;
+  jobs_.erase(job);
+  return true;
+}
+
+}  // namespace dstack::shim::ci

@@ -1,0 +1,509 @@
+#include "shim/ci/life.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/support/fake_clock.h"
+
+namespace dstack::shim::ci {
+
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+using Kind = AgentEvent::Kind;
+using Calls = std::vector<std::string>;
+
+namespace {
+
+// What a life asks for, in order.
+class Recorder final : public Life::Hands {
+ public:
+  // Since the last time.
+  Calls take() { return std::exchange(calls_, {}); }
+
+  void prepare() override { calls_.emplace_back("prepare"); }
+  void register_runner() override { calls_.emplace_back("register"); }
+  void give_up() override { calls_.emplace_back("give up"); }
+  void start_agent() override { calls_.emplace_back("start"); }
+  void withdraw_runner() override { calls_.emplace_back("withdraw"); }
+  void finish_agent() override { calls_.emplace_back("finish"); }
+  void stop_agent() override { calls_.emplace_back("stop"); }
+  void kill_agent() override { calls_.emplace_back("kill"); }
+  void remove_runner() override { calls_.emplace_back("remove"); }
+  void look_at_runner() override { calls_.emplace_back("look"); }
+  void rerun(const std::string& job) override { calls_.push_back("rerun " + job); }
+  void clean_up() override { calls_.emplace_back("clean"); }
+  void report_ready() override { calls_.emplace_back("ready"); }
+  void report_started(const std::string& job) override { calls_.push_back("started " + job); }
+  void report_ended(const AgentEvent& end) override { calls_.push_back("ended " + end.job + " " + end.result); }
+  void report_terminated(const std::string& reason) override { calls_.push_back("terminated " + reason); }
+  void inform(const std::string& message) override { said.push_back(message); }
+  void warn(const std::string& message) override { said.push_back(message); }
+  void fail(const std::string& message) override { failure = message; }
+
+  std::vector<std::string> said;
+  std::string failure;
+
+ private:
+  Calls calls_;
+};
+
+AgentEvent started(const std::string& job) { return {.kind = Kind::job_started, .job = job}; }
+AgentEvent ended(const std::string& job, const std::string& result = "success", bool lost = false) {
+  return {.kind = Kind::job_ended, .job = job, .result = result, .seconds = 1, .lost = lost};
+}
+
+struct Running {
+  explicit Running(LifeSettings settings = {.name = "r", .idle = 300s}) : life(std::move(settings), hands, clock) {
+    life.start();
+    life.prepared();
+    life.registered("7");
+    life.agent_said({.kind = Kind::alive});
+    hands.take();
+  }
+
+  // Turns the clock, and calls as often as a launcher would.
+  void pass(std::chrono::seconds time) {
+    const os::SteadyTime end = clock.now() + time;
+    for (auto next = life.deadline(); next && *next <= end; next = life.deadline()) {
+      if (*next > clock.now()) clock.advance(*next - clock.now());
+      life.time_passed();
+    }
+    if (end > clock.now()) clock.advance(end - clock.now());
+  }
+  void end_agent_and_clean() {
+    life.agent_ended("exited with status 0");
+    life.removed();
+    life.cleaned_up();
+  }
+
+  test::FakeClock clock;
+  Recorder hands;
+  Life life;
+};
+
+}  // namespace
+
+TEST_CASE("a launcher prepares, registers, starts the agent and is ready once") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.prepared();
+  life.registered("7");
+  CHECK(hands.take() == Calls{"prepare", "register", "start"});
+  life.agent_said({.kind = Kind::alive});
+  life.agent_said({.kind = Kind::alive});
+  CHECK(hands.take() == Calls{"ready"});
+}
+
+TEST_CASE("an agent that says nothing is ready two seconds later") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.prepared();
+  life.registered("7");
+  REQUIRE(life.deadline() == clock.now() + 2s);
+  clock.advance(2s);
+  life.time_passed();
+  CHECK(hands.take() == Calls{"prepare", "register", "start", "ready"});
+}
+
+TEST_CASE("an idle launcher pauses the runner, lets the agent end, removes the runner and cleans up") {
+  Running running;
+  running.life.seen(Sight::listed);
+  running.pass(299s);
+  CHECK(running.hands.take().empty());
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"withdraw"});
+  running.life.withdrawn(Removal::removed);
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"finish", "remove"});
+  running.life.removed();
+  CHECK_FALSE(running.life.exit_status());
+  running.life.cleaned_up();
+  CHECK(running.hands.take() == Calls{"clean", "terminated idle"});
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("idle time is not counted while a job runs, and begins anew when it has ended") {
+  Running running;
+  running.pass(200s);
+  running.life.agent_said(started("1"));
+  running.pass(24h);
+  running.life.agent_said(ended("1"));
+  Calls calls = running.hands.take();
+  std::erase(calls, "look");
+  CHECK(calls == Calls{"started 1", "ended 1 success"});
+  running.pass(299s);
+  running.hands.take();
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"withdraw"});
+}
+
+TEST_CASE("without an idle time it waits for ever") {
+  Running running({.name = "r", .idle = std::nullopt});
+  for (int day = 0; day < 30; ++day) {
+    running.pass(24h);
+    running.life.seen(Sight::listed);
+  }
+  CHECK_FALSE(running.life.exit_status());
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+}
+
+TEST_CASE("a job that comes while the launcher leaves is finished") {
+  Running running;
+  running.pass(300s);
+  running.life.agent_said(started("1"));
+  running.life.withdrawn(Removal::removed);
+  running.hands.take();
+  running.pass(24h);
+  CHECK(running.hands.take().empty());
+  running.life.agent_said(ended("1"));
+  running.end_agent_and_clean();
+  CHECK(running.hands.take() == Calls{"ended 1 success", "remove", "clean", "terminated idle"});
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("a pause that hangs or fails does not keep the launcher from leaving") {
+  Running running;
+  running.pass(300s);
+  running.hands.take();
+  running.pass(10s);
+  CHECK(running.hands.take() == Calls{"finish"});
+}
+
+TEST_CASE("a CI that lets no runner go while a job has just come makes the idle time begin anew") {
+  Running running;
+  running.pass(300s);
+  running.life.agent_said(started("1"));
+  running.life.withdrawn(Removal::busy);
+  running.life.agent_said(ended("1"));
+  running.hands.take();
+  running.pass(299s);
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"withdraw"});
+}
+
+TEST_CASE("an agent that does not end without a job is stopped, then killed") {
+  Running running;
+  running.pass(300s);
+  running.life.withdrawn(Removal::removed);
+  running.hands.take();
+  running.pass(60s);
+  CHECK(running.hands.take() == Calls{"stop"});
+  running.pass(20s);
+  CHECK(running.hands.take() == Calls{"kill"});
+  running.life.agent_ended("was killed by signal 9");
+  CHECK(running.hands.take() == Calls{"remove"});
+}
+
+TEST_CASE("a first signal waits for the running job however long it takes") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.life.signal("SIGTERM");
+  running.life.withdrawn(Removal::removed);
+  running.hands.take();
+  running.pass(24h * 7);
+  CHECK(running.hands.take().empty());
+  running.life.agent_said(ended("1", "failed"));
+  running.end_agent_and_clean();
+  CHECK(running.hands.take() == Calls{"ended 1 failed", "remove", "clean", "terminated signal"});
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("a second signal stops the job, and just that job is run again") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.life.signal("SIGTERM");
+  running.life.withdrawn(Removal::removed);
+  running.hands.take();
+  running.life.signal("SIGTERM");
+  CHECK(running.hands.take() == Calls{"stop"});
+  running.life.agent_said(ended("1", "failed", true));
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"ended 1 failed", "rerun 1", "remove"});
+  running.life.removed();
+  running.life.cleaned_up();
+  CHECK_FALSE(running.life.exit_status());
+  running.life.reran("1", RerunResult::started, "");
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("a job whose script has ended by itself is not run again") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.life.hurry("the machine is going away");
+  running.hands.take();
+  SECTION("well") { running.life.agent_said(ended("1")); }
+  SECTION("badly") { running.life.agent_said(ended("1", "failed", false)); }
+  running.end_agent_and_clean();
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun 1"));
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("with --no-retry a job that was cut off is not run again") {
+  Running running({.name = "r", .idle = 300s, .single = false, .rerun_lost_jobs = false});
+  running.life.agent_said(started("1"));
+  running.life.hurry("the machine is going away");
+  running.life.agent_said(ended("1", "failed", true));
+  running.end_agent_and_clean();
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun 1"));
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("a job that the CI does not run again yet is tried for five minutes") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.life.hurry("the machine is going away");
+  running.life.agent_said(ended("1", "failed", true));
+  running.end_agent_and_clean();
+  int tries = 0;
+  while (!running.life.exit_status() && tries < 1000) {
+    REQUIRE(std::ranges::contains(running.hands.take(), "rerun 1"));
+    running.life.reran("1", RerunResult::too_early, "HTTP 403");
+    running.pass(5s);
+    ++tries;
+  }
+  CHECK(tries == 61);
+  CHECK(running.life.exit_status() == 0);
+  CHECK_THAT(running.hands.said.back(), ContainsSubstring("job 1") && ContainsSubstring("HTTP 403"));
+}
+
+TEST_CASE("an agent that does not stop is killed, and the runner is removed, within 40 s") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.life.hurry("the machine is going away");
+  running.hands.take();
+  running.pass(39s);
+  CHECK(running.hands.take() == Calls{"kill", "ended 1 lost", "rerun 1", "remove"});
+}
+
+TEST_CASE("a third signal kills at once and leaves the rest to a later start") {
+  Running running;
+  running.life.agent_said(started("1"));
+  for (int i = 0; i < 3; ++i) running.life.signal("SIGINT");
+  CHECK(running.life.was_killed());
+  CHECK(running.life.exit_status() == 1);
+  CHECK_THAT(running.hands.failure, ContainsSubstring("runner r (7) is still listed"));
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "clean"));
+}
+
+TEST_CASE("a signal while it prepares ends the launcher without a runner") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  SECTION("during the checks") {
+    life.signal("SIGTERM");
+    life.failed("cancelled");
+    life.cleaned_up();
+    CHECK(hands.take() == Calls{"prepare", "give up", "clean", "terminated signal"});
+  }
+  SECTION("while the runner is made") {
+    life.prepared();
+    life.signal("SIGTERM");
+    life.failed("cancelled");
+    life.removed();
+    life.cleaned_up();
+    CHECK(hands.take() == Calls{"prepare", "register", "give up", "remove", "clean", "terminated signal"});
+  }
+  CHECK(life.exit_status() == 0);
+}
+
+TEST_CASE("with --single it ends after one job, whatever its result") {
+  Running running({.name = "r", .idle = 300s, .single = true});
+  running.life.agent_said(started("1"));
+  running.life.agent_said(ended("1", "failed"));
+  running.end_agent_and_clean();
+  CHECK(running.hands.take() == Calls{"started 1", "ended 1 failed", "remove", "clean", "terminated single"});
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("another runner that does ends the launcher at once") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.found_another();
+  life.cleaned_up();
+  CHECK(hands.take() == Calls{"prepare", "clean", "terminated reuse"});
+  CHECK(life.exit_status() == 0);
+}
+
+TEST_CASE("a failing check ends the launcher with its message last") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.failed("HTTP 401: 401 Unauthorized");
+  life.cleaned_up();
+  CHECK(hands.take() == Calls{"prepare", "clean"});
+  CHECK(hands.failure == "HTTP 401: 401 Unauthorized");
+  CHECK(life.exit_status() == 1);
+}
+
+TEST_CASE("a refused registration is not looked for in the list") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.prepared();
+  SECTION("refused") {
+    life.failed("HTTP 403", true);
+    CHECK(hands.take() == Calls{"prepare", "register", "clean"});
+  }
+  SECTION("its answer was lost") {
+    life.failed("connection reset");
+    CHECK(hands.take() == Calls{"prepare", "register", "remove"});
+    life.not_removed("connection reset", false);
+    life.cleaned_up();
+    CHECK_THAT(hands.failure, ContainsSubstring("connection reset; runner r could not be removed"));
+  }
+}
+
+TEST_CASE("an agent that ends for no reason is replaced with a new runner, three times a minute is too often") {
+  Running running;
+  for (int i = 0; i < 2; ++i) {
+    running.life.agent_ended("exited with status 1");
+    CHECK(running.hands.take() == Calls{"remove"});
+    running.life.removed();
+    CHECK(running.hands.take() == Calls{"register"});
+    running.life.registered("8");
+    CHECK(running.hands.take() == Calls{"start"});
+  }
+  SECTION("within a minute") {
+    running.life.agent_ended("exited with status 1");
+    running.life.removed();
+    running.life.cleaned_up();
+    CHECK(running.life.exit_status() == 1);
+    CHECK(running.hands.failure == "the agent exited with status 1, 3 times within a minute");
+  }
+  SECTION("later") {
+    running.pass(61s);
+    running.life.agent_ended("exited with status 1");
+    running.life.removed();
+    CHECK(std::ranges::contains(running.hands.take(), "register"));
+    CHECK_FALSE(running.life.exit_status());
+  }
+}
+
+TEST_CASE("an agent that dies with a job loses it: the job is run again by another") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.hands.take();
+  running.life.agent_ended("was killed by signal 9");
+  CHECK(running.hands.take() == Calls{"ended 1 lost", "rerun 1", "remove"});
+  running.life.reran("1", RerunResult::started, "");
+  running.life.removed();
+  CHECK(running.hands.take() == Calls{"register"});
+}
+
+TEST_CASE("an own shim that ends takes the agent with it, and all begins anew") {
+  Running running;
+  running.life.shim_ended("was killed by signal 9");
+  CHECK(running.hands.take() == Calls{"stop"});
+  running.life.agent_ended("exited with status 0");
+  running.life.removed();
+  CHECK(running.hands.take() == Calls{"remove", "register"});
+}
+
+TEST_CASE("idle time is not counted while the CI cannot be reached") {
+  Running running;
+  running.pass(100s);
+  running.life.agent_said({.kind = Kind::unreachable});
+  running.pass(0s);
+  CHECK(running.hands.take() == Calls{"look"});
+  for (int i = 0; i < 100; ++i) {
+    running.life.seen(Sight::unreachable);
+    running.pass(60s);
+    CHECK(running.hands.take() == Calls{"look"});
+  }
+  running.life.seen(Sight::listed);
+  CHECK(running.hands.take().empty());
+  running.pass(199s);
+  CHECK(running.hands.take().empty());
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"withdraw"});
+}
+
+TEST_CASE("the CI counts as reached when the agent has complained of nothing for ten seconds") {
+  Running running;
+  running.life.agent_said({.kind = Kind::unreachable});
+  running.pass(0s);
+  running.life.seen(Sight::listed);
+  running.hands.take();
+  running.pass(9s);
+  CHECK(running.hands.take().empty());
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"look"});
+  running.life.seen(Sight::listed);
+  running.pass(299s);
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  running.pass(1s);
+  CHECK(std::ranges::contains(running.hands.take(), "withdraw"));
+}
+
+TEST_CASE("the runner is looked for every five minutes, and one that was removed ends the launcher") {
+  Running running({.name = "r", .idle = std::nullopt});
+  running.pass(299s);
+  CHECK(running.hands.take().empty());
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"look"});
+  SECTION("without a job at once") {
+    running.life.seen(Sight::gone);
+    running.life.withdrawn(Removal::removed);
+  }
+  SECTION("with a job when that has ended") {
+    running.life.agent_said(started("1"));
+    running.life.seen(Sight::gone);
+    CHECK(running.hands.take() == Calls{"started 1"});
+    running.life.agent_said(ended("1"));
+    running.life.withdrawn(Removal::removed);
+  }
+  running.end_agent_and_clean();
+  CHECK(running.life.exit_status() == 1);
+  CHECK(running.hands.failure == "runner r was removed at the CI");
+}
+
+TEST_CASE("an agent that the CI refuses is looked into") {
+  Running running;
+  running.life.agent_said({.kind = Kind::refused});
+  running.life.agent_said({.kind = Kind::refused});
+  CHECK(running.hands.take() == Calls{"look"});
+  SECTION("the runner is gone") {
+    running.life.seen(Sight::gone);
+    CHECK(running.hands.take() == Calls{"withdraw"});
+  }
+  SECTION("nobody can tell") {
+    running.life.seen(Sight::unreachable);
+    CHECK(running.hands.take() == Calls{"withdraw"});
+  }
+  SECTION("the runner is there: it gets another token") {
+    running.life.seen(Sight::listed);
+    running.life.agent_ended("exited with status 0");
+    running.life.removed();
+    CHECK(running.hands.take() == Calls{"stop", "remove", "register"});
+  }
+}
+
+TEST_CASE("a token that is no longer accepted lets the job end first") {
+  Running running;
+  running.life.agent_said(started("1"));
+  running.pass(300s);
+  running.life.seen(Sight::token_refused);
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  running.life.agent_said(ended("1"));
+  running.life.withdrawn(Removal::removed);
+  running.life.agent_ended("exited with status 0");
+  running.life.not_removed("HTTP 401", true);
+  running.life.cleaned_up();
+  CHECK(running.life.exit_status() == 1);
+  CHECK(running.hands.failure ==
+        "the token is no longer accepted: runner r (7) stays in the list until it is removed by hand");
+}
+
+}  // namespace dstack::shim::ci

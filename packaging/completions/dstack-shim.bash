@@ -38,6 +38,7 @@ _dstack_shim() {
             /ci/gitlab/prepare) path=/ci/gitlab/prepare ;;
             /ci/gitlab/run) path=/ci/gitlab/run ;;
             /ci/gitlab/cleanup) path=/ci/gitlab/cleanup ;;
+            /ci/clean) path=/ci/clean ;;
             /relay) path=/relay ;;
             /relay/install) path=/relay/install ;;
             /relay/remove) path=/relay/remove ;;
@@ -53,12 +54,13 @@ _dstack_shim() {
             /autoscale/info) path=/autoscale/info ;;
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
-            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--image | */--interval | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
+            /ci-runner) path=/ci-runner ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--interval | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale ci-runner' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --env-file -v --volume -p --publish -w --workdir -u --user --entrypoint -i --interactive -t --tty -d --detach --rm --json' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
@@ -74,12 +76,13 @@ _dstack_shim() {
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json --bundle' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
-        /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab' -- "$current") ;;
+        /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab clean' -- "$current") ;;
         /ci/gitlab) mapfile -t COMPREPLY < <(compgen -W '-h --help --state --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent config prepare run cleanup' -- "$current") ;;
         /ci/gitlab/config) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/prepare) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/run) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/cleanup) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /ci/clean) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --workdir' -- "$current") ;;
         /relay) mapfile -t COMPREPLY < <(compgen -W '-h --help install remove keys hold' -- "$current") ;;
         /relay/install) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
         /relay/remove) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
@@ -95,6 +98,7 @@ _dstack_shim() {
         /autoscale/info) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
         /autoscale/enable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
         /autoscale/disable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --yes --drain' -- "$current") ;;
+        /ci-runner) mapfile -t COMPREPLY < <(compgen -W '-h --help --labels --idle-timeout --name --single --reuse --reuse-idle --driver --repo --token --no-retry --workdir --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent --log-format --version' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_shim dstack-shim

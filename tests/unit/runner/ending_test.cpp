@@ -65,4 +65,21 @@ TEST_CASE("an exceeded log quota is named with its size") {
   CHECK(state.termination_message == "Job log output exceeded the hourly quota of 1000 bytes");
 }
 
+TEST_CASE("the end of a job as a shell reports it") {
+  const auto of_exit = [](int code, std::optional<int> signal = std::nullopt) {
+    return exit_status_of(
+        state_of({.cause = Ended::Cause::by_itself, .exit = {.code = code, .signal = signal}}, false, 0));
+  };
+  CHECK(of_exit(0) == 0);
+  CHECK(of_exit(3) == 3);
+  CHECK(of_exit(-1, SIGTERM) == 128 + SIGTERM);
+  CHECK(exit_status_of(stopped_state()) == 128 + SIGINT);
+  CHECK(exit_status_of(executor_error("no user")) == 125);
+  JobState absent = executor_error("no such file");
+  absent.start_failure = "not_found";
+  CHECK(exit_status_of(absent) == 127);
+  absent.start_failure = "not_executable";
+  CHECK(exit_status_of(absent) == 126);
+}
+
 }  // namespace dstack::runner::job

@@ -122,6 +122,18 @@ TEST_CASE("a runner whose logs nobody will read leaves when its job is over") {
   runner.live().end();
 }
 
+TEST_CASE("a runner that is asked to exits with its job's exit status") {
+  for (const bool asked : {false, true}) {
+    Living runner;
+    job::Submission submission = job_of("exit 3");
+    submission.exit_with_job = asked;
+    submission.unattended = true;
+    runner.executor.submit(std::move(submission));
+    runner.executor.run();
+    CHECK(runner.live().end() == (asked ? 3 : 0));
+  }
+}
+
 TEST_CASE("a runner without a job leaves at a signal, with its number") {
   Living runner;
   runner.live();

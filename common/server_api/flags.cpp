@@ -29,7 +29,8 @@ void add_account_flags(CLI::App& command, Given& given) {
 
 Account find_account(const Given& given) {
   const Settings settings = resolve(given, find_settings_files());
-  for (const std::string& warning : settings.warnings) std::cerr << "warning: " << text::escape_controls(warning) << "\n";
+  for (const std::string& warning : settings.warnings)
+    std::cerr << "warning: " << text::escape_controls(warning) << "\n";
   return settings.account();
 }
 

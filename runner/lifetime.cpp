@@ -17,7 +17,7 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr std::chrono::minutes patience{5};
+constexpr std::chrono::minutes kPatience{5};
 
 }  // namespace
 
@@ -71,8 +71,8 @@ int Lifetime::exit_status() const {
 }
 
 std::optional<os::SteadyTime> Lifetime::deadline() const {
-  if (over_since_) return std::max(*over_since_, logs_.last_handover().value_or(*over_since_)) + patience;
-  if (!executor_.has_job()) return last_request_.load() + patience;
+  if (over_since_) return std::max(*over_since_, logs_.last_handover().value_or(*over_since_)) + kPatience;
+  if (!executor_.has_job()) return last_request_.load() + kPatience;
   return std::nullopt;
 }
 

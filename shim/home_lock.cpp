@@ -16,8 +16,8 @@ namespace dstack::shim {
 
 namespace {
 
-constexpr std::chrono::seconds predecessor_limit{8};
-constexpr std::chrono::milliseconds pause{20};
+constexpr std::chrono::seconds kPredecessorLimit{8};
+constexpr std::chrono::milliseconds kLockPause{20};
 
 }  // namespace
 
@@ -25,7 +25,7 @@ HomeLock::HomeLock(const std::filesystem::path& home) {
   os::make_directories(home, 0755);
   fd_ = os::open_file(home / "shim.lock", O_RDWR | O_CREAT, 0600);
   os::Clock& clock = os::system_clock();
-  const auto deadline = clock.now() + predecessor_limit;
+  const auto deadline = clock.now() + kPredecessorLimit;
   std::mutex mutex;
   std::condition_variable unused;
   std::unique_lock guard(mutex);
@@ -35,7 +35,7 @@ HomeLock::HomeLock(const std::filesystem::path& home) {
       throw Error(ErrorKind::conflict, std::format("another dstack-shim works in {}", home.string()));
     }
     // flock(2) cannot wait with a limit.
-    clock.wait_until(guard, unused, clock.now() + pause, [] { return false; });
+    clock.wait_until(guard, unused, clock.now() + kLockPause, [] { return false; });
   }
 }
 

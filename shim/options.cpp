@@ -39,14 +39,14 @@ namespace dstack::shim {
 namespace {
 
 // As they stand on the command line, before defaults that need the machine are worked out.
-constexpr const char* default_home = "~/.dstack";
-constexpr const char* default_runner = "/usr/local/bin/dstack-runner";
+constexpr const char* kDefaultHome = "~/.dstack";
+constexpr const char* kDefaultRunner = "/usr/local/bin/dstack-runner";
 
 struct RawOptions {
-  std::string home = default_home;
+  std::string home = kDefaultHome;
   std::string binary_path;
   std::string log_level = "info";
-  std::string runner_binary_path = default_runner;
+  std::string runner_binary_path = kDefaultRunner;
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
@@ -158,9 +158,9 @@ bool is_daemon(const CLI::App& app) {
 }
 
 void finish(Options& options, const RawOptions& raw) {
-  options.home = expand(raw.home.empty() ? default_home : raw.home);
+  options.home = expand(raw.home.empty() ? kDefaultHome : raw.home);
   options.binary_path = raw.binary_path.empty() ? running_executable() : expand(raw.binary_path);
-  options.runner_binary_path = expand(raw.runner_binary_path.empty() ? default_runner : raw.runner_binary_path);
+  options.runner_binary_path = expand(raw.runner_binary_path.empty() ? kDefaultRunner : raw.runner_binary_path);
   options.log_level = log::parse_level(raw.log_level).value();
   options.pass_env = split_names(raw.pass_env);
 }

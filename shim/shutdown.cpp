@@ -15,10 +15,10 @@ namespace dstack::shim {
 
 namespace {
 
-constexpr std::chrono::milliseconds ordinary_grace{5000};
+constexpr std::chrono::milliseconds kOrdinaryGrace{5000};
 // For the answer to the request itself.
-constexpr std::chrono::milliseconds forced_grace{200};
-constexpr std::chrono::milliseconds last_grace{2000};
+constexpr std::chrono::milliseconds kForcedGrace{200};
+constexpr std::chrono::milliseconds kLastGrace{2000};
 
 }  // namespace
 
@@ -71,14 +71,14 @@ void Shutdown::watch() {
   const auto wait = [&](os::SteadyTime::duration limit, const std::function<bool()>& done) {
     return clock_.wait_until(lock.native(), changed_, clock_.now() + limit, done);
   };
-  if (!wait(force_ ? forced_grace : ordinary_grace, [this]() DSTACK_REQUIRES(mutex_) { return served_ || gone_; })) {
+  if (!wait(force_ ? kForcedGrace : kOrdinaryGrace, [this]() DSTACK_REQUIRES(mutex_) { return served_ || gone_; })) {
     const std::function<void()> break_off = break_off_;
     lock.unlock();
     break_off();
     server_.close_connections();
     lock.lock();
   }
-  if (wait(last_grace, [this]() DSTACK_REQUIRES(mutex_) { return gone_; })) return;
+  if (wait(kLastGrace, [this]() DSTACK_REQUIRES(mutex_) { return gone_; })) return;
   spdlog::warn("shutdown timed out; exiting anyway");
   ::_exit(0);
 }

@@ -27,11 +27,11 @@ namespace {
 using std::chrono::seconds;
 
 // From a request's first byte to the end of its body, uploads excepted.
-constexpr seconds request_limit{30};
+constexpr seconds kRequestLimit{30};
 // For a client that goes on sending a body that was refused, until it has noticed.
-constexpr seconds drain_limit{10};
-constexpr seconds drain_silence{2};
-constexpr std::size_t spare_threads = 4;
+constexpr seconds kDrainLimit{10};
+constexpr seconds kDrainSilence{2};
+constexpr std::size_t kSpareThreads = 4;
 constexpr std::size_t kRefusedKept = 16;
 
 int status_of(ErrorKind kind) {
@@ -75,7 +75,7 @@ class Server::Implementation : public httplib::Server {
     std::function<void(const http::Request&)> admit;  // may be absent
   };
 
-  explicit Implementation(ServerLimits limits) : limits_(limits), threads_(spare_threads, limits.connections) {
+  explicit Implementation(ServerLimits limits) : limits_(limits), threads_(kSpareThreads, limits.connections) {
     // httplib takes a server without a socket for one that is shutting down; it never touches this one.
     svr_sock_ = listener.stopped_fd();
     set_payload_max_length(SIZE_MAX);
@@ -184,7 +184,7 @@ class Server::Implementation : public httplib::Server {
     peer_may_call_ = false;
     bool closed = false;
     while (!closed && !stream.ending() && stream.wait_for_request(limits_.keep_alive)) {
-      stream.expect_request_within(request_limit);
+      stream.expect_request_within(kRequestLimit);
       try {
         if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr))
           break;
@@ -201,7 +201,7 @@ class Server::Implementation : public httplib::Server {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
       const auto refusal = refuse(from_httplib(request));
       if (!refusal) return HandlerResponse::Unhandled;
-      current_->end_after_answer(drain_silence, drain_limit);
+      current_->end_after_answer(kDrainSilence, kDrainLimit);
       to_httplib(*refusal, response, *current_);
       return HandlerResponse::Handled;
     }
@@ -242,7 +242,7 @@ class Server::Implementation : public httplib::Server {
     }
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.
-    if (response.status >= 400) current_->end_after_answer(drain_silence, drain_limit);
+    if (response.status >= 400) current_->end_after_answer(kDrainSilence, kDrainLimit);
     to_httplib(std::move(response), target, *current_);
   }
 

@@ -17,7 +17,7 @@ namespace dstack::http {
 
 namespace {
 
-constexpr std::size_t buffer_size = 16384;
+constexpr std::size_t kBufferSize = 16384;
 
 // poll(2) on one descriptor, again after a signal. A negative limit waits for ever.
 bool wait(int fd, short events, std::chrono::milliseconds limit) {
@@ -123,7 +123,7 @@ ssize_t SocketStream::read(char* data, size_t size) {
   while (start_ == end_) {
     // A peer that never pauses has no more time than one that does.
     if (ending_ && read_limit().count() == 0) return -1;
-    buffer_.resize(buffer_size);
+    buffer_.resize(kBufferSize);
     const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (count == 0) return 0;
     if (count > 0) {

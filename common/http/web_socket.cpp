@@ -6,7 +6,7 @@ namespace dstack::http {
 
 namespace {
 
-constexpr std::size_t control_limit = 125;
+constexpr std::size_t kControlLimit = 125;
 
 Opcode opcode_of(unsigned char first) { return static_cast<Opcode>(first & 0x0f); }
 
@@ -41,7 +41,7 @@ std::string frame_header(Opcode opcode, std::uint64_t length) {
 
 std::string close_frame(CloseCode code, std::string_view reason) {
   const auto number = static_cast<unsigned>(code);
-  reason = reason.substr(0, control_limit - 2);
+  reason = reason.substr(0, kControlLimit - 2);
   std::string frame = frame_header(Opcode::close, 2 + reason.size());
   frame.push_back(static_cast<char>(number >> 8));
   frame.push_back(static_cast<char>(number & 0xff));
@@ -49,7 +49,7 @@ std::string close_frame(CloseCode code, std::string_view reason) {
 }
 
 std::string pong_frame(std::string_view payload) {
-  payload = payload.substr(0, control_limit);
+  payload = payload.substr(0, kControlLimit);
   return frame_header(Opcode::pong, payload.size()).append(payload);
 }
 
@@ -117,7 +117,7 @@ bool WebSocketInput::begin_payload() {
     for (std::size_t i = 0; i < size; ++i) payload_left_ = payload_left_ << 8 | header_[2 + i];
     if (payload_left_ >> 63 != 0) return false;
   }
-  if (is_control(opcode) && (!final || payload_left_ > control_limit)) return false;
+  if (is_control(opcode) && (!final || payload_left_ > kControlLimit)) return false;
   state_ = State::payload;
   mask_position_ = 0;
   control_.clear();

@@ -72,7 +72,7 @@ std::unique_ptr<spdlog::formatter> formatter(std::string pattern) {
 }
 
 // Local time with its offset from UTC: a log is read beside other logs of the host.
-constexpr const char* line_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %&";
+constexpr const char* kLinePattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %&";
 
 }  // namespace
 
@@ -107,7 +107,7 @@ void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<
   sinks()->set_sinks(std::move(all));
   auto logger = std::make_shared<spdlog::logger>("dstack", sinks());
   logger->set_level(level);
-  logger->set_formatter(formatter(line_pattern));
+  logger->set_formatter(formatter(kLinePattern));
   logger->flush_on(spdlog::level::trace);
   if (is_journal(stream == Stream::standard_error ? STDERR_FILENO : STDOUT_FILENO)) {
     sinks()->sinks().front()->set_formatter(formatter("%*%&"));
@@ -116,7 +116,7 @@ void set_up(spdlog::level::level_enum level, Stream stream, const std::optional<
 }
 
 void add_sink(spdlog::sink_ptr sink) {
-  sink->set_formatter(formatter(line_pattern));
+  sink->set_formatter(formatter(kLinePattern));
   sinks()->add_sink(std::move(sink));
 }
 

@@ -7,7 +7,7 @@ namespace dstack::os {
 
 namespace {
 
-constexpr std::array bundles = {
+constexpr std::array kBundles = {
     "/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Arch, Gentoo, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",                   // Fedora, RHEL
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // CentOS, Rocky
@@ -33,7 +33,7 @@ CaCertificates find_ca_certificates(const std::filesystem::path& root,
   };
   CaCertificates places{.file = value("SSL_CERT_FILE"), .folder = value("SSL_CERT_DIR")};
   if (places.file || places.folder) return places;
-  for (const std::filesystem::path bundle : bundles) {
+  for (const std::filesystem::path bundle : kBundles) {
     const std::filesystem::path path = root / bundle.relative_path();
     if (!has_content(path)) continue;
     places.file = path;

@@ -19,7 +19,7 @@ namespace dstack::os {
 namespace {
 
 // FILEID_KERNFS: a handle that is the file's id and nothing else.
-constexpr int kernfs_handle = 0xfe;
+constexpr int kKernfsHandle = 0xfe;
 
 std::optional<std::string> nothing_unless_exhausted(const std::filesystem::path& path) {
   if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) throw os_error("look into", path.string());
@@ -39,7 +39,7 @@ std::optional<std::string> Cgroup2::path_of(std::uint64_t id) const {
   alignas(file_handle) std::array<char, sizeof(file_handle) + sizeof id> space{};
   auto* handle = reinterpret_cast<file_handle*>(space.data());
   handle->handle_bytes = sizeof id;
-  handle->handle_type = kernfs_handle;
+  handle->handle_type = kKernfsHandle;
   std::memcpy(handle->f_handle, &id, sizeof id);
 
   const UniqueFd mount(::open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -21,7 +21,7 @@ namespace {
 
 using Failure = std::unexpected<std::error_code>;
 
-constexpr std::uint32_t sequence = 1;
+constexpr std::uint32_t kSequence = 1;
 
 struct Query {
   nlmsghdr header;
@@ -52,7 +52,7 @@ std::optional<Query> make_query(const TcpEnd& own, const TcpEnd& other) {
   query.header = {.nlmsg_len = sizeof query,
                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                   .nlmsg_flags = NLM_F_REQUEST,
-                  .nlmsg_seq = sequence,
+                  .nlmsg_seq = kSequence,
                   .nlmsg_pid = 0};
   inet_diag_sockid& id = query.request.id;
   const int family = fill(own.address, id.idiag_src);
@@ -110,7 +110,7 @@ std::expected<TcpSocket, std::error_code> find_tcp_socket(const TcpEnd& own, con
   const ssize_t count = ::recv(kernel.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (count < 0) return failure(errno);
   auto* header = reinterpret_cast<nlmsghdr*>(buffer.data());
-  if (!NLMSG_OK(header, static_cast<std::size_t>(count)) || header->nlmsg_seq != sequence) return failure(EBADMSG);
+  if (!NLMSG_OK(header, static_cast<std::size_t>(count)) || header->nlmsg_seq != kSequence) return failure(EBADMSG);
   const std::size_t size = header->nlmsg_len - NLMSG_HDRLEN;
   if (header->nlmsg_type == NLMSG_ERROR && size >= sizeof(nlmsgerr))
     return failure(-static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error);

@@ -20,7 +20,7 @@ namespace dstack::os {
 namespace {
 
 // A group may have many members, so lines get long; what is beyond this of one line is passed over.
-constexpr std::size_t line_limit = 1 << 20;
+constexpr std::size_t kLineLimit = 1 << 20;
 
 // Calls `take` for each line until it returns true.
 void read_lines(const std::filesystem::path& path, const std::function<bool(std::string_view)>& take) {
@@ -37,7 +37,7 @@ void read_lines(const std::filesystem::path& path, const std::function<bool(std:
   std::array<char, 65536> buffer;
   std::string rest;  // the start of a line whose end has not been read yet
   const auto add = [&rest](std::string_view piece) {
-    rest.append(piece.substr(0, line_limit - std::min(line_limit, rest.size())));
+    rest.append(piece.substr(0, kLineLimit - std::min(kLineLimit, rest.size())));
   };
   while (true) {
     const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
@@ -144,7 +144,7 @@ std::vector<UserId> UserDatabase::groups_with_member(std::string_view user) cons
 
 std::optional<UserId> parse_user_id(std::string_view text) {
   const auto id = text::parse_number<UserId>(text);
-  return id && *id <= largest_user_id ? id : std::nullopt;
+  return id && *id <= kLargestUserId ? id : std::nullopt;
 }
 
 }  // namespace dstack::os

@@ -11,7 +11,7 @@ namespace dstack::os {
 
 // A user id as the kernel has it. 2³²-1 means "no id" to every system call and is never one.
 using UserId = std::uint32_t;
-inline constexpr std::int64_t largest_user_id = 0xfffffffeLL;
+inline constexpr std::int64_t kLargestUserId = 0xfffffffeLL;
 
 struct UserEntry {
   std::string name;

@@ -14,9 +14,9 @@ namespace dstack::runner {
 namespace {
 
 // Large enough to go at the speed of memory, small enough that a ping between two frames is answered soon.
-constexpr std::uint64_t frame_limit = std::uint64_t{128} << 10;
+constexpr std::uint64_t kFrameLimit = std::uint64_t{128} << 10;
 // What the kernel keeps for a reader that does not read: it would otherwise grow to megabytes.
-constexpr int socket_buffer = 256 << 10;
+constexpr int kSocketBuffer = 256 << 10;
 
 bool would_block(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
 
@@ -24,7 +24,7 @@ bool would_block(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
 
 LogReader::LogReader(const JobLog& log, http::WebSocketConnection connection, std::optional<std::uint64_t> position)
     : log_(log), socket_(std::move(connection.socket)), position_(position.value_or(0)) {
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer, sizeof socket_buffer);
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof kSocketBuffer);
   // The server's connections wait in close() until the peer has everything, which would hold up all other readers here.
   // What is still on its way has its time by unreceived().
   const linger none{};
@@ -94,7 +94,7 @@ bool LogReader::choose_next(std::uint64_t size, bool ended) {
     unsent_ = http::pong_frame(*pong_);
     pong_.reset();
   } else if (position_ < size) {
-    frame_left_ = std::min(size - position_, frame_limit);
+    frame_left_ = std::min(size - position_, kFrameLimit);
     unsent_ = http::frame_header(http::Opcode::binary, frame_left_);
   } else {
     return false;

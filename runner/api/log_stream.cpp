@@ -22,16 +22,16 @@ namespace dstack::runner {
 namespace {
 
 // How long the peer's answer to our close frame is waited for.
-constexpr std::chrono::seconds close_patience{3};
+constexpr std::chrono::seconds kClosePatience{3};
 // And for how long more if the peer has not even taken all that was sent: with a container its network goes, and what
 // was still on its way.
-constexpr std::chrono::seconds delivery_patience{10};
-constexpr std::chrono::milliseconds look_again{500};
+constexpr std::chrono::seconds kDeliveryPatience{10};
+constexpr std::chrono::milliseconds kLookAgain{500};
 // After something was sent, what comes gathers for this long or until there is so much of it: a job that writes without
 // a pause would otherwise be interrupted for every 4 KiB, and itself be the slower for it. What comes after a pause is
 // sent at once.
-constexpr std::chrono::milliseconds gather_time{1};
-constexpr std::uint64_t gather_size = std::uint64_t{64} << 10;
+constexpr std::chrono::milliseconds kGatherTime{1};
+constexpr std::uint64_t kGatherSize = std::uint64_t{64} << 10;
 
 }  // namespace
 
@@ -88,8 +88,8 @@ class LogStream::Implementation {
     while (take_arrived()) {
       const os::SteadyTime now = clock_.now();
       const bool ended = log_.ended();
-      if (const std::uint64_t size = log_.size(); ended || now >= next_look_ || size >= size_ + gather_size) {
-        if (size > size_) next_look_ = now + gather_time;
+      if (const std::uint64_t size = log_.size(); ended || now >= next_look_ || size >= size_ + kGatherSize) {
+        if (size > size_) next_look_ = now + kGatherTime;
         size_ = size;
       }
       const bool more = advance_all(ended, now);
@@ -98,7 +98,7 @@ class LogStream::Implementation {
       if (!more && !ended && !readers_.empty()) {
         const bool gathering = now < next_look_;
         if (gathering) look = next_look_;
-        follower_.wait_for(size_ + (gathering ? gather_size : 1));
+        follower_.wait_for(size_ + (gathering ? kGatherSize : 1));
       }
       set_timer(look);
       wait(more);
@@ -129,10 +129,10 @@ class LogStream::Implementation {
     for (auto reader = readers_.begin(); reader != readers_.end();) {
       more = reader->advance(size_, ended) || more;
       if (reader->closing() && !reader->patience) {
-        reader->patience = now + close_patience;
-        reader->last_patience = now + close_patience + delivery_patience;
+        reader->patience = now + kClosePatience;
+        reader->last_patience = now + kClosePatience + kDeliveryPatience;
       } else if (reader->patience && *reader->patience <= now && reader->unreceived()) {
-        reader->patience = std::min(now + look_again, *reader->last_patience);
+        reader->patience = std::min(now + kLookAgain, *reader->last_patience);
       }
       if (reader->finished() || (reader->patience && *reader->patience <= now)) {
         reader = readers_.erase(reader);

@@ -8,7 +8,7 @@ namespace dstack::runner::api {
 
 namespace {
 
-constexpr std::chrono::seconds drain_limit{5};
+constexpr std::chrono::seconds kDrainLimit{5};
 
 }  // namespace
 
@@ -28,7 +28,7 @@ Serving::~Serving() {
   server_.stop();
   {
     os::Lock lock(mutex_);
-    const bool ended = clock_.wait_until(lock.native(), changed_, clock_.now() + drain_limit,
+    const bool ended = clock_.wait_until(lock.native(), changed_, clock_.now() + kDrainLimit,
                                          [this]() DSTACK_REQUIRES(mutex_) { return ended_; });
     if (!ended) server_.close_connections();
   }

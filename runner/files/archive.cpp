@@ -20,8 +20,8 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr std::size_t read_size = std::size_t{1} << 20;
-constexpr std::uint64_t entries_between_questions = 256;
+constexpr std::size_t kReadSize = std::size_t{1} << 20;
+constexpr std::uint64_t kEntriesBetweenQuestions = 256;
 
 // libarchive drops names that the locale cannot express. For the calling thread, while it lives.
 class Utf8Locale {
@@ -54,14 +54,14 @@ class Unpacker {
     archive_read_support_filter_gzip(reader_.get());
     archive_read_support_format_tar(reader_.get());
     archive_read_support_format_empty(reader_.get());
-    if (archive_read_open_fd(reader_.get(), file_.get(), read_size) != ARCHIVE_OK) throw failure("read the archive");
+    if (archive_read_open_fd(reader_.get(), file_.get(), kReadSize) != ARCHIVE_OK) throw failure("read the archive");
   }
 
   void run() {
     archive_entry* entry = nullptr;
     std::uint64_t count = 0;
     while (true) {
-      if (count++ % entries_between_questions == 0) check_stopped();
+      if (count++ % kEntriesBetweenQuestions == 0) check_stopped();
       const int result = archive_read_next_header(reader_.get(), &entry);
       if (result == ARCHIVE_EOF) break;
       // A warning is about a name in another alphabet or a time out of range: the entry itself is there.

@@ -8,7 +8,7 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr std::size_t longest_path = 4095;
+constexpr std::size_t kLongestPath = 4095;
 
 Error refusal(std::string_view name, std::string_view reason) {
   return {ErrorKind::invalid, std::format("{} {}", printable(name), reason)};
@@ -19,7 +19,7 @@ Error refusal(std::string_view name, std::string_view reason) {
 std::string entry_path(std::string_view name) {
   if (name.starts_with('/')) throw refusal(name, "is an absolute path");
   if (name.contains('\0')) throw refusal(name, "has a NUL byte in it");
-  if (name.size() > longest_path) throw refusal(name, "is longer than a path may be");
+  if (name.size() > kLongestPath) throw refusal(name, "is longer than a path may be");
   std::string path;
   path.reserve(name.size());
   for (std::size_t start = 0; start < name.size();) {

@@ -11,12 +11,12 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr int folder_flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr int kFolderFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 // No libc has a wrapper for it yet.
 int open_beneath(int root, const char* path) {
   open_how how{};
-  how.flags = folder_flags;
+  how.flags = kFolderFlags;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   return static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how));
 }
@@ -26,7 +26,7 @@ os::UniqueFd open_by_component(int root, const std::string& path) {
   int at = root;
   for (std::size_t start = 0; start <= path.size();) {
     const std::size_t end = std::min(path.find('/', start), path.size());
-    folder = os::UniqueFd(::openat(at, path.substr(start, end - start).c_str(), folder_flags));
+    folder = os::UniqueFd(::openat(at, path.substr(start, end - start).c_str(), kFolderFlags));
     if (!folder) return folder;
     at = folder.get();
     start = end + 1;
@@ -43,7 +43,7 @@ Walk best_walk() {
 }
 
 os::UniqueFd open_folder_below(int root, const std::string& path, Walk walk) {
-  if (path.empty()) return os::UniqueFd(::openat(root, ".", folder_flags));
+  if (path.empty()) return os::UniqueFd(::openat(root, ".", kFolderFlags));
   if (walk == Walk::by_kernel) return os::UniqueFd(open_beneath(root, path.c_str()));
   return open_by_component(root, path);
 }

@@ -12,8 +12,8 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr std::size_t header_limit = 16384;
-constexpr std::size_t longest_boundary = 70;  // RFC 2046
+constexpr std::size_t kHeaderLimit = 16384;
+constexpr std::size_t kLongestBoundary = 70;  // RFC 2046
 
 Error invalid(std::string message) { return {ErrorKind::invalid, std::move(message)}; }
 
@@ -67,7 +67,7 @@ std::string multipart_boundary(const std::optional<std::string>& content_type) {
   }
   std::string boundary = parameter(*content_type, "boundary").value_or("");
   if (boundary.empty()) throw invalid("missing boundary");
-  if (boundary.size() > longest_boundary) throw invalid("the boundary is too long");
+  if (boundary.size() > kLongestBoundary) throw invalid("the boundary is too long");
   return boundary;
 }
 
@@ -111,7 +111,7 @@ bool FormParser::read_after_boundary() {
   // Blanks may stand behind a boundary.
   const std::size_t end = unread_.find_first_not_of(" \t");
   if (end == std::string::npos || unread_.size() < end + 2) {
-    if (unread_.size() > header_limit) throw invalid("the form is malformed after a boundary");
+    if (unread_.size() > kHeaderLimit) throw invalid("the form is malformed after a boundary");
     return false;
   }
   const std::string_view mark = std::string_view(unread_).substr(end, 2);
@@ -129,7 +129,7 @@ bool FormParser::read_after_boundary() {
 
 bool FormParser::read_headers() {
   const std::size_t end = unread_.find("\r\n\r\n");
-  if (end > header_limit && (end != std::string::npos || unread_.size() > header_limit)) {
+  if (end > kHeaderLimit && (end != std::string::npos || unread_.size() > kHeaderLimit)) {
     throw invalid("the form's headers are too long");
   }
   if (end == std::string::npos) return false;

@@ -21,8 +21,8 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr mode_t permissions = 0777;
-constexpr mode_t made_folder_mode = 0755;
+constexpr mode_t kPermissions = 0777;
+constexpr mode_t kMadeFolderMode = 0755;
 
 // The part of `path` below `root` that keeps it from being a way through folders; empty if there is none any more.
 std::string find_link(int root, const std::string& path) {
@@ -91,7 +91,7 @@ os::UniqueFd Tree::make_folders(const std::string& path) {
     os::UniqueFd folder = open_folder_below(parent.get(), name, walk_);
     if (!folder && errno == ENOENT) {
       if (::mkdirat(parent.get(), name.c_str(), 0700) == 0) {
-        settle_folder(parent.get(), name, path.substr(0, end), made_folder_mode);
+        settle_folder(parent.get(), name, path.substr(0, end), kMadeFolderMode);
         if (needed_.size() < kRememberedFolders) needed_.insert(path.substr(0, end));
       } else if (errno != EEXIST) {
         return {};
@@ -114,7 +114,7 @@ void Tree::settle_folder(int parent, const std::string& name, const std::string&
   // By a descriptor: the name may be another thing's by now.
   const os::UniqueFd folder(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder) throw failure("open folder", path, errno);
-  attributes_.set_mode(folder.get(), mode & permissions, path);
+  attributes_.set_mode(folder.get(), mode & kPermissions, path);
   if (owner_) attributes_.set_owner(folder.get(), *owner_, path);
 }
 
@@ -126,7 +126,7 @@ void Tree::finish() {
     const os::UniqueFd fd(place ? ::openat(place.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
     if (!fd && errno == ENOENT) continue;  // replaced by a later entry
     if (!fd) throw failure("open folder", path, errno);
-    attributes_.set_mode(fd.get(), mode & permissions, path);
+    attributes_.set_mode(fd.get(), mode & kPermissions, path);
     if (owner_) attributes_.set_owner(fd.get(), *owner_, path);
   }
   unsettled_.clear();
@@ -167,7 +167,7 @@ void Tree::NewFile::finish(mode_t mode, const timespec* modified) {
     const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, *modified};
     ::futimens(fd_.get(), times);  // a time that the file system cannot hold is none that matters
   }
-  tree_->attributes_.set_mode(fd_.get(), mode & permissions, path_);
+  tree_->attributes_.set_mode(fd_.get(), mode & kPermissions, path_);
   if (tree_->owner_) tree_->attributes_.set_owner(fd_.get(), *tree_->owner_, path_);
   fd_.reset();
 }

@@ -13,7 +13,7 @@ namespace dstack::runner::files {
 
 namespace {
 
-constexpr std::size_t longest_id = 255;
+constexpr std::size_t kLongestId = 255;
 const std::string code_key = "code";
 
 std::string archive_key(const std::string& id) { return "archive " + id; }
@@ -58,7 +58,7 @@ void Uploads::Incoming::keep() {
 }
 
 Uploads::Incoming Uploads::receive_archive(const std::string& id) {
-  if (id.empty() || id == "." || id == ".." || id.size() > longest_id || id.contains('/') || id.contains('\0')) {
+  if (id.empty() || id == "." || id == ".." || id.size() > kLongestId || id.contains('/') || id.contains('\0')) {
     throw Error(ErrorKind::invalid, std::format("{} is not an archive id", printable(id)));
   }
   return receive(archive_key(id));

@@ -19,10 +19,10 @@ namespace dstack::runner::job {
 
 namespace {
 
-constexpr std::string_view first_line = "# Written by dstack-runner: the nodes of this run\n";
+constexpr std::string_view kFirstLine = "# Written by dstack-runner: the nodes of this run\n";
 
 std::string host_blocks(const ClusterInfo& cluster, int ssh_port, const std::filesystem::path& key) {
-  std::string text(first_line);
+  std::string text(kFirstLine);
   for (const std::string& ip : cluster.job_ips) {
     text += std::format(
         "Host {}\n"

@@ -15,8 +15,8 @@ namespace dstack::runner::job {
 namespace {
 
 os::UserId checked_id(std::string_view what, std::int64_t id) {
-  if (id < 0 || id > os::largest_user_id) {
-    throw Error(ErrorKind::invalid, std::format("{} {} is outside 0 … {}", what, id, os::largest_user_id));
+  if (id < 0 || id > os::kLargestUserId) {
+    throw Error(ErrorKind::invalid, std::format("{} {} is outside 0 … {}", what, id, os::kLargestUserId));
   }
   return static_cast<os::UserId>(id);
 }

@@ -21,7 +21,7 @@ namespace dstack::runner::job {
 namespace {
 
 // An ext4 volume that nobody has written to has this in it.
-constexpr std::string_view empty_volume_entry = "lost+found";
+constexpr std::string_view kEmptyVolumeEntry = "lost+found";
 
 bool has_content(const std::filesystem::path& folder) {
   struct stat status{};
@@ -32,7 +32,7 @@ bool has_content(const std::filesystem::path& folder) {
   if (!S_ISDIR(status.st_mode)) throw os_error("use as the repo's folder", folder.string(), ENOTDIR);
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().filename() != empty_volume_entry) return true;
+    if (entry->path().filename() != kEmptyVolumeEntry) return true;
   }
   if (error) throw os_error("list", folder.string(), error.value());
   return false;

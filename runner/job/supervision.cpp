@@ -20,9 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // For a pipe's reader that outlives its writer by a moment (`exec > >(tee log)`).
-constexpr auto straggler_grace = 200ms;
+constexpr auto kStragglerGrace = 200ms;
 // The end of a process that is nobody's child here is not announced, so the tree is looked at again and again.
-constexpr auto look_interval = 20ms;
+constexpr auto kLookInterval = 20ms;
 
 }  // namespace
 
@@ -70,7 +70,7 @@ void Supervision::step() {
   if (waiting[0].revents != 0) {
     exit_ = process_.try_wait();
     held_ = !exit_;
-    if (held_) next_look_ = clock_.now() + look_interval;
+    if (held_) next_look_ = clock_.now() + kLookInterval;
     begin_end();
   }
   if (waiting[2].revents != 0) {
@@ -145,7 +145,7 @@ bool Supervision::clear_away() {
   std::erase_if(left, [](const ProcessEntry& process) { return !process.alive(); });
   if (left.empty() && exit_) return true;
   const os::SteadyTime now = clock_.now();
-  next_look_ = now + look_interval;
+  next_look_ = now + kLookInterval;
   if (stage_ == Stage::killed) {
     if (now >= *give_up_at_) {
       spdlog::error("{} processes of the job are still there after SIGKILL", left.size());
@@ -158,7 +158,7 @@ bool Supervision::clear_away() {
   const bool in_stages = stage_ != Stage::running && std::ranges::any_of(left, [this](const ProcessEntry& process) {
                            return process.session == process_.pid();
                          });
-  if (!in_stages && !grace_end_) grace_end_ = now + straggler_grace;
+  if (!in_stages && !grace_end_) grace_end_ = now + kStragglerGrace;
   return false;
 }
 

@@ -17,8 +17,8 @@ namespace dstack::runner::job {
 namespace {
 
 // Kernel interfaces that older C libraries have no names for.
-constexpr unsigned long open_peer = _IO('T', 0x41);          // TIOCGPTPEER
-constexpr unsigned long send_signal = _IOW('T', 0x36, int);  // TIOCSIG
+constexpr unsigned long kOpenPeer = _IO('T', 0x41);          // TIOCGPTPEER
+constexpr unsigned long kSendSignal = _IOW('T', 0x36, int);  // TIOCSIG
 
 // ioctl's second parameter is an int in one C library and an unsigned long in the other.
 template <typename Request>
@@ -39,7 +39,7 @@ os::UniqueFd open_jobs(int ours) {
   const int unlocked = 0;
   if (control(ours, TIOCSPTLCK, &unlocked) != 0) throw os_error("unlock", "a pseudo-terminal");
   // Without a look at /dev/pts, which may be another mount than /dev/ptmx belongs to.
-  os::UniqueFd fd(control(ours, open_peer, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  os::UniqueFd fd(control(ours, kOpenPeer, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (fd) return fd;
   unsigned number = 0;
   if (control(ours, TIOCGPTN, &number) != 0) throw os_error("ask for the number of", "a pseudo-terminal");
@@ -69,7 +69,7 @@ void Terminal::interrupt() {
     if (::write(ours_.get(), &character, 1) == 1) return;
   }
   // The input queue is full, say. There may be no foreground process: then there is nobody to tell.
-  control(ours_.get(), send_signal, SIGINT);
+  control(ours_.get(), kSendSignal, SIGINT);
 }
 
 }  // namespace dstack::runner::job

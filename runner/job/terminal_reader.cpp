@@ -17,8 +17,8 @@ namespace dstack::runner::job {
 
 namespace {
 
-constexpr std::size_t piece_size = 64 * 1024;
-constexpr std::size_t last_words_limit = 1 << 20;
+constexpr std::size_t kPieceSize = 64 * 1024;
+constexpr std::size_t kLastWordsLimit = 1 << 20;
 
 }  // namespace
 
@@ -43,16 +43,16 @@ void TerminalReader::read() {
   while (true) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
     if (waiting[1].revents != 0) {
-      read_available(last_words_limit);
+      read_available(kLastWordsLimit);
       return;
     }
     // With a look at finish_ now and then: a process may write without a pause.
-    if (!read_available(last_words_limit)) return;
+    if (!read_available(kLastWordsLimit)) return;
   }
 }
 
 bool TerminalReader::read_available(std::size_t limit) {
-  std::array<char, piece_size> buffer;
+  std::array<char, kPieceSize> buffer;
   std::size_t total = 0;
   while (total < limit) {
     const ssize_t count = ::read(output_, buffer.data(), buffer.size());

@@ -14,7 +14,7 @@ struct Range {
 
 // Both tables by Unicode 14.0.0: the general categories Mn, Me and Cf with the medial and final parts of Hangul
 // syllables, and the East Asian Widths W and F. Unassigned characters between two ranges are taken to be of their kind.
-constexpr Range zero_width[] = {
+constexpr Range kZeroWidth[] = {
     {0x300, 0x36f},     {0x483, 0x489},     {0x591, 0x5bd},     {0x5bf, 0x5bf},     {0x5c1, 0x5c2},
     {0x5c4, 0x5c5},     {0x5c7, 0x5c7},     {0x610, 0x61a},     {0x61c, 0x61c},     {0x64b, 0x65f},
     {0x670, 0x670},     {0x6d6, 0x6dc},     {0x6df, 0x6e4},     {0x6e7, 0x6e8},     {0x6ea, 0x6ed},
@@ -79,7 +79,7 @@ constexpr Range zero_width[] = {
     {0x1da9b, 0x1daaf}, {0x1e000, 0x1e02a}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
     {0x1e8d0, 0x1e8d6}, {0x1e944, 0x1e94a}, {0xe0001, 0xe007f}, {0xe0100, 0xe01ef},
 };
-constexpr Range double_width[] = {
+constexpr Range kDoubleWidth[] = {
     {0x1100, 0x115f},   {0x231a, 0x231b},   {0x2329, 0x232a},   {0x23e9, 0x23ec},   {0x23f0, 0x23f0},
     {0x23f3, 0x23f3},   {0x25fd, 0x25fe},   {0x2614, 0x2615},   {0x2648, 0x2653},   {0x267f, 0x267f},
     {0x2693, 0x2693},   {0x26a1, 0x26a1},   {0x26aa, 0x26ab},   {0x26bd, 0x26be},   {0x26c4, 0x26c5},
@@ -110,8 +110,8 @@ bool contains(const Range (&table)[Size], char32_t character) {
 
 unsigned columns_of(char32_t character) {
   if (character < 0x300) return 1;
-  if (contains(zero_width, character)) return 0;
-  return contains(double_width, character) ? 2 : 1;
+  if (contains(kZeroWidth, character)) return 0;
+  return contains(kDoubleWidth, character) ? 2 : 1;
 }
 
 }  // namespace dstack::runner

@@ -8,20 +8,20 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr unsigned char escape_byte = 0x1b;
-constexpr unsigned char cancel = 0x18;
-constexpr unsigned char substitute = 0x1a;
-constexpr unsigned char bell = 0x07;
-constexpr unsigned parameter_limit = 65535;
+constexpr unsigned char kEscapeByte = 0x1b;
+constexpr unsigned char kCancel = 0x18;
+constexpr unsigned char kSubstitute = 0x1a;
+constexpr unsigned char kBell = 0x07;
+constexpr unsigned kParameterLimit = 65535;
 // A string that is longer never had an end: what follows is text again.
-constexpr std::size_t string_limit = std::size_t{16} << 20;
+constexpr std::size_t kStringLimit = std::size_t{16} << 20;
 
 bool is_control(unsigned char byte) { return byte < 0x20 || byte == 0x7f; }
 
 // How long the colour at the beginning of `bytes` is, "ESC [ 1 ; 31 m"; 0 where there is none, or not all of it. Most
 // sequences by far are colours, and nothing comes of them here.
 std::size_t colour_size(std::string_view bytes) {
-  if (bytes.size() < 3 || bytes[0] != escape_byte || bytes[1] != '[') return 0;
+  if (bytes.size() < 3 || bytes[0] != kEscapeByte || bytes[1] != '[') return 0;
   std::size_t end = 2;
   while (end < bytes.size() && bytes[end] >= '0' && bytes[end] <= ';') ++end;
   return end < bytes.size() && bytes[end] == 'm' ? end + 1 : 0;
@@ -97,11 +97,11 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
 
 // One byte that is a control character or within a sequence.
 void EscapeParser::take_byte(unsigned char byte, TerminalActions& actions) {
-  if (byte == escape_byte) {
+  if (byte == kEscapeByte) {
     state_ = State::escape;
     return;
   }
-  if (byte == cancel || byte == substitute) {
+  if (byte == kCancel || byte == kSubstitute) {
     state_ = State::ground;
     return;
   }
@@ -134,7 +134,7 @@ void EscapeParser::take_byte(unsigned char byte, TerminalActions& actions) {
       if (byte == '\n' && !(state_ == State::device && many_lines_)) {
         state_ = State::ground;
         take_control(byte, actions);
-      } else if ((byte == bell && state_ == State::title) || ++string_size_ > string_limit) {
+      } else if ((byte == kBell && state_ == State::title) || ++string_size_ > kStringLimit) {
         state_ = State::ground;
       }
       return;
@@ -179,7 +179,7 @@ void EscapeParser::take_sequence_byte(unsigned char byte, TerminalActions& actio
     if (sequence_.count == 0) sequence_.count = 1;
     if (sequence_.count > sequence_.parameters.size()) return;
     unsigned& parameter = sequence_.parameters[sequence_.count - 1];
-    parameter = std::min(parameter * 10 + (byte - '0'), parameter_limit);
+    parameter = std::min(parameter * 10 + (byte - '0'), kParameterLimit);
   } else if (byte == ';' || byte == ':') {
     sequence_.count = std::min(std::max<std::size_t>(sequence_.count, 1) + 1, sequence_.parameters.size() + 1);
   } else {

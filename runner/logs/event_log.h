@@ -14,7 +14,7 @@
 namespace dstack::runner {
 
 // The most that one event may hold: a server's log store drops larger ones.
-constexpr std::size_t event_limit = 32768;
+constexpr std::size_t kEventLimit = 32768;
 
 // A piece of text on its way into an event.
 struct Piece {

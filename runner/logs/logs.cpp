@@ -23,7 +23,7 @@ namespace dstack::runner {
 namespace {
 
 // Disk space for the runner's own words, so that it can still say that the disk is full.
-constexpr std::size_t runner_log_reserve = std::size_t{64} << 10;
+constexpr std::size_t kRunnerLogReserve = std::size_t{64} << 10;
 
 }  // namespace
 
@@ -37,7 +37,7 @@ class Logs::Implementation {
         runner_events_(folder, "runner.log", nullptr),
         sink_(std::make_shared<Sink>(*this)),
         text_maker_(job_log_, clock, [this](const std::vector<Piece>& pieces) { return keep(pieces); }) {
-    runner_events_.reserve(runner_log_reserve);
+    runner_events_.reserve(kRunnerLogReserve);
   }
 
   void append(std::string_view output) noexcept {
@@ -135,7 +135,7 @@ class Logs::Implementation {
   void say(std::string_view text) {
     std::vector<Piece> pieces;
     while (!text.empty()) {
-      const std::string_view part = text.substr(0, text::character_boundary(text, event_limit));
+      const std::string_view part = text.substr(0, text::character_boundary(text, kEventLimit));
       if (part.empty()) break;
       pieces.push_back({.text = std::string(part), .text_size = static_cast<std::uint32_t>(part.size())});
       text.remove_prefix(part.size());

@@ -12,7 +12,7 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr std::size_t write_size = std::size_t{64} << 10;
+constexpr std::size_t kWriteSize = std::size_t{64} << 10;
 
 nlohmann::json to_json(const StampedState& stamped) {
   nlohmann::json json{{"state", stamped.state.state},
@@ -55,7 +55,7 @@ std::uint64_t Page::size_until(std::int64_t time) const {
   const auto size = [time](const EventLog& log, Range range) -> std::uint64_t {
     const std::uint64_t end = log.first_after(time, range.end);
     if (end <= range.first) return 0;
-    return log.text_before(end) - log.text_before(range.first) + (end - range.first) * event_overhead;
+    return log.text_before(end) - log.text_before(range.first) + (end - range.first) * kEventOverhead;
   };
   return size(snapshot_.job, job_) + size(snapshot_.runner, runner_);
 }
@@ -89,7 +89,7 @@ bool Page::write_events(const PieceSink& sink, std::string& text, const EventLog
       text += R"(,"message":")";
       text::append_base64(text, message);
       text += "\"}";
-      if (text.size() < write_size) continue;
+      if (text.size() < kWriteSize) continue;
       if (!sink(text)) return false;
       text.clear();
     }

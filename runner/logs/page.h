@@ -31,11 +31,11 @@ class Page {
   };
 
   // Bytes of text, each event counted with what it takes around it.
-  static constexpr std::uint64_t size_limit = std::uint64_t{16} << 20;
-  static constexpr std::uint64_t event_overhead = 64;
+  static constexpr std::uint64_t kSizeLimit = std::uint64_t{16} << 20;
+  static constexpr std::uint64_t kEventOverhead = 64;
 
   // Throws Error where the logs cannot be read.
-  Page(Snapshot snapshot, std::int64_t after, std::uint64_t limit = size_limit);
+  Page(Snapshot snapshot, std::int64_t after, std::uint64_t limit = kSizeLimit);
 
   bool empty() const;
   // Nothing is left to hand over after this one.

@@ -12,12 +12,12 @@ namespace {
 using std::chrono::milliseconds;
 
 // Long enough for the next frame of a list of progress bars, and well within the 0.5 s in which a line is to leave.
-constexpr milliseconds line_hold{200};
+constexpr milliseconds kLineHold{200};
 // Text in front of an end that does not come.
-constexpr milliseconds beginning_hold{3000};
+constexpr milliseconds kBeginningHold{3000};
 // A place in the raw output is worth an event of its own from this size on; less is copied to the text around it.
-constexpr std::size_t raw_worthwhile = 4096;
-constexpr std::size_t carriage_returns_limit = 1024;
+constexpr std::size_t kRawWorthwhile = 4096;
+constexpr std::size_t kCarriageReturnsLimit = 1024;
 
 }  // namespace
 
@@ -51,7 +51,7 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
   while (true) {
     std::size_t clean = text::printable_prefix(bytes.substr(done));
     // With its end, the line is to fit into an event.
-    const std::size_t fits = text::character_boundary(bytes.substr(done, clean), event_limit - 1 - line_size_);
+    const std::size_t fits = text::character_boundary(bytes.substr(done, clean), kEventLimit - 1 - line_size_);
     if (fits > 0 && !line_changed_at_) line_changed_at_ = now;
     line_size_ += fits;
     done += fits;
@@ -63,7 +63,7 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
     }
     if (done == bytes.size()) return done;
     std::size_t returns = 0;
-    while (done + returns < bytes.size() && bytes[done + returns] == '\r' && returns <= carriage_returns_limit)
+    while (done + returns < bytes.size() && bytes[done + returns] == '\r' && returns <= kCarriageReturnsLimit)
       ++returns;
     if (done + returns == bytes.size()) return done;
     if (bytes[done + returns] == '\n') {
@@ -115,14 +115,14 @@ std::optional<os::SteadyTime> PlainText::deadline() const {
   const auto consider = [&nearest](const std::optional<os::SteadyTime>& since, milliseconds hold) {
     if (since && (!nearest || *since + hold < *nearest)) nearest = *since + hold;
   };
-  consider(held_since_, line_hold);
-  consider(line_changed_at_, beginning_hold);
+  consider(held_since_, kLineHold);
+  consider(line_changed_at_, kBeginningHold);
   return nearest;
 }
 
 void PlainText::flush_due(os::SteadyTime now) {
   now_ = now;
-  if (line_changed_at_ && *line_changed_at_ + beginning_hold <= now) {
+  if (line_changed_at_ && *line_changed_at_ + kBeginningHold <= now) {
     leave_clean();
     let_all_go();
   }
@@ -130,7 +130,7 @@ void PlainText::flush_due(os::SteadyTime now) {
     screen_.flush();
     let_all_go();
   }
-  if (held_since_ && *held_since_ + line_hold <= now) let_all_go();
+  if (held_since_ && *held_since_ + kLineHold <= now) let_all_go();
 }
 
 void PlainText::finish() {
@@ -162,15 +162,15 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
 
 // From the terminal.
 void PlainText::leave(std::string_view text) {
-  while (text.size() > event_limit) {
-    const std::size_t cut = text::character_boundary(text, event_limit);
+  while (text.size() > kEventLimit) {
+    const std::size_t cut = text::character_boundary(text, kEventLimit);
     leave(text.substr(0, cut));
     text.remove_prefix(cut);
   }
   make_room(text.size());
   held_size_ += text.size();
   if (!held_since_) held_since_ = now_;
-  if (!held_.empty() && held_.back().raw && held_.back().text_size < raw_worthwhile) {
+  if (!held_.empty() && held_.back().raw && held_.back().text_size < kRawWorthwhile) {
     std::string copy = text_of(held_.back());
     held_.pop_back();
     if (!held_.empty() && !held_.back().raw) {
@@ -208,7 +208,7 @@ std::optional<std::string> PlainText::take_back() {
 }
 
 void PlainText::make_room(std::size_t size) {
-  if (held_size_ + size > event_limit) let_all_go();
+  if (held_size_ + size > kEventLimit) let_all_go();
 }
 
 void PlainText::let_all_go() {

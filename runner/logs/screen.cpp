@@ -9,9 +9,9 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr std::size_t line_limit = event_limit;
+constexpr std::size_t kLineLimit = kEventLimit;
 // As far up as a terminal would go.
-constexpr std::size_t up_limit = 200;
+constexpr std::size_t kUpLimit = 200;
 
 char32_t last_of(std::string_view text) {
   return text::first_character(text.substr(text::character_boundary(text, text.size() - 1))).character;
@@ -41,7 +41,7 @@ void Screen::print(std::string_view text) {
   while (!text.empty()) {
     TerminalLine& current = line();
     if (at_end_ && current.only_appended()) {
-      const std::size_t fits = text::character_boundary(text, line_limit - std::min(line_limit, current.size()));
+      const std::size_t fits = text::character_boundary(text, kLineLimit - std::min(kLineLimit, current.size()));
       if (fits == 0) {
         overflow();
         continue;
@@ -87,7 +87,7 @@ void Screen::control(char control) {
     default: return;
   }
   const bool appends = at_end_ && line().only_appended();
-  if (line().size() + (appends ? 1 : TerminalLine::slack) > line_limit) overflow();
+  if (line().size() + (appends ? 1 : TerminalLine::kSlack) > kLineLimit) overflow();
   if (at_end_ && line().only_appended()) {
     line().append("\t");
     changed();
@@ -96,7 +96,7 @@ void Screen::control(char control) {
   const std::size_t before = width();
   const std::size_t next = line().tab(column());
   if (width() != before) changed();
-  set_column(std::min(next, std::max(width(), TerminalLine::column_limit)));
+  set_column(std::min(next, std::max(width(), TerminalLine::kColumnLimit)));
 }
 
 void Screen::sequence(const ControlSequence& sequence) {
@@ -147,7 +147,7 @@ void Screen::sequence(const ControlSequence& sequence) {
     case 'P':
     case '@': edit(sequence.final, count); return;
     case 'b':
-      for (std::size_t i = 0; last_character_ != 0 && i < std::min(count, TerminalLine::column_limit); ++i) {
+      for (std::size_t i = 0; last_character_ != 0 && i < std::min(count, TerminalLine::kColumnLimit); ++i) {
         std::string character;
         text::append_utf8(character, last_character_);
         print(character);
@@ -176,7 +176,7 @@ void Screen::save() {
 }
 
 bool Screen::may_restore() const {
-  return saved_line_ && at_line_ - *saved_line_ < static_cast<std::int64_t>(up_limit);
+  return saved_line_ && at_line_ - *saved_line_ < static_cast<std::int64_t>(kUpLimit);
 }
 
 void Screen::restore() {
@@ -198,7 +198,7 @@ void Screen::set_column(std::size_t column) {
 
 void Screen::move_right(std::size_t count) {
   const std::size_t from = column();
-  set_column(std::max(from, std::min(from + count, std::max(width(), TerminalLine::column_limit))));
+  set_column(std::max(from, std::min(from + count, std::max(width(), TerminalLine::kColumnLimit))));
 }
 
 void Screen::move_left(std::size_t count) {
@@ -208,7 +208,7 @@ void Screen::move_left(std::size_t count) {
 
 void Screen::up(std::size_t count) {
   const std::size_t at = column();
-  count = std::min(count, up_limit);
+  count = std::min(count, kUpLimit);
   for (; row_ < count; ++row_) rows_.add_above();
   row_ -= count;
   at_line_ -= static_cast<std::int64_t>(count);
@@ -255,7 +255,7 @@ void Screen::erase_line(unsigned mode) {
 
 // Erases, removes or inserts characters at the cursor, which stays.
 void Screen::edit(char what, std::size_t count) {
-  if (line().size() + TerminalLine::slack > line_limit) overflow();
+  if (line().size() + TerminalLine::kSlack > kLineLimit) overflow();
   const std::size_t at = column();
   if (at >= width()) return;
   moved();
@@ -273,7 +273,7 @@ void Screen::erase_screen(unsigned mode) {
 
 // One character over what is there, or behind it.
 void Screen::write(char32_t character) {
-  if (line().size() + TerminalLine::slack > line_limit) overflow();
+  if (line().size() + TerminalLine::kSlack > kLineLimit) overflow();
   if (at_end_ && line().only_appended()) {
     std::string text;
     text::append_utf8(text, character);

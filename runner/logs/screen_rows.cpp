@@ -11,9 +11,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds quiet_limit{500};
-constexpr milliseconds hold_limit{3000};
-constexpr std::size_t rows_limit = 200;
+constexpr milliseconds kQuietLimit{500};
+constexpr milliseconds kHoldLimit{3000};
+constexpr std::size_t kRowsLimit = 200;
 
 }  // namespace
 
@@ -63,7 +63,7 @@ std::size_t ScreenRows::add_below() {
   if (rows_.size() > 1) {
     rows_.emplace_back();
     const std::size_t row = rows_.size() - 1;
-    return rows_.size() > rows_limit || held() > event_limit ? flush(row) : row;
+    return rows_.size() > kRowsLimit || held() > kEventLimit ? flush(row) : row;
   }
   Row& only = rows_.front();
   if (only.line.only_appended() && only.left.empty() && !only.left_ended && !open_) {
@@ -93,9 +93,9 @@ void ScreenRows::overflow(std::size_t row) {
 
 std::optional<os::SteadyTime> ScreenRows::deadline() const {
   if (!changed_at_) return std::nullopt;
-  const os::SteadyTime latest = *changed_at_ + hold_limit;
+  const os::SteadyTime latest = *changed_at_ + kHoldLimit;
   if (rows_.size() == 1 && !rows_.front().moved_over) return latest;
-  return std::min(latest, moved_at_ + quiet_limit);
+  return std::min(latest, moved_at_ + kQuietLimit);
 }
 
 std::size_t ScreenRows::flush(std::size_t row) {

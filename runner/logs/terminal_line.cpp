@@ -9,11 +9,11 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr std::size_t tab_width = 8;
+constexpr std::size_t kTabWidth = 8;
 // Of the marks on one character: more would be a joke.
-constexpr std::size_t marks_limit = 32;
+constexpr std::size_t kMarksLimit = 32;
 // Marks whose characters were written over since may stay in memory up to this number.
-constexpr std::size_t marks_kept = 1000;
+constexpr std::size_t kMarksKept = 1000;
 
 }  // namespace
 
@@ -49,14 +49,14 @@ std::size_t TerminalLine::write(std::size_t column, char32_t character) {
   std::size_t owner = std::min(column, cells_.size());
   while (owner > 0 && cells_[owner - 1].character == 0) --owner;
   if (owner == 0) return column;
-  if (marks_.size() > cells_.size() + marks_kept) forget_marks();
+  if (marks_.size() > cells_.size() + kMarksKept) forget_marks();
   Cell& cell = cells_[owner - 1];
   if (cell.marks == 0) {
     marks_.emplace_back();
     cell.marks = static_cast<unsigned>(marks_.size());
   }
   std::string& marks = marks_[cell.marks - 1];
-  if (marks.size() + 4 <= marks_limit) {
+  if (marks.size() + 4 <= kMarksLimit) {
     text::append_utf8(marks, character);
     size_ += text::utf8_size(character);
   }
@@ -80,7 +80,7 @@ std::size_t TerminalLine::write_over(std::size_t column, std::string_view text) 
 
 std::size_t TerminalLine::tab(std::size_t column) {
   make_cells();
-  const std::size_t next = (column / tab_width + 1) * tab_width;
+  const std::size_t next = (column / kTabWidth + 1) * kTabWidth;
   if (column == cells_.size()) put(column, '\t', static_cast<unsigned>(next - column));
   return next;
 }
@@ -108,7 +108,7 @@ void TerminalLine::remove(std::size_t from, std::size_t count) {
 void TerminalLine::insert(std::size_t from, std::size_t count) {
   make_cells();
   if (from >= cells_.size()) return;
-  count = std::min(count, column_limit);
+  count = std::min(count, kColumnLimit);
   blank_out(from);
   cells_.insert(cells_.begin() + static_cast<std::ptrdiff_t>(from), count, Cell{});
   size_ += count;

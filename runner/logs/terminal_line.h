@@ -14,7 +14,7 @@ class TerminalLine {
   bool empty() const { return text_.empty() && cells_.empty(); }
   // Bytes of text. One write, wherever it is, adds no more than `slack`.
   std::size_t size() const { return in_cells_ ? size_ : text_.size(); }
-  static constexpr std::size_t slack = 1200;
+  static constexpr std::size_t kSlack = 1200;
 
   // Nothing has been written over yet: append() costs next to nothing.
   bool only_appended() const { return !in_cells_; }
@@ -42,7 +42,7 @@ class TerminalLine {
 
   // Moves to the right and blanks that are asked for end here, where the text is not longer: a few bytes of control
   // sequence must not become a page of blanks.
-  static constexpr std::size_t column_limit = 1000;
+  static constexpr std::size_t kColumnLimit = 1000;
 
  private:
   // What a column holds: a character, or 0 where one that began further left goes on.

@@ -16,13 +16,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t buffer_size = std::size_t{64} << 10;
+constexpr std::size_t kBufferSize = std::size_t{64} << 10;
 // Output gathers for this long or until there is so much of it.
-constexpr milliseconds gather_time{20};
-constexpr std::uint64_t gather_size = std::uint64_t{1} << 20;
+constexpr milliseconds kGatherTime{20};
+constexpr std::uint64_t kGatherSize = std::uint64_t{1} << 20;
 // How long to wait for room on a full disk.
-constexpr milliseconds room_pause{1000};
-constexpr int most_failures_at_end = 3;
+constexpr milliseconds kRoomPause{1000};
+constexpr int kMostFailuresAtEnd = 3;
 
 }  // namespace
 
@@ -37,7 +37,7 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
         text.resize(log.read(position, text));
         return text;
       }),
-      buffer_(buffer_size) {
+      buffer_(kBufferSize) {
   thread_ = os::start_thread("make plain text of the job's output", [this] { run(); });
 }
 
@@ -60,8 +60,8 @@ void TextMaker::run() {
     } catch (const std::exception& error) {
       spdlog::error("Make the plain text of the job's output: {}", error.what());
       // The end of the job must not wait for it.
-      if (log_.ended() && ++failures == most_failures_at_end) break;
-      pause(room_pause);
+      if (log_.ended() && ++failures == kMostFailuresAtEnd) break;
+      pause(kRoomPause);
     }
   }
   const os::Lock lock(mutex_);
@@ -123,7 +123,7 @@ bool TextMaker::commit() {
       ready.clear();
       break;
     }
-    wait_for(UINT64_MAX - 1, clock_.now() + room_pause);
+    wait_for(UINT64_MAX - 1, clock_.now() + kRoomPause);
     if (stopping_) return false;
   }
   return true;
@@ -132,7 +132,7 @@ bool TextMaker::commit() {
 // Until there is something to do.
 void TextMaker::wait() {
   if (!wait_for(seen_ + 1, text_.deadline())) return;
-  if (!stopping_ && !log_.ended()) wait_for(seen_ + gather_size, clock_.now() + gather_time);
+  if (!stopping_ && !log_.ended()) wait_for(seen_ + kGatherSize, clock_.now() + kGatherTime);
 }
 
 // Until the log has that size or has ended: true; or until the deadline or the end of this object: false.

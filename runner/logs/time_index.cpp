@@ -9,7 +9,7 @@ namespace dstack::runner {
 
 namespace {
 
-constexpr std::int64_t granularity = 500;  // ms
+constexpr std::int64_t kGranularity = 500;  // ms
 
 }  // namespace
 
@@ -17,7 +17,7 @@ TimeIndex::TimeIndex(const std::filesystem::path& path)
     : file_(os::open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600)) {}
 
 void TimeIndex::add(std::int64_t time, std::uint64_t position) noexcept {
-  if (latest_ != INT64_MIN && time < latest_ + granularity) return;
+  if (latest_ != INT64_MIN && time < latest_ + kGranularity) return;
   latest_ = time;
   const os::Lock lock(mutex_);
   unsaved_.push_back({time, position});
@@ -45,7 +45,7 @@ std::uint64_t TimeIndex::find(std::int64_t time, std::uint64_t end) const {
   }
   if (first == 0) return 0;
   const Entry covering = read(first - 1);
-  if (time < covering.time + granularity) return covering.position;
+  if (time < covering.time + kGranularity) return covering.position;
   // All that the entry stands for is older.
   return first < count ? read(first).position : end;
 }

@@ -14,7 +14,7 @@ namespace dstack::runner::metrics {
 
 namespace {
 
-constexpr std::chrono::seconds tool_limit{5};
+constexpr std::chrono::seconds kToolLimit{5};
 
 std::vector<std::string_view> split_and_trim(std::string_view text, char separator) {
   std::vector<std::string_view> parts = text::split(text, separator);
@@ -111,7 +111,7 @@ std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
   if (tool.empty()) return {};
   try {
     const os::CommandResult result =
-        os::run_command({.arguments = tool, .environment = {}, .input = {}, .limit = tool_limit}, {}, clock);
+        os::run_command({.arguments = tool, .environment = {}, .input = {}, .limit = kToolLimit}, {}, clock);
     if (!result.succeeded() && !only_warns(vendor, result)) {
       spdlog::debug("{} {}", tool[0], result.describe());
       return {};

@@ -16,9 +16,9 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr std::chrono::seconds between_logs{5};
+constexpr std::chrono::seconds kBetweenLogs{5};
 // What servers that take a token as password make of it: nothing.
-constexpr const char* token_user = "anything";
+constexpr const char* kTokenUser = "anything";
 
 }  // namespace
 
@@ -55,7 +55,7 @@ void Access::begin(std::string what) {
   expect_not_stopped();
   what_ = std::move(what);
   tried_ = false;
-  next_log_ = clock_.now() + between_logs;
+  next_log_ = clock_.now() + kBetweenLogs;
 }
 
 void Access::expect_not_stopped() const {
@@ -73,7 +73,7 @@ std::string Access::reachable(const std::string& url) const {
 bool Access::time_to_log() {
   const os::SteadyTime now = clock_.now();
   if (now < next_log_) return false;
-  next_log_ = now + between_logs;
+  next_log_ = now + kBetweenLogs;
   return true;
 }
 
@@ -102,7 +102,7 @@ int Access::log_in(git_credential** out, const std::string& url, const char* use
     if (!token_) return refuse(std::format("{} requires a login, but no token was given", host));
     if (host != remote_.host)
       return refuse(std::format("{} requires a login, but the token is for another host", host));
-    return git_credential_userpass_plaintext_new(out, token_user, token_->reveal().c_str());
+    return git_credential_userpass_plaintext_new(out, kTokenUser, token_->reveal().c_str());
   }
   if ((allowed & (GIT_CREDENTIAL_SSH_KEY | GIT_CREDENTIAL_SSH_MEMORY)) != 0) {
     if (!key_) return refuse(std::format("{} requires a key, but none was given", host));

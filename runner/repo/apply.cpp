@@ -26,8 +26,8 @@ namespace {
 
 using Change = FileDiff::Change;
 
-constexpr mode_t program_mode = 0100755;
-constexpr mode_t file_mode = 0100644;
+constexpr mode_t kProgramMode = 0100755;
+constexpr mode_t kFileMode = 0100644;
 
 bool is_link(mode_t mode) { return (mode & S_IFMT) == S_IFLNK; }
 
@@ -65,7 +65,7 @@ class Applier {
  private:
   void prepare(const FileDiff& file) {
     const mode_t mode = file.new_mode.value_or(file.old_mode.value_or(0));
-    if (mode == submodule_mode || file.old_mode == submodule_mode) {
+    if (mode == kSubmoduleMode || file.old_mode == kSubmoduleMode) {
       spdlog::warn("The diff changes the submodule {}: this change is skipped", printable(file.new_path));
       return;
     }
@@ -88,9 +88,9 @@ class Applier {
     if (!status) throw Error(ErrorKind::conflict, std::format("{} is not there", printable(file.old_path)));
     Old old;
     if (S_ISLNK(status->st_mode)) {
-      old = {.mode = link_mode, .content = tree_.read_link(file.old_path)};
+      old = {.mode = kLinkMode, .content = tree_.read_link(file.old_path)};
     } else {
-      old.mode = (status->st_mode & S_IXUSR) != 0 ? program_mode : file_mode;
+      old.mode = (status->st_mode & S_IXUSR) != 0 ? kProgramMode : kFileMode;
       old.content = read_all(file.old_path);
       if (filters_.to_repository) {
         if (auto content = filters_.to_repository(file.old_path, old.content)) old.content = *std::move(content);
@@ -135,7 +135,7 @@ class Applier {
     } else {
       apply_hunks(old.content, file.hunks, keep);
     }
-    return {.mode = file.new_mode.value_or(old.mode == 0 ? file_mode : old.mode), .content = spool_.since(start)};
+    return {.mode = file.new_mode.value_or(old.mode == 0 ? kFileMode : old.mode), .content = spool_.since(start)};
   }
 
   // What the diff makes must not be there, unless the diff removes it. (A copy may well replace a file: git diff -B.)

@@ -17,17 +17,17 @@ Error damaged(std::string_view what) {
   return {ErrorKind::invalid, std::format("the binary patch is damaged: {}", what)};
 }
 
-constexpr std::string_view digits =
+constexpr std::string_view kDigits =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
-static_assert(digits.size() == 85);
+static_assert(kDigits.size() == 85);
 
 constexpr std::array<int, 256> make_values() {
   std::array<int, 256> values{};
   values.fill(-1);
-  for (std::size_t i = 0; i < digits.size(); ++i) values[static_cast<unsigned char>(digits[i])] = static_cast<int>(i);
+  for (std::size_t i = 0; i < kDigits.size(); ++i) values[static_cast<unsigned char>(kDigits[i])] = static_cast<int>(i);
   return values;
 }
-constexpr std::array<int, 256> digit_values = make_values();
+constexpr std::array<int, 256> kDigitValues = make_values();
 
 // A line is its length as a letter, then groups of five digits for four bytes each.
 std::string decode_line(std::string_view line) {
@@ -46,7 +46,7 @@ std::string decode_line(std::string_view line) {
   for (std::size_t group = 0; group < line.size(); group += 5) {
     std::uint64_t value = 0;
     for (const char c : line.substr(group, 5)) {
-      const int digit = digit_values[static_cast<unsigned char>(c)];
+      const int digit = kDigitValues[static_cast<unsigned char>(c)];
       if (digit < 0) throw damaged("a character is not a digit");
       value = value * 85 + static_cast<std::uint64_t>(digit);
     }

@@ -18,7 +18,7 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr const char* remote_name = "origin";
+constexpr const char* kRemoteName = "origin";
 
 Url expect_address(const CloneRequest& request) {
   auto url = parse_url(request.url);
@@ -97,9 +97,9 @@ class Clone {
 
     const bool one = request_.single_branch && !branch_.empty();
     const std::string pattern = one ? branch_ : "*";
-    std::string refspec = std::format("+refs/heads/{0}:refs/remotes/{1}/{0}", pattern, remote_name);
+    std::string refspec = std::format("+refs/heads/{0}:refs/remotes/{1}/{0}", pattern, kRemoteName);
     // Now that the branch is known, with the name that the job's git expects.
-    check(git_remote_add_fetch(repository_.get(), remote_name, refspec.c_str()), "add the remote");
+    check(git_remote_add_fetch(repository_.get(), kRemoteName, refspec.c_str()), "add the remote");
     const auto config = make<Config>("read the configuration",
                                      [&](git_config** out) { return git_repository_config(out, repository_.get()); });
     check(git_config_set_string(config.get(), "remote.origin.url", request_.url.c_str()), "add the remote");
@@ -155,7 +155,7 @@ class Clone {
     git_oid head{};
     bool at_head = false;
     if (!branch_.empty()) {
-      const std::string tracked = std::format("refs/remotes/{}/{}", remote_name, branch_);
+      const std::string tracked = std::format("refs/remotes/{}/{}", kRemoteName, branch_);
       if (git_reference_name_to_id(&head, repository_.get(), tracked.c_str()) != 0) {
         throw Error(ErrorKind::not_found, std::format("{} has no branch {}", shown_url_, printable(branch_)));
       }
@@ -184,7 +184,7 @@ class Clone {
                                      [&](git_config** out) { return git_repository_config(out, repository_.get()); });
     const std::string section = "branch." + branch_;
     // A name that the configuration cannot express is no reason to fail.
-    git_config_set_string(config.get(), (section + ".remote").c_str(), remote_name);
+    git_config_set_string(config.get(), (section + ".remote").c_str(), kRemoteName);
     git_config_set_string(config.get(), (section + ".merge").c_str(), local.c_str());
   }
 

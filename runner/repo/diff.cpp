@@ -12,7 +12,7 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr std::string_view file_start = "diff --git ";
+constexpr std::string_view kFileStart = "diff --git ";
 
 class Parser {
  public:
@@ -22,8 +22,8 @@ class Parser {
     std::vector<FileDiff> files;
     while (!rest_.empty()) {
       const std::string_view line = take_line();
-      if (line.starts_with(file_start)) {
-        files.push_back(file(line.substr(file_start.size())));
+      if (line.starts_with(kFileStart)) {
+        files.push_back(file(line.substr(kFileStart.size())));
       } else if (line.starts_with("diff --cc ") || line.starts_with("diff --combined ")) {
         throw error(std::format("{} is in the middle of a merge", printable(line.substr(line.find(' ', 7) + 1))));
       } else if (line.starts_with("@@ -")) {
@@ -62,7 +62,7 @@ class Parser {
   mode_t mode(std::string_view text) const {
     const auto value = text::parse_number<mode_t>(text, 8);
     const mode_t type = value.value_or(0) & 0170000;
-    if (!value || (type != 0100000 && type != link_mode && type != submodule_mode)) {
+    if (!value || (type != 0100000 && type != kLinkMode && type != kSubmoduleMode)) {
       throw error(std::format("{} is not a file mode", printable(text)));
     }
     return *value;

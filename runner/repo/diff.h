@@ -11,8 +11,8 @@
 namespace dstack::runner::repo {
 
 // A file's mode as git has it.
-inline constexpr mode_t link_mode = 0120000;
-inline constexpr mode_t submodule_mode = 0160000;
+inline constexpr mode_t kLinkMode = 0120000;
+inline constexpr mode_t kSubmoduleMode = 0160000;
 
 // One "@@ -a,b +c,d @@" with its lines. Lines are whole, with their newline; the last one of a file may have none.
 struct Hunk {

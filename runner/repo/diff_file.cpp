@@ -14,7 +14,7 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr std::string_view kFileStart = "diff --git ";
+constexpr std::string_view kDiffFileStart = "diff --git ";
 
 // The colour at the start of `text`, ESC [ numbers m; empty for anything else.
 std::string_view colour_at(std::string_view text) {
@@ -42,10 +42,10 @@ bool is_content(char sign) { return sign == '+' || sign == '-' || sign == ' '; }
 bool is_coloured(std::string_view diff) {
   while (!diff.empty()) {
     std::string_view line = take_line(diff);
-    if (line.starts_with(kFileStart)) return false;
+    if (line.starts_with(kDiffFileStart)) return false;
     if (colour_at(line).empty()) continue;
     skip_colours(line);
-    if (line.starts_with(kFileStart)) return true;
+    if (line.starts_with(kDiffFileStart)) return true;
   }
   return false;
 }

@@ -9,16 +9,16 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr int connect_timeout_ms = 30000;
-constexpr int silence_timeout_ms = 120000;
+constexpr int kConnectTimeoutMs = 30000;
+constexpr int kSilenceTimeoutMs = 120000;
 
 }  // namespace
 
 GitLibrary::GitLibrary() {
   check(git_libgit2_init(), "start libgit2");
   git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
-  git_libgit2_opts(GIT_OPT_SET_SERVER_CONNECT_TIMEOUT, connect_timeout_ms);
-  git_libgit2_opts(GIT_OPT_SET_SERVER_TIMEOUT, silence_timeout_ms);
+  git_libgit2_opts(GIT_OPT_SET_SERVER_CONNECT_TIMEOUT, kConnectTimeoutMs);
+  git_libgit2_opts(GIT_OPT_SET_SERVER_TIMEOUT, kSilenceTimeoutMs);
   // What was received has been checked once, by the index that was made of it.
   git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
   trust_certificates();

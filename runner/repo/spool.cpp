@@ -12,7 +12,7 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr std::size_t buffer_size = std::size_t{1} << 18;
+constexpr std::size_t kBufferSize = std::size_t{1} << 18;
 
 }  // namespace
 
@@ -25,12 +25,12 @@ Spool::Spool(const std::filesystem::path& folder) {
 
 void Spool::append(std::string_view data) {
   end_ += data.size();
-  if (unwritten_.size() + data.size() <= buffer_size) {
+  if (unwritten_.size() + data.size() <= kBufferSize) {
     unwritten_ += data;
     return;
   }
   flush();
-  if (data.size() < buffer_size) {
+  if (data.size() < kBufferSize) {
     unwritten_ = data;
   } else {
     os::write_all(file_.get(), data, "a temporary file");

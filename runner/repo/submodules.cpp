@@ -13,7 +13,7 @@ namespace dstack::runner::repo {
 
 namespace {
 
-constexpr int deepest = 10;
+constexpr int kDeepest = 10;
 
 std::vector<std::string> names_of(git_repository* repository) {
   std::vector<std::string> names;
@@ -76,8 +76,8 @@ void update(git_repository* repository, const std::string& name, const std::stri
 
 void update_all(git_repository* repository, const std::string& parent_url, Access& access, int depth) {
   for (const std::string& name : names_of(repository)) {
-    if (depth >= deepest)
-      throw Error(ErrorKind::invalid, std::format("submodules are nested more than {} deep", deepest));
+    if (depth >= kDeepest)
+      throw Error(ErrorKind::invalid, std::format("submodules are nested more than {} deep", kDeepest));
     try {
       update(repository, name, parent_url, access, depth);
     } catch (const Error& error) {

@@ -20,8 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_interval = 2500ms;
-constexpr auto shortest_visit = 10s;
+constexpr auto kLookInterval = 2500ms;
+constexpr auto kShortestVisit = 10s;
 
 }  // namespace
 
@@ -70,7 +70,7 @@ void ConnectionWatch::run() {
   while (true) {
     {
       const os::Lock lock(mutex_);
-      timer_->arm(last_look_ + look_interval);
+      timer_->arm(last_look_ + kLookInterval);
     }
     ::poll(waiting.data(), waiting.size(), -1);
     if (waiting[0].revents != 0) return;
@@ -96,7 +96,7 @@ void ConnectionWatch::look() {
   std::erase_if(first_seen_, [&open](const auto& seen) { return !open.contains(seen.first); });
   for (const std::string& connection : open) {
     const auto [seen, is_new] = first_seen_.try_emplace(connection, last_look_);
-    if (last_look_ - seen->second > shortest_visit) last_connected_ = last_look_;
+    if (last_look_ - seen->second > kShortestVisit) last_connected_ = last_look_;
   }
 }
 

@@ -16,7 +16,7 @@ namespace dstack::runner::ssh {
 
 namespace {
 
-constexpr std::chrono::milliseconds end_limit{2000};
+constexpr std::chrono::milliseconds kEndLimit{2000};
 
 // Nothing of the runner's but what sshd hands on to sessions, the time zone.
 std::vector<std::string> environment_with(const std::string& announcement) {
@@ -59,7 +59,7 @@ Listener::Listener(const ServerPlaces& places, const std::string& announcement, 
 
 Listener::~Listener() {
   process_.signal(SIGTERM);
-  process_.wait({}, clock_.now() + end_limit);
+  process_.wait({}, clock_.now() + kEndLimit);
 }
 
 std::string Listener::describe_end() {

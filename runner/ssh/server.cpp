@@ -25,9 +25,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto start_limit = 20s;                     // for an overloaded machine
-constexpr std::chrono::nanoseconds first_pause = 1s;  // before it is started again; doubled each time
-constexpr std::chrono::nanoseconds longest_pause = 60s;
+constexpr auto kStartLimit = 20s;                     // for an overloaded machine
+constexpr std::chrono::nanoseconds kFirstPause = 1s;  // before it is started again; doubled each time
+constexpr std::chrono::nanoseconds kLongestPause = 60s;
 
 // Until one of them is readable.
 void wait_for(std::span<pollfd> waiting) {
@@ -115,7 +115,7 @@ void Server::make_host_key(const std::string& type) {
 }
 
 void Server::serve() {
-  std::chrono::nanoseconds pause = first_pause;
+  std::chrono::nanoseconds pause = kFirstPause;
   while (true) {
     const os::SteadyTime started = clock_.now();
     std::optional<std::string> end;
@@ -133,9 +133,9 @@ void Server::serve() {
     const bool worth_another = may_pass;
     set(stage() == Stage::answering ? Stage::answering : Stage::failed, std::format("The SSH server {}", *end));
     if (!worth_another) return;
-    if (clock_.now() - started > longest_pause) pause = first_pause;
+    if (clock_.now() - started > kLongestPause) pause = kFirstPause;
     timer_->arm(clock_.now() + pause);
-    pause = std::min(pause * 2, longest_pause);
+    pause = std::min(pause * 2, kLongestPause);
     std::array<pollfd, 2> waiting{
         {{.fd = stop_.fd(), .events = POLLIN, .revents = 0}, {.fd = timer_->fd(), .events = POLLIN, .revents = 0}}};
     wait_for(waiting);
@@ -147,7 +147,7 @@ std::optional<std::string> Server::run_listener() {
   const Announcement announcement;
   Listener listener(settings_.places, announcement.variable(), clock_);
   bool answers = false;
-  timer_->arm(clock_.now() + start_limit);
+  timer_->arm(clock_.now() + kStartLimit);
   while (true) {
     std::array<pollfd, 4> waiting{{{.fd = stop_.fd(), .events = POLLIN, .revents = 0},
                                    {.fd = listener.ended_fd(), .events = POLLIN, .revents = 0},
@@ -160,7 +160,7 @@ std::optional<std::string> Server::run_listener() {
       answers = true;
       set(Stage::answering, std::nullopt);
     } else if (waiting[3].revents != 0) {
-      return std::format("did not begin to listen within {} s", start_limit.count());
+      return std::format("did not begin to listen within {} s", kStartLimit.count());
     }
   }
 }

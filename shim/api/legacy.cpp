@@ -17,7 +17,7 @@ using task::TaskStatus;
 namespace {
 
 // With `force` a container is killed at once, else it has this long to end by itself.
-constexpr std::chrono::seconds stop_grace{10};
+constexpr std::chrono::seconds kStopGrace{10};
 
 std::string generated_name() {
   std::random_device random;
@@ -30,7 +30,7 @@ SubmitRequest read_legacy_submit(const std::string& body) {
   SubmitRequest request;
   request.registry_password = Secret(reader.string("password"));
   task::TaskConfig& config = request.config;
-  config.id = legacy_task_id;
+  config.id = kLegacyTaskId;
   config.name = reader.string("container_name");
   if (config.name.empty()) config.name = generated_name();
   config.registry_username = reader.string("username");
@@ -53,7 +53,7 @@ SubmitRequest read_legacy_submit(const std::string& body) {
 
 std::optional<task::TaskInfo> find(const task::TaskManager& tasks) {
   try {
-    return tasks.info(legacy_task_id);
+    return tasks.info(kLegacyTaskId);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::not_found) return std::nullopt;
     throw;
@@ -87,7 +87,7 @@ http::Response LegacyApi::submit(const http::Request& request) {
   const os::Lock lock(submitting_);
   if (const auto predecessor = find(tasks_)) {
     if (predecessor->status != TaskStatus::terminated) throw Error(ErrorKind::conflict, "a task is already submitted");
-    tasks_.remove(legacy_task_id);
+    tasks_.remove(kLegacyTaskId);
   }
   tasks_.submit(std::move(submitted.config), std::move(submitted.registry_password));
   return http::Response::empty();
@@ -103,8 +103,8 @@ http::Response LegacyApi::pull() const {
 http::Response LegacyApi::stop(const http::Request& request) {
   const bool force = !request.body.empty() && read_force(request.body);
   if (find(tasks_)) {
-    tasks_.terminate(legacy_task_id, {.reason = termination_reason::kTerminatedByServer, .message = ""},
-                     force ? std::chrono::seconds{0} : stop_grace);
+    tasks_.terminate(kLegacyTaskId, {.reason = termination_reason::kTerminatedByServer, .message = ""},
+                     force ? std::chrono::seconds{0} : kStopGrace);
   }
   return http::Response::json({{"state", state_of(find(tasks_))}});
 }

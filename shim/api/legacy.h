@@ -10,7 +10,7 @@
 namespace dstack::shim::api {
 
 // The generation of the API before tasks: one implicit task at a time, which a v2 client sees under legacy_task_id.
-inline constexpr const char* legacy_task_id = "00000000-0000-0000-0000-000000000000";
+inline constexpr const char* kLegacyTaskId = "00000000-0000-0000-0000-000000000000";
 
 class LegacyApi {
  public:

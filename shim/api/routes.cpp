@@ -17,9 +17,9 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char* health_check_path = "/api/healthcheck";
+constexpr const char* kHealthCheckPath = "/api/healthcheck";
 // Of one answer; whoever wants more asks again.
-constexpr std::size_t output_limit = std::size_t{1} << 20;
+constexpr std::size_t kOutputLimit = std::size_t{1} << 20;
 
 constexpr std::int64_t kMostLines = std::int64_t{1} << 48;
 constexpr std::size_t kLinesAtOnce = 4096;
@@ -52,7 +52,7 @@ void add_task_routes(http::Server& server, task::TaskManager& tasks, const Drain
   server.get("/api/tasks/{id}/logs", [&tasks](const Request& request) {
     Response response;
     response.content_type = "application/octet-stream";
-    response.body = tasks.output(id_of(request), offset_of(request), output_limit);
+    response.body = tasks.output(id_of(request), offset_of(request), kOutputLimit);
     return response;
   });
   server.get("/api/tasks/{id}/logs/times", [&tasks](const Request& request) {
@@ -104,9 +104,9 @@ void add_routes(http::Server& server, Parts parts) {
       if (peers->may_call(own, peer)) return std::nullopt;
       return Response::text(403, "not allowed from a task's container\n");
     };
-    server.guard_peers(check, health_check_path);
+    server.guard_peers(check, kHealthCheckPath);
   }
-  server.get(health_check_path,
+  server.get(kHealthCheckPath,
              [](const Request&) { return Response::json({{"service", "dstack-shim"}, {"version", version()}}); });
   server.post_json("/api/shutdown", [shut_down = parts.shut_down](const Request& request) {
     shut_down(read_force(request.body));

@@ -19,10 +19,10 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t id_limit = 128;
-constexpr std::size_t name_limit = 128;  // with the suffix it is a folder's name
-constexpr std::size_t key_limit = 16384;
-constexpr std::int64_t grace_limit = 24 * 60 * 60;
+constexpr std::size_t kIdLimit = 128;
+constexpr std::size_t kNameLimit = 128;  // with the suffix it is a folder's name
+constexpr std::size_t kKeyLimit = 16384;
+constexpr std::int64_t kGraceLimit = 24 * 60 * 60;
 
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
@@ -40,7 +40,7 @@ void check_name(std::string_view field, std::string_view name, std::size_t limit
 
 // One segment of a URL's path.
 void check_id(std::string_view id) {
-  if (id.size() > id_limit) refuse("id", std::format("longer than {} characters", id_limit));
+  if (id.size() > kIdLimit) refuse("id", std::format("longer than {} characters", kIdLimit));
   if (id == "." || id == ".." || !std::ranges::all_of(id, [](char c) { return is_word(c) || c == ':'; })) {
     refuse("id", "may hold letters, digits, \"_\", \".\", \":\" and \"-\" only");
   }
@@ -57,19 +57,19 @@ void trim_key(const char* field, std::string& key) {
   while (!key.empty() && is_blank(key.back())) key.pop_back();
   key.erase(key.begin(), std::ranges::find_if_not(key, is_blank));
   if (key.empty()) refuse(field, "an empty key");
-  if (key.size() > key_limit) refuse(field, "a key is too long");
+  if (key.size() > kKeyLimit) refuse(field, "a key is too long");
   if (std::ranges::any_of(key, [](char c) { return text::is_control(c) && c != '\t'; })) {
     refuse(field, "a key contains a line break or another control character");
   }
 }
 
-std::int64_t read_grace(const ObjectReader& reader) { return reader.integer("timeout", 0, 0, grace_limit); }
+std::int64_t read_grace(const ObjectReader& reader) { return reader.integer("timeout", 0, 0, kGraceLimit); }
 
 }  // namespace
 
 void check_config(task::TaskConfig& config) {
   check_id(config.id);
-  check_name("name", config.name, name_limit);
+  check_name("name", config.name, kNameLimit);
   if (text::has_control(config.image_name)) refuse("image_name", "contains a control character");
   refuse_nul("container_user", config.container_user);
   refuse_nul("registry_username", config.registry_username);
@@ -77,9 +77,9 @@ void check_config(task::TaskConfig& config) {
   if (!(config.cpu >= 0 && config.cpu <= 1e6)) refuse("cpu", "not a number of processors");
   for (const auto& mount : config.volume_mounts) {
     refuse_nul("volume_mounts.path", mount.path);
-    check_name("volume_mounts.name", mount.name, name_limit);
+    check_name("volume_mounts.name", mount.name, kNameLimit);
   }
-  for (const auto& volume : config.volumes) check_name("volumes.name", volume.name, name_limit);
+  for (const auto& volume : config.volumes) check_name("volumes.name", volume.name, kNameLimit);
   for (const auto& mount : config.instance_mounts) {
     check_host_path("instance_mounts.instance_path", mount.instance_path);
     refuse_nul("instance_mounts.path", mount.path);

@@ -11,7 +11,7 @@ namespace dstack::shim::client {
 namespace {
 
 // As many as a person reads.
-constexpr std::size_t listed = 10;
+constexpr std::size_t kListed = 10;
 
 template <typename Matches>
 const TaskEntry* find_one(const std::vector<TaskEntry>& tasks, std::string_view wanted, const char* what,
@@ -25,9 +25,9 @@ const TaskEntry* find_one(const std::vector<TaskEntry>& tasks, std::string_view 
   std::string list;
   for (const TaskEntry* task : found) {
     list += std::format("\n  {}  {}  {}", legible(task->id), legible(task->name), legible(task->status));
-    if (task == found[std::min(listed, found.size()) - 1]) break;
+    if (task == found[std::min(kListed, found.size()) - 1]) break;
   }
-  if (found.size() > listed) list += "\n  …";
+  if (found.size() > kListed) list += "\n  …";
   throw Error(ErrorKind::conflict,
               std::format("{} is the {} of {} tasks:{}", printable(wanted), what, found.size(), list));
 }

@@ -26,7 +26,7 @@ json user_of(const std::string& text) {
     const auto id = os::parse_user_id(number);
     if (!id) {
       throw Error(ErrorKind::invalid, std::format("--user {}: {} is not a user or group id (0 to {})", printable(text),
-                                                  number, os::largest_user_id));
+                                                  number, os::kLargestUserId));
     }
     return *id;
   };

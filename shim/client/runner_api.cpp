@@ -14,7 +14,7 @@ using dstack::json::ObjectReader;
 namespace {
 
 constexpr std::chrono::seconds kRunnerAnswerLimit{60};
-constexpr std::chrono::seconds health_limit{2};
+constexpr std::chrono::seconds kRunnerHealthLimit{2};
 
 }  // namespace
 
@@ -22,7 +22,7 @@ RunnerApi::RunnerApi(int port) : client_({.base_url = std::format("http://127.0.
 
 bool RunnerApi::answers() {
   try {
-    return client_.send({.path = "/api/healthcheck", .total_limit = health_limit}).status == 200;
+    return client_.send({.path = "/api/healthcheck", .total_limit = kRunnerHealthLimit}).status == 200;
   } catch (const std::exception&) {
     return false;
   }

@@ -17,7 +17,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::seconds kShimAnswerLimit{30};
-constexpr std::chrono::seconds patience{30};
+constexpr std::chrono::seconds kPatience{30};
 
 TaskEntry read_task(const ObjectReader& reader) {
   TaskEntry task{.id = reader.string("id"),
@@ -200,7 +200,7 @@ std::string ShimApi::call(const http::ClientRequest& request, Again again) {
 }
 
 http::ClientResponse ShimApi::send(const http::ClientRequest& request, Again again) {
-  const os::SteadyTime patience_end = clock_.now() + patience;
+  const os::SteadyTime patience_end = clock_.now() + kPatience;
   while (true) {
     try {
       http::ClientResponse response = client_.send(request);

@@ -15,15 +15,15 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t column_count = 6;
-constexpr std::size_t name_column = 1;
-constexpr std::size_t image_column = 2;
-constexpr std::size_t gap = 2;
-constexpr std::size_t least_width = 8;  // of a column that is shortened
-using Row = std::array<std::string, column_count>;
-using Widths = std::array<std::size_t, column_count>;
+constexpr std::size_t kColumnCount = 6;
+constexpr std::size_t kNameColumn = 1;
+constexpr std::size_t kImageColumn = 2;
+constexpr std::size_t kGap = 2;
+constexpr std::size_t kLeastWidth = 8;  // of a column that is shortened
+using Row = std::array<std::string, kColumnCount>;
+using Widths = std::array<std::size_t, kColumnCount>;
 
-constexpr std::array<const char*, column_count> headings{"ID", "NAME", "IMAGE", "STATUS", "AGE", "GPUS"};
+constexpr std::array<const char*, kColumnCount> kHeadings{"ID", "NAME", "IMAGE", "STATUS", "AGE", "GPUS"};
 
 std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
 
@@ -39,31 +39,31 @@ Row row_of(const TaskEntry& task, const os::Clock& clock) {
 Widths widths_of(const std::vector<Row>& rows) {
   Widths widths{};
   for (const Row& row : rows) {
-    for (std::size_t i = 0; i < column_count; ++i) widths[i] = std::max(widths[i], columns(row[i]));
+    for (std::size_t i = 0; i < kColumnCount; ++i) widths[i] = std::max(widths[i], columns(row[i]));
   }
   return widths;
 }
 
 void fit(std::vector<Row>& rows, std::size_t width) {
   Widths widths = widths_of(rows);
-  std::size_t needed = gap * (column_count - 1);
+  std::size_t needed = kGap * (kColumnCount - 1);
   for (const std::size_t column : widths) needed += column;
-  for (const std::size_t column : {image_column, name_column}) {
-    if (needed <= width || widths[column] <= least_width) continue;
-    const std::size_t less = std::min(needed - width, widths[column] - least_width);
+  for (const std::size_t column : {kImageColumn, kNameColumn}) {
+    if (needed <= width || widths[column] <= kLeastWidth) continue;
+    const std::size_t less = std::min(needed - width, widths[column] - kLeastWidth);
     widths[column] -= less;
     needed -= less;
     // An image's tag says more than its registry.
-    const Keep keep = column == image_column ? Keep::end : Keep::beginning;
+    const Keep keep = column == kImageColumn ? Keep::end : Keep::beginning;
     for (Row& row : rows) row[column] = shortened(row[column], widths[column], keep);
   }
 }
 
 std::string line_of(const Row& row, const Widths& widths) {
   std::string line;
-  for (std::size_t i = 0; i < column_count; ++i) {
+  for (std::size_t i = 0; i < kColumnCount; ++i) {
     line += row[i];
-    if (i + 1 < column_count) line.append(widths[i] + gap - columns(row[i]), ' ');
+    if (i + 1 < kColumnCount) line.append(widths[i] + kGap - columns(row[i]), ' ');
   }
   return line;
 }
@@ -84,7 +84,7 @@ std::string status_text(const TaskEntry& task) {
 std::string task_table(std::vector<TaskEntry> tasks, std::optional<std::size_t> width, const os::Clock& clock) {
   sort_tasks(tasks);
   std::vector<Row> rows{Row{}};
-  std::ranges::copy(headings, rows.front().begin());
+  std::ranges::copy(kHeadings, rows.front().begin());
   for (const TaskEntry& task : tasks) {
     rows.push_back(row_of(task, clock));
     if (width) rows.back()[0] = legible(task.id.substr(0, short_length(tasks, task.id)));

@@ -25,14 +25,14 @@ namespace dstack::shim::component {
 
 namespace {
 
-constexpr int redirect_limit = 10;
-constexpr std::chrono::minutes download_limit{10};
-constexpr std::chrono::seconds version_limit{10};
+constexpr int kRedirectLimit = 10;
+constexpr std::chrono::minutes kDownloadLimit{10};
+constexpr std::chrono::seconds kVersionLimit{10};
 
 // Writes what the URL answers to `fd`, which is empty.
 void fetch(std::string address, int fd, const std::filesystem::path& file, std::stop_token stop) {
-  const os::SteadyTime deadline = os::system_clock().now() + download_limit;
-  for (int redirects = 0; redirects <= redirect_limit; ++redirects) {
+  const os::SteadyTime deadline = os::system_clock().now() + kDownloadLimit;
+  for (int redirects = 0; redirects <= kRedirectLimit; ++redirects) {
     const auto url = http::parse_url(address);
     if (!url) {
       throw Error(ErrorKind::invalid,
@@ -85,7 +85,7 @@ void remove_leftovers(const std::filesystem::path& target) {
 
 std::string ask_version(const std::filesystem::path& file, const std::string& name) {
   const auto result = os::run_command(
-      {.arguments = {file.string(), "--version"}, .environment = std::vector<std::string>{}, .limit = version_limit});
+      {.arguments = {file.string(), "--version"}, .environment = std::vector<std::string>{}, .limit = kVersionLimit});
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it {}", file.string(), result.describe()));
   }

@@ -14,7 +14,7 @@ struct Counter {
   std::string_view help;  // without commas, which separate the columns
 };
 
-constexpr std::array counters{
+constexpr std::array kCounters{
     // Utilisation, in percent, and memory.
     Counter{"DCGM_FI_DEV_GPU_UTIL", "gauge", "Share of time in which the GPU was busy (%)"},
     Counter{"DCGM_FI_DEV_MEM_COPY_UTIL", "gauge", "Share of time in which memory was read or written (%)"},
@@ -75,7 +75,7 @@ constexpr std::array counters{
 
 std::string counters_file() {
   std::string text;
-  for (const Counter& counter : counters) text += std::format("{},{},{}\n", counter.field, counter.type, counter.help);
+  for (const Counter& counter : kCounters) text += std::format("{},{},{}\n", counter.field, counter.type, counter.help);
   return text;
 }
 

@@ -16,14 +16,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds answer_limit = 10s;
-constexpr std::size_t size_limit = std::size_t{32} << 20;
-constexpr std::size_t kept_output = 16 << 10;
-constexpr std::chrono::milliseconds first_pause = 1s;
-constexpr std::chrono::milliseconds longest_pause = 5min;
+constexpr std::chrono::milliseconds kAnswerLimit = 10s;
+constexpr std::size_t kSizeLimit = std::size_t{32} << 20;
+constexpr std::size_t kKeptOutput = 16 << 10;
+constexpr std::chrono::milliseconds kFirstPause = 1s;
+constexpr std::chrono::milliseconds kLongestPause = 5min;
 // One that ran as long as that has not failed to start.
-constexpr std::chrono::milliseconds settled = 1min;
-constexpr std::chrono::milliseconds for_ever = std::chrono::hours(24 * 365 * 10);
+constexpr std::chrono::milliseconds kSettled = 1min;
+constexpr std::chrono::milliseconds kForEver = std::chrono::hours(24 * 365 * 10);
 
 }  // namespace
 
@@ -39,13 +39,13 @@ Exporter::~Exporter() = default;
 
 void Exporter::run(const std::stop_token& stop) {
   os::Command command{
-      .arguments = settings_.command, .limit = for_ever, .output_limit = kept_output, .dies_with_parent = true};
+      .arguments = settings_.command, .limit = kForEver, .output_limit = kKeptOutput, .dies_with_parent = true};
   for (const std::string& argument :
        {std::string("-f"), settings_.counters_path.string(), std::string("-a"),
         std::format("localhost:{}", settings_.port), std::string("-c"), std::to_string(settings_.interval.count())}) {
     command.arguments.push_back(argument);
   }
-  std::chrono::milliseconds pause = first_pause;
+  std::chrono::milliseconds pause = kFirstPause;
   while (!stop.stop_requested()) {
     const os::SteadyTime start = clock_.now();
     try {
@@ -55,9 +55,9 @@ void Exporter::run(const std::stop_token& stop) {
     } catch (const std::exception& error) {
       spdlog::warn("{}", error.what());
     }
-    if (clock_.now() - start >= settled) pause = first_pause;
+    if (clock_.now() - start >= kSettled) pause = kFirstPause;
     os::pause(clock_, pause, stop);
-    pause = std::min(pause * 2, longest_pause);
+    pause = std::min(pause * 2, kLongestPause);
   }
 }
 
@@ -81,9 +81,9 @@ std::string Exporter::fetch() {
 std::string Exporter::ask() {
   std::string text;
   const auto response =
-      client_.stream({.path = "/metrics", .total_limit = answer_limit}, [&text](std::string_view piece) {
+      client_.stream({.path = "/metrics", .total_limit = kAnswerLimit}, [&text](std::string_view piece) {
         text += piece;
-        if (text.size() > size_limit) throw Error(ErrorKind::unavailable, "dcgm-exporter: the answer is too large");
+        if (text.size() > kSizeLimit) throw Error(ErrorKind::unavailable, "dcgm-exporter: the answer is too large");
         return true;
       });
   if (response.status != 200) {

@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t line_limit = std::size_t{8} << 20;
+constexpr std::size_t kLineLimit = std::size_t{8} << 20;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ constexpr std::size_t line_limit = std::size_t{8} << 20;
 class Health::Process {
  public:
   Process(const std::vector<std::string>& command, os::Clock& clock, const std::stop_token& stop)
-      : child_(spec(command), clock, stop), lines_(child_, line_limit) {}
+      : child_(spec(command), clock, stop), lines_(child_, kLineLimit) {}
 
   // One byte fits into an empty pipe; there is never more than one question in it.
   void ask() { child_.write("\n"); }

@@ -17,8 +17,8 @@ enum class PullFailure {
   unavailable,  // the registry or the engine does not answer, or not as it should
   other,
 };
-inline constexpr std::array all_pull_failures{PullFailure::not_found, PullFailure::refused,     PullFailure::no_space,
-                                              PullFailure::stalled,   PullFailure::unavailable, PullFailure::other};
+inline constexpr std::array kAllPullFailures{PullFailure::not_found, PullFailure::refused,     PullFailure::no_space,
+                                             PullFailure::stalled,   PullFailure::unavailable, PullFailure::other};
 std::string_view name_of(PullFailure failure);
 
 // What the engine's message about a pull of `image` amounts to. `answered` is the kind of the engine's own answer, or

@@ -19,14 +19,14 @@ struct Needed {
   const char* name;
 };
 
-constexpr std::array needed{
+constexpr std::array kNeeded{
     Needed{0, "CAP_CHOWN"},  Needed{1, "CAP_DAC_OVERRIDE"}, Needed{3, "CAP_FOWNER"},      Needed{5, "CAP_KILL"},
     Needed{6, "CAP_SETGID"}, Needed{7, "CAP_SETUID"},       Needed{19, "CAP_SYS_PTRACE"}, Needed{21, "CAP_SYS_ADMIN"},
 };
 
 std::string missing_in(std::uint64_t set) {
   std::string names;
-  for (const Needed& capability : needed) {
+  for (const Needed& capability : kNeeded) {
     if ((set >> capability.number & 1) == 0) names += (names.empty() ? "" : ", ") + std::string(capability.name);
   }
   return names;

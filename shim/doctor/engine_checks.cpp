@@ -16,13 +16,13 @@ namespace dstack::shim::doctor {
 namespace {
 
 constexpr std::chrono::seconds kInfoLimit{5};
-constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+constexpr std::uint64_t kGib = std::uint64_t{1} << 30;
 // An image for GPUs takes 10 GB and more.
-constexpr std::uint64_t little_space = 20 * gib;
-constexpr std::uint64_t no_space = 2 * gib;
+constexpr std::uint64_t kLittleSpace = 20 * kGib;
+constexpr std::uint64_t kNoSpace = 2 * kGib;
 
 std::string in_gib(std::uint64_t bytes) {
-  return std::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(gib));
+  return std::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(kGib));
 }
 
 Finding unknown_without_engine() { return warning("unknown without Docker", "fix Docker first"); }
@@ -123,7 +123,7 @@ Finding judge_disk(const std::string& where, const DiskSpace& space) {
   const std::string found = std::format("{} of {} free in {}", in_gib(space.free), in_gib(space.total), where);
   const std::uint64_t used = space.total - std::min(space.free, space.total);
   // Removing what is there makes room for an image only if there is a lot.
-  const bool is_small = used < little_space;
+  const bool is_small = used < kLittleSpace;
   const std::string remedy =
       is_small
           ? "the disk is small rather than full: enlarge it, or move Docker's files to a larger one (\"data-root\" in "
@@ -136,8 +136,8 @@ Finding judge_disk(const std::string& where, const DiskSpace& space) {
         "`df -i` shows the file systems";
     return space.free_inodes == 0 ? broken(inodes, inode_remedy) : warning(inodes, inode_remedy);
   }
-  if (space.free < no_space) return broken(found, remedy);
-  if (space.free < little_space) return warning(found, remedy);
+  if (space.free < kNoSpace) return broken(found, remedy);
+  if (space.free < kLittleSpace) return warning(found, remedy);
   return ok(found);
 }
 

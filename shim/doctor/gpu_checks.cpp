@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using dstack::gpu::Vendor;
 
-constexpr const char* nvidia_driver_remedy =
+constexpr const char* kNvidiaDriverRemedy =
     "install NVIDIA's driver for this kernel and restart the machine; `nvidia-smi` should then list the GPUs";
 
 std::string word_of(const fs::path& file) {
@@ -45,7 +45,7 @@ std::size_t nvidia_on_the_bus(const fs::path& root) {
 }
 
 Finding judge(const shim::gpu::Inventory& inventory) {
-  if (inventory.gpus.empty()) return broken("the driver's tool lists no GPU", nvidia_driver_remedy);
+  if (inventory.gpus.empty()) return broken("the driver's tool lists no GPU", kNvidiaDriverRemedy);
   return ok(std::format("{} × {}, driver {}", inventory.gpus.size(), shim::gpu::name_of_gpus(inventory),
                         inventory.driver_version.empty() ? "unknown" : inventory.driver_version));
 }
@@ -58,7 +58,7 @@ Finding check_nvidia(const Host& host) {
   } catch (const std::exception& error) {
     if (shim::gpu::names_driver_mismatch(error.what()))
       return broken(std::format("{}: {}", shim::gpu::kDriverMismatch, error.what()), restart);
-    return broken(std::format("NVIDIA, but its GPUs cannot be listed: {}", error.what()), nvidia_driver_remedy);
+    return broken(std::format("NVIDIA, but its GPUs cannot be listed: {}", error.what()), kNvidiaDriverRemedy);
   }
 }
 
@@ -127,7 +127,7 @@ Finding check_gpu(const Host& host) {
   }
   if (const std::size_t count = nvidia_on_the_bus(host.root); count > 0) {
     return broken(std::format("{} NVIDIA GPUs on the PCI bus, and no driver (/dev/nvidiactl)", count),
-                  nvidia_driver_remedy);
+                  kNvidiaDriverRemedy);
   }
   return ok("none");
 }

@@ -22,9 +22,9 @@ struct Limit {
   std::uint64_t least;
 };
 // The kernel's own defaults, or a tenth of what distributions set.
-constexpr std::array limits{Limit{"fs/inotify/max_user_instances", 128}, Limit{"fs/inotify/max_user_watches", 8192},
-                            Limit{"fs/file-max", 65536}};
-constexpr std::uint64_t least_open_files = 1024;
+constexpr std::array kLimits{Limit{"fs/inotify/max_user_instances", 128}, Limit{"fs/inotify/max_user_watches", 8192},
+                             Limit{"fs/file-max", 65536}};
+constexpr std::uint64_t kLeastOpenFiles = 1024;
 
 // The soft limit of "Max open files            1024                 524288               files".
 std::optional<std::uint64_t> open_files_limit(std::string_view limits_text) {
@@ -71,7 +71,7 @@ bool has_default_route6(std::string_view routes) {
 Finding check_limits(const Host& host) {
   std::string low;
   std::string remedy;
-  for (const Limit& limit : limits) {
+  for (const Limit& limit : kLimits) {
     const std::string text = os::try_read_file(host.root / "proc/sys" / limit.name).value_or("");
     const auto value = text::parse_number<std::uint64_t>(text::trim(text));
     if (!value || *value >= limit.least) continue;
@@ -86,7 +86,7 @@ Finding check_limits(const Host& host) {
   }
   const std::string process = host.shim_pid ? std::to_string(*host.shim_pid) : "self";
   const auto open_files = open_files_limit(os::try_read_file(host.root / "proc" / process / "limits").value_or(""));
-  if (open_files && *open_files < least_open_files) {
+  if (open_files && *open_files < kLeastOpenFiles) {
     return warning(
         std::format("{} may open {} files only", host.shim_pid ? "the running dstack-shim" : "this shell", *open_files),
         "raise it: LimitNOFILE=65536 in the service's unit, or `ulimit -n 65536` where it is started by hand");

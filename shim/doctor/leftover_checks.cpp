@@ -18,13 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kListLimit{5};
-constexpr std::size_t named = 5;  // the rest is counted
+constexpr std::size_t kNamed = 5;  // the rest is counted
 
 // "a, b and 3 more"
 std::string enumerate(const std::vector<std::string>& names) {
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), named); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  return names.size() > named ? std::format("{} and {} more", text, names.size() - named) : text;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kNamed ? std::format("{} and {} more", text, names.size() - kNamed) : text;
 }
 
 void take_up(const fs::path& folder, Journals& journals) {
@@ -93,7 +93,7 @@ Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& jour
   std::size_t used = 0;
   for (const os::Mount& mount : mounts) {
     const fs::path point = mount.mount_point;
-    if (point.parent_path() != volume::volumes_folder) continue;
+    if (point.parent_path() != volume::kVolumesFolder) continue;
     if (journals.volumes.contains(point.filename().string())) {
       ++used;
     } else {

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds answer_limit{3};
+constexpr std::chrono::seconds kAnswerLimit{3};
 
 // Whether a socket bound to this address keeps 127.0.0.1 from being bound: the address itself and every address, of
 // IPv4 or of IPv6 (which takes IPv4 along unless told otherwise). As the kernel writes them, in the machine's order.
@@ -64,7 +64,7 @@ std::optional<std::string> holder(const fs::path& proc, const std::set<std::stri
 std::optional<std::string> shim_version(const Host& host) {
   try {
     http::Client client({.base_url = std::format("http://127.0.0.1:{}", host.shim_port)}, *host.clock);
-    const http::ClientResponse answer = client.send({.path = "/api/healthcheck", .total_limit = answer_limit});
+    const http::ClientResponse answer = client.send({.path = "/api/healthcheck", .total_limit = kAnswerLimit});
     const auto body = nlohmann::json::parse(answer.body, nullptr, false);
     if (json::text_member(body, "service") != "dstack-shim") return std::nullopt;
     const std::string version = json::text_member(body, "version");

@@ -20,7 +20,7 @@ namespace dstack::shim::doctor {
 
 namespace {
 
-constexpr std::array tools{"mount", "umount", "mountpoint", "lsblk", "blkid", "mkfs.ext4"};
+constexpr std::array kTools{"mount", "umount", "mountpoint", "lsblk", "blkid", "mkfs.ext4"};
 
 std::string date_of(os::WallTime time) {
   return std::format("{:%Y-%m-%d %H:%M} UTC", std::chrono::floor<std::chrono::minutes>(time));
@@ -69,7 +69,7 @@ Finding check_runner(const Host& host) {
 Finding check_tools(const Host&) {
   std::string missing;
   std::string present;
-  for (const char* tool : tools) {
+  for (const char* tool : kTools) {
     const auto append = [tool](std::string& list) { list += std::string(list.empty() ? "" : ", ") + tool; };
     append(os::find_program(tool) ? present : missing);
   }

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view node_prefix = "/dev/dri/renderD";
+constexpr std::string_view kNodePrefix = "/dev/dri/renderD";
 
 // A place on the bus as the kernel's topology has it.
 struct Location {
@@ -77,7 +77,7 @@ std::vector<ComputeNode> compute_nodes(const fs::path& root) {
     nodes.push_back(
         {.location = {.domain = static_cast<std::uint32_t>(properties["domain"]), .place = location & 0xffff},
          .partition = location >> 28,
-         .render_node = std::format("{}{}", node_prefix, properties["drm_render_minor"]),
+         .render_node = std::format("{}{}", kNodePrefix, properties["drm_render_minor"]),
          .has_processor_cores = properties["cpu_cores_count"] > 0});
   }
   return nodes;

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr std::string_view gpu_kind = "nvidia.com/gpu=";
+constexpr std::string_view kGpuKind = "nvidia.com/gpu=";
 
 std::string_view unquoted(std::string_view value) {
   value = text::trim(value);
@@ -81,7 +81,7 @@ bool use_cdi(docker::GpuSettings& settings, const std::vector<Gpu>& gpus, const 
   std::vector<std::string> names;
   for (const std::string& id : settings.nvidia_ids) {
     const auto place = std::ranges::find(gpus, id, &Gpu::id) - gpus.begin();
-    const std::array candidates{std::format("{}{}", gpu_kind, id), std::format("{}{}", gpu_kind, place)};
+    const std::array candidates{std::format("{}{}", kGpuKind, id), std::format("{}{}", kGpuKind, place)};
     const auto name = std::ranges::find_if(
         candidates, [&available](const std::string& candidate) { return std::ranges::contains(available, candidate); });
     if (name == candidates.end()) return false;
@@ -94,8 +94,8 @@ bool use_cdi(docker::GpuSettings& settings, const std::vector<Gpu>& gpus, const 
 }
 
 std::string id_of_cdi_device(std::string_view name, const std::vector<Gpu>& gpus) {
-  if (!name.starts_with(gpu_kind)) return std::string(name);
-  const std::string_view device = name.substr(gpu_kind.size());
+  if (!name.starts_with(kGpuKind)) return std::string(name);
+  const std::string_view device = name.substr(kGpuKind.size());
   const auto place = text::parse_number<std::size_t>(device);
   return place && *place < gpus.size() ? gpus[*place].id : std::string(device);
 }

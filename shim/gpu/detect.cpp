@@ -22,7 +22,7 @@ namespace dstack::shim::gpu {
 namespace {
 
 // For all that a container takes: the pull, two runs, the removal.
-constexpr std::chrono::minutes container_limit{2};
+constexpr std::chrono::minutes kContainerLimit{2};
 
 // Stops whoever has the token at a moment, unless this ends before, or as soon as `stop` is requested.
 class Deadline {
@@ -45,13 +45,13 @@ class Deadline {
 template <typename Detect>
 Inventory in_container(docker::EngineClient& engine, os::Clock& clock, const std::stop_token& stop,
                        Detect detect_vendor_gpus) {
-  const Deadline deadline(container_limit, clock, stop);
+  const Deadline deadline(kContainerLimit, clock, stop);
   try {
     remove_old_tool_containers(engine, deadline.token());
     return detect_vendor_gpus(deadline.token());
   } catch (const std::exception& error) {
     if (!deadline.token().stop_requested() || stop.stop_requested()) throw;
-    throw Error(ErrorKind::timed_out, std::format("not done within {} min: {}", container_limit.count(), error.what()));
+    throw Error(ErrorKind::timed_out, std::format("not done within {} min: {}", kContainerLimit.count(), error.what()));
   }
 }
 

@@ -17,7 +17,7 @@ namespace dstack::shim::gpu {
 
 namespace {
 
-constexpr std::string_view render_nodes = "/dev/dri/renderD";
+constexpr std::string_view kRenderNodes = "/dev/dri/renderD";
 
 bool is_known(const Inventory& inventory, const std::string& id) {
   return std::ranges::contains(inventory.gpus, id, &Gpu::id);
@@ -123,7 +123,7 @@ std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& contai
     for (const std::string& name : request) add(inventory == nullptr ? name : id_of_cdi_device(name, inventory->gpus));
   }
   for (const std::string& path : container.devices) {
-    if (vendor == Vendor::amd && path.starts_with(render_nodes)) add(path);
+    if (vendor == Vendor::amd && path.starts_with(kRenderNodes)) add(path);
     if (vendor == Vendor::tenstorrent) add(tenstorrent_id(path));
   }
   if (vendor == Vendor::intel) {

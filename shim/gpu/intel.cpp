@@ -11,7 +11,7 @@ namespace dstack::shim::gpu {
 
 namespace {
 
-constexpr std::string_view visible_devices = "HABANA_VISIBLE_DEVICES=";
+constexpr std::string_view kVisibleDevices = "HABANA_VISIBLE_DEVICES=";
 
 }  // namespace
 
@@ -48,7 +48,7 @@ Inventory detect_intel(os::Clock& clock, const std::stop_token& stop) {
 docker::GpuSettings intel_settings(const std::vector<std::string>& ids) {
   docker::GpuSettings settings;
   if (ids.empty()) return settings;
-  std::string variable(visible_devices);
+  std::string variable(kVisibleDevices);
   for (const std::string& id : ids) variable += (&id == &ids.front() ? "" : ",") + id;
   settings.environment = {std::move(variable)};
   settings.runtime = "habana";
@@ -58,9 +58,9 @@ docker::GpuSettings intel_settings(const std::vector<std::string>& ids) {
 }
 
 std::vector<std::string> intel_ids(std::string_view variable) {
-  if (!variable.starts_with(visible_devices)) return {};
+  if (!variable.starts_with(kVisibleDevices)) return {};
   std::vector<std::string> ids;
-  for (const std::string_view id : csv_fields(variable.substr(visible_devices.size()))) {
+  for (const std::string_view id : csv_fields(variable.substr(kVisibleDevices.size()))) {
     if (is_id(id)) ids.emplace_back(id);
   }
   return ids;

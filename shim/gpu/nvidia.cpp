@@ -20,8 +20,8 @@ namespace dstack::shim::gpu {
 
 namespace {
 
-constexpr const char* modeset_node = "/dev/nvidia-modeset";
-constexpr const char* display = "display";
+constexpr const char* kModesetNode = "/dev/nvidia-modeset";
+constexpr const char* kDisplay = "display";
 
 bool is_uuid(std::string_view text) {
   constexpr std::size_t prefix = 4;
@@ -170,7 +170,7 @@ docker::GpuSettings nvidia_settings(const std::vector<Gpu>& gpus, const std::vec
   docker::GpuSettings settings;
   if (ids.empty()) return settings;
   settings.nvidia_ids = ids;
-  settings.nvidia_capabilities = {"gpu", "utility", "compute", "graphics", "video", display, "compat32"};
+  settings.nvidia_capabilities = {"gpu", "utility", "compute", "graphics", "video", kDisplay, "compat32"};
 
   std::error_code ignored;
   if (!std::filesystem::exists(root / "dev/nvidiactl", ignored)) return settings;  // WSL
@@ -187,7 +187,7 @@ docker::GpuSettings nvidia_settings(const std::vector<Gpu>& gpus, const std::vec
     if (is_divided(*minor, root)) return settings;
     nodes.push_back(std::format("/dev/nvidia{}", *minor));
   }
-  for (const char* node : {"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", modeset_node})
+  for (const char* node : {"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", kModesetNode})
     nodes.emplace_back(node);
   for (const std::string& node : nodes) {
     if (std::filesystem::exists(root / node.substr(1), ignored)) {
@@ -198,13 +198,13 @@ docker::GpuSettings nvidia_settings(const std::vector<Gpu>& gpus, const std::vec
 }
 
 bool fails_for_display(const docker::GpuSettings& settings, std::string_view reason) {
-  return std::ranges::contains(settings.nvidia_capabilities, display) && reason.contains(modeset_node);
+  return std::ranges::contains(settings.nvidia_capabilities, kDisplay) && reason.contains(kModesetNode);
 }
 
 void drop_display(docker::GpuSettings& settings) {
-  std::erase(settings.nvidia_capabilities, display);
+  std::erase(settings.nvidia_capabilities, kDisplay);
   std::erase_if(settings.devices,
-                [](const docker::DeviceMapping& device) { return device.path_on_host == modeset_node; });
+                [](const docker::DeviceMapping& device) { return device.path_on_host == kModesetNode; });
 }
 
 }  // namespace dstack::shim::gpu

@@ -21,8 +21,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kTenstorrentImage = "dstackai/tt-smi:latest";
-constexpr const char* folder = "/dev/tenstorrent";
-constexpr const char* huge_pages = "/dev/hugepages-1G";
+constexpr const char* kFolder = "/dev/tenstorrent";
+constexpr const char* kHugePages = "/dev/hugepages-1G";
 
 struct Chip {
   std::string board;  // its name: "n300"; empty if it could not be read
@@ -127,7 +127,7 @@ class Boards {
 void drop_without_node(Inventory& inventory, const std::filesystem::path& root) {
   std::set<std::string> nodes;
   std::error_code failure;
-  std::filesystem::directory_iterator entry(root / std::string_view(folder).substr(1), failure);
+  std::filesystem::directory_iterator entry(root / std::string_view(kFolder).substr(1), failure);
   while (!failure && entry != std::filesystem::directory_iterator()) {
     const std::string name = entry->path().filename().string();
     if (is_id(name)) nodes.insert(name);
@@ -136,7 +136,7 @@ void drop_without_node(Inventory& inventory, const std::filesystem::path& root) 
   if (nodes.empty()) return;
   std::erase_if(inventory.gpus, [&nodes](const Gpu& gpu) {
     if (nodes.contains(gpu.id)) return false;
-    spdlog::warn("tt-smi: board {} has no device node {}/{}", printable(gpu.name), folder, gpu.id);
+    spdlog::warn("tt-smi: board {} has no device node {}/{}", printable(gpu.name), kFolder, gpu.id);
     return true;
   });
 }
@@ -166,7 +166,7 @@ Inventory parse_tt_smi(std::string_view output) {
 Inventory detect_tenstorrent(docker::EngineClient& engine, docker::ImagePuller& puller,
                              const std::filesystem::path& root, const std::stop_token& stop) {
   const ToolOutput output =
-      run_tool_container(engine, puller, {.image = kTenstorrentImage, .command = {"-s"}, .device = folder}, stop);
+      run_tool_container(engine, puller, {.image = kTenstorrentImage, .command = {"-s"}, .device = kFolder}, stop);
   Inventory inventory = parse_tt_smi(output.text);
   drop_without_node(inventory, root);
   inventory = require_gpus(std::move(inventory), "tt-smi", output);
@@ -179,18 +179,18 @@ docker::GpuSettings tenstorrent_settings(const std::vector<std::string>& ids, co
   docker::GpuSettings settings;
   if (ids.empty()) return settings;
   for (const std::string& id : ids) {
-    const std::string node = std::format("{}/{}", folder, id);
+    const std::string node = std::format("{}/{}", kFolder, id);
     settings.devices.push_back({.path_on_host = node, .path_in_container = node});
   }
   std::error_code ignored;
-  if (std::filesystem::exists(root / std::string_view(huge_pages).substr(1), ignored)) {
-    settings.mounts.push_back({.source = huge_pages, .target = huge_pages});
+  if (std::filesystem::exists(root / std::string_view(kHugePages).substr(1), ignored)) {
+    settings.mounts.push_back({.source = kHugePages, .target = kHugePages});
   }
   return settings;
 }
 
 std::string tenstorrent_id(std::string_view path) {
-  const std::string prefix = std::format("{}/", folder);
+  const std::string prefix = std::format("{}/", kFolder);
   return path.starts_with(prefix) ? std::string(path.substr(prefix.size())) : "";
 }
 

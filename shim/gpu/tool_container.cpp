@@ -16,8 +16,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* label = "ai.dstack.shim.tool";
-constexpr std::chrono::seconds removal_limit{30};
+constexpr const char* kLabel = "ai.dstack.shim.tool";
+constexpr std::chrono::seconds kRemovalLimit{30};
 
 json create_body(const ToolContainer& tool, const std::string& image, const docker::EngineMode& engine) {
   json devices = json::array();
@@ -30,7 +30,7 @@ json create_body(const ToolContainer& tool, const std::string& image, const dock
             // The engine's usual driver may be one whose logs cannot be read back.
             {"LogConfig", {{"Type", "json-file"}, {"Config", json::object()}}}};
   docker::use_as_host_root(host, engine);
-  return {{"Image", image}, {"Cmd", tool.command}, {"Labels", {{label, "true"}}}, {"HostConfig", std::move(host)}};
+  return {{"Image", image}, {"Cmd", tool.command}, {"Labels", {{kLabel, "true"}}}, {"HostConfig", std::move(host)}};
 }
 
 class Container {
@@ -55,7 +55,7 @@ class Container {
   // Not ended by the stop that ends the rest.
   void remove() const noexcept {
     try {
-      engine_.remove(name_, {.limit = removal_limit});
+      engine_.remove(name_, {.limit = kRemovalLimit});
     } catch (const std::exception& error) {
       spdlog::warn("{}", error.what());
     }
@@ -83,7 +83,7 @@ ToolOutput run_tool_container(docker::EngineClient& engine, docker::ImagePuller&
 
 void remove_old_tool_containers(docker::EngineClient& engine, const std::stop_token& stop) {
   try {
-    for (const auto& container : engine.list(std::format("{}=true", label), {.stop = stop})) {
+    for (const auto& container : engine.list(std::format("{}=true", kLabel), {.stop = stop})) {
       if (docker::has_ended(container.status) || container.status == docker::ContainerStatus::created) {
         engine.remove(container.id, {.stop = stop});
       }

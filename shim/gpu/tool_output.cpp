@@ -21,10 +21,10 @@ namespace {
 using nlohmann::json;
 
 // Without the persistence daemon the driver is set up anew for every call, which takes seconds for each GPU.
-constexpr std::chrono::minutes tool_limit{1};
-constexpr std::size_t logged_rows = 20;
-constexpr int brace_limit = 4096;
-constexpr std::size_t row_limit = std::size_t{256} << 10;
+constexpr std::chrono::minutes kToolLimit{1};
+constexpr std::size_t kLoggedRows = 20;
+constexpr int kBraceLimit = 4096;
+constexpr std::size_t kRowLimit = std::size_t{256} << 10;
 
 // The length of the object at the start of `text`, by its braces outside of strings; 0 if it has no end.
 std::size_t object_length(std::string_view text) {
@@ -51,7 +51,7 @@ std::size_t object_length(std::string_view text) {
 
 ToolOutput run_driver_tool(std::vector<std::string> arguments, os::Clock& clock, const std::stop_token& stop) {
   // A driver that hangs does so whatever its tool is asked.
-  const os::Command command{.arguments = arguments, .limit = tool_limit, .key = arguments.front()};
+  const os::Command command{.arguments = arguments, .limit = kToolLimit, .key = arguments.front()};
   os::CommandResult result = os::run_command(command, stop, clock);
   const std::string& name = command.arguments.front();
   if (result.end == os::CommandResult::End::timed_out) {
@@ -72,11 +72,11 @@ Inventory require_gpus(Inventory inventory, std::string_view tool, const ToolOut
 }
 
 SkippedRows::~SkippedRows() {
-  if (count_ > logged_rows) spdlog::warn("{}: {} more rows were skipped", tool_, count_ - logged_rows);
+  if (count_ > kLoggedRows) spdlog::warn("{}: {} more rows were skipped", tool_, count_ - kLoggedRows);
 }
 
 void SkippedRows::add(std::string_view row, std::string_view reason) {
-  if (++count_ <= logged_rows) spdlog::warn("{}: {}: {}", tool_, reason, printable(row));
+  if (++count_ <= kLoggedRows) spdlog::warn("{}: {}: {}", tool_, reason, printable(row));
 }
 
 std::vector<std::string_view> csv_fields(std::string_view line) {
@@ -134,8 +134,8 @@ std::vector<json> json_rows(std::string_view output, std::string_view member_nam
   // Each brace costs a look at all that follows it.
   int braces = 0;
   std::size_t at = 0;
-  while ((at = output.find('{', at)) != std::string_view::npos && ++braces <= brace_limit) {
-    const std::string_view text = output.substr(at, object_length(output.substr(at, row_limit)));
+  while ((at = output.find('{', at)) != std::string_view::npos && ++braces <= kBraceLimit) {
+    const std::string_view text = output.substr(at, object_length(output.substr(at, kRowLimit)));
     json object = json::parse(text, nullptr, false);
     if (object.is_object() && !member(object, member_name).is_null()) {
       rows.push_back(std::move(object));

@@ -24,9 +24,9 @@ namespace dstack::shim::host {
 
 namespace {
 
-constexpr std::size_t file_limit = std::size_t{8} << 20;
-constexpr std::chrono::seconds lock_limit{5};
-constexpr std::chrono::milliseconds lock_pause{20};
+constexpr std::size_t kFileLimit = std::size_t{8} << 20;
+constexpr std::chrono::seconds kLockLimit{5};
+constexpr std::chrono::milliseconds kLockPause{20};
 
 // A file in an open folder, so that nobody can exchange what lies on the way to it.
 struct Place {
@@ -53,7 +53,7 @@ std::string read_all(int fd, const std::string& path) {
     if (count < 0) throw os_error("read", path);
     if (count == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(count));
-    if (text.size() > file_limit) throw Error(ErrorKind::too_large, path + " is too large");
+    if (text.size() > kFileLimit) throw Error(ErrorKind::too_large, path + " is too large");
   }
 }
 
@@ -104,13 +104,13 @@ class KeyFile {
   // The user may hold a lock for ever, so there is a limit, and flock(2) has none of its own.
   void lock() const {
     os::Clock& clock = os::system_clock();
-    const auto deadline = clock.now() + lock_limit;
+    const auto deadline = clock.now() + kLockLimit;
     std::mutex mutex;
     std::condition_variable unused;
     std::unique_lock guard(mutex);
     while (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK || clock.now() >= deadline) throw os_error("lock", place_.path);
-      clock.wait_until(guard, unused, clock.now() + lock_pause, [] { return false; });
+      clock.wait_until(guard, unused, clock.now() + kLockPause, [] { return false; });
     }
   }
 

@@ -19,7 +19,7 @@ namespace dstack::shim::host {
 namespace {
 
 // The first process table of a machine, which has every process. (PROC_PID_INIT_INO)
-constexpr std::string_view first_process_table = "pid:[4026531836]";
+constexpr std::string_view kFirstProcessTable = "pid:[4026531836]";
 
 bool exhausted(const std::error_code& failure) {
   return failure == std::errc::too_many_files_open || failure == std::errc::too_many_files_open_in_system ||
@@ -48,7 +48,7 @@ std::optional<std::string> container_in(std::string_view cgroup_path, const Cont
 
 ContainerProcesses::ContainerProcesses(std::filesystem::path proc)
     : proc_(std::move(proc)),
-      sees_all_(link_target(proc_ / "self/ns/pid") == first_process_table &&
+      sees_all_(link_target(proc_ / "self/ns/pid") == kFirstProcessTable &&
                 os::has_capability(os::Capability::sys_ptrace)) {}
 
 std::vector<std::string> ContainerProcesses::pids() const {

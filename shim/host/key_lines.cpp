@@ -40,8 +40,8 @@ std::string identity_of(std::string_view line) {
 // The key of one of our lines; nothing for a line that is not ours.
 std::optional<std::string_view> our_key(std::string_view line) {
   if (line.ends_with('\n')) line.remove_suffix(1);
-  if (!line.ends_with(key_line_suffix)) return std::nullopt;
-  line.remove_suffix(key_line_suffix.size());
+  if (!line.ends_with(kKeyLineSuffix)) return std::nullopt;
+  line.remove_suffix(kKeyLineSuffix.size());
   return line;
 }
 
@@ -85,7 +85,7 @@ bool change_our_keys(std::string& text, const KeyChange& change) {
   for (const std::string& key : change.add) {
     if (!present.insert(identity_of(key)).second) continue;
     if (!result.empty() && !result.ends_with('\n')) result += '\n';
-    result += std::format("{}{}\n", trim(key), key_line_suffix);
+    result += std::format("{}{}\n", trim(key), kKeyLineSuffix);
   }
   if (result == text) return false;
   text = std::move(result);

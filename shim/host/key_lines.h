@@ -8,7 +8,7 @@ namespace dstack::shim::host {
 
 // Our lines of a user's authorized_keys: those that end in this. Only they are ever removed; all others stay as they
 // are, byte for byte.
-inline constexpr std::string_view key_line_suffix = " # added by dstack-shim";
+inline constexpr std::string_view kKeyLineSuffix = " # added by dstack-shim";
 
 struct KeyChange {
   std::vector<std::string> add;     // those that the file has already, by whoever's hand, are not added again

@@ -16,7 +16,7 @@ namespace dstack::shim::host {
 
 namespace {
 
-constexpr std::size_t reported_limit = 1000;
+constexpr std::size_t kReportedLimit = 1000;
 constexpr const char* nobody = "an unknown process (the socket is closed)";
 
 bool is_loopback(const std::string& address) {
@@ -130,7 +130,7 @@ bool PeerGuard::serve_in_doubt(const std::error_code& reason) {
 
 bool PeerGuard::refuse(const std::string& who) {
   const os::Lock lock(mutex_);
-  if (reported_.size() >= reported_limit) reported_.clear();
+  if (reported_.size() >= kReportedLimit) reported_.clear();
   const auto level = reported_.insert(who).second ? spdlog::level::warn : spdlog::level::debug;
   spdlog::log(level, "Refused an API call from {}", who);
   return false;

@@ -37,7 +37,7 @@ void Registry::write(Exposition& exposition) const {
 
   exposition.begin("dstack_shim_image_pull_failures_total", "counter",
                    "Pulls that failed for good; not those that were cancelled.");
-  for (const docker::PullFailure reason : docker::all_pull_failures) {
+  for (const docker::PullFailure reason : docker::kAllPullFailures) {
     const auto found = pull_failures_.find(reason);
     const std::uint64_t count = found == pull_failures_.end() ? 0 : found->second;
     exposition.sample(static_cast<double>(count), {{"reason", docker::name_of(reason)}});

@@ -13,10 +13,10 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr int last_line_count = 5;
-constexpr seconds last_lines_limit{5};
+constexpr int kLastLineCount = 5;
+constexpr seconds kLastLinesLimit{5};
 // A server waits 9 s for the answer to a terminate.
-constexpr seconds kill_limit{8};
+constexpr seconds kKillLimit{8};
 
 }  // namespace
 
@@ -43,8 +43,8 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
   if (end.exit_code) add_line(std::format("The container exited with status {}", *end.exit_code));
   try {
     if (!end.gone) {
-      const docker::Call call{.stop = stop, .limit = last_lines_limit};
-      for (const std::string& line : parts_.engine.last_lines(end.container_id, last_line_count, call)) add_line(line);
+      const docker::Call call{.stop = stop, .limit = kLastLinesLimit};
+      for (const std::string& line : parts_.engine.last_lines(end.container_id, kLastLineCount, call)) add_line(line);
     }
   } catch (const std::exception& error) {
     spdlog::warn("The last lines of container {} are not known: {}", end.container_id, error.what());
@@ -56,7 +56,7 @@ void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_t
   if (!state.create_sent) return;
   if (state.status != TaskStatus::running) return remove_container(state, stop);
   try {
-    parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kill_limit});
+    parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kKillLimit});
   } catch (const std::exception& error) {
     if (error_kind(error) != ErrorKind::not_found) throw;
   }
@@ -81,7 +81,7 @@ void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_toke
 
 std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, std::stop_token stop) const {
   try {
-    const auto container = parts_.engine.inspect(state.container_id, {.stop = stop, .limit = last_lines_limit});
+    const auto container = parts_.engine.inspect(state.container_id, {.stop = stop, .limit = kLastLinesLimit});
     if (!container || !docker::has_ended(container->status)) return std::nullopt;
     return docker::ContainerEnd{
         .container_id = container->id, .exit_code = container->exit_code, .out_of_memory = container->out_of_memory};
@@ -99,7 +99,7 @@ void Finisher::remove(const TaskState& state, std::stop_token stop) const {
 
 void Finisher::remove_container(const TaskState& state, std::stop_token stop) const {
   // By its name, since the id may not have come to be known.
-  const auto container = parts_.engine.inspect(state.container_name, {.stop = stop, .limit = kill_limit});
+  const auto container = parts_.engine.inspect(state.container_name, {.stop = stop, .limit = kKillLimit});
   if (!container || !belongs_to(*container, state.config.id, store_)) return;
   parts_.engine.remove(container->id, {.stop = stop});
 }

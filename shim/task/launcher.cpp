@@ -286,7 +286,7 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
   spec.shm_size = config.shm_size;
   spec.network = config.network_mode;
   for (const VolumeMount& mount : config.volume_mounts) {
-    spec.mounts.push_back({.source = std::format("{}/{}", volume::volumes_folder, mount.name), .target = mount.path});
+    spec.mounts.push_back({.source = std::format("{}/{}", volume::kVolumesFolder, mount.name), .target = mount.path});
   }
   for (const InstanceMount& mount : config.instance_mounts) {
     spec.mounts.push_back({.source = mount.instance_path, .target = mount.path});

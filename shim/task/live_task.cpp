@@ -18,10 +18,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // A server waits 9 s for an answer.
-constexpr seconds answer_limit{8};
+constexpr seconds kAnswerLimit{8};
 constexpr seconds kStartLimit{60};  // for a client to attach to a container that it starts later
-constexpr milliseconds first_pause{500};
-constexpr milliseconds longest_pause{30000};
+constexpr milliseconds kFirstPause{500};
+constexpr milliseconds kLongestPause{30000};
 
 }  // namespace
 
@@ -119,7 +119,7 @@ TaskInfo LiveTask::terminate(Ending ending, seconds grace) {
   attempt.request_stop();
   lock.lock();
   changed_.notify_all();
-  wait_for(lock, grace + answer_limit, "terminate",
+  wait_for(lock, grace + kAnswerLimit, "terminate",
            [this]() DSTACK_REQUIRES(mutex_) { return state_.status == TaskStatus::terminated; });
   return info_locked();
 }
@@ -134,7 +134,7 @@ void LiveTask::remove() {
   urgent_ = true;
   ensure_worker();
   changed_.notify_all();
-  wait_for(lock, answer_limit, "remove", [this]() DSTACK_REQUIRES(mutex_) { return removed_; });
+  wait_for(lock, kAnswerLimit, "remove", [this]() DSTACK_REQUIRES(mutex_) { return removed_; });
 }
 
 void LiveTask::wait_for(os::Lock& lock, seconds limit, const char* what, const std::function<bool()>& done) {
@@ -230,7 +230,7 @@ void LiveTask::work() {
     failure_ = std::move(failure);
     ++failures_;
     changed_.notify_all();
-    pause = std::clamp(pause * 2, first_pause, longest_pause);
+    pause = std::clamp(pause * 2, kFirstPause, kLongestPause);
     tools_.clock.wait_until(lock.native(), changed_, tools_.clock.now() + pause,
                             [this]() DSTACK_REQUIRES(mutex_) { return urgent_ || exit_.stop_requested(); });
   }

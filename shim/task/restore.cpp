@@ -74,7 +74,7 @@ std::vector<volume::VolumeInfo> volumes_of(const ContainerSummary& container) {
   std::vector<volume::VolumeInfo> volumes;
   for (const docker::ContainerMount& mount : container.mounts) {
     const std::filesystem::path source = mount.source;
-    if (source.parent_path() == volume::volumes_folder) volumes.push_back({.name = source.filename().string()});
+    if (source.parent_path() == volume::kVolumesFolder) volumes.push_back({.name = source.filename().string()});
   }
   return volumes;
 }

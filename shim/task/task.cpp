@@ -11,15 +11,16 @@ namespace dstack::shim::task {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> names{"pending", "preparing", "pulling", "creating", "running", "terminated"};
+constexpr std::array<std::string_view, 6> kNames{"pending",  "preparing", "pulling",
+                                                 "creating", "running",   "terminated"};
 
 }  // namespace
 
-std::string_view name_of(TaskStatus status) { return names.at(static_cast<std::size_t>(status)); }
+std::string_view name_of(TaskStatus status) { return kNames.at(static_cast<std::size_t>(status)); }
 
 std::optional<TaskStatus> parse_status(std::string_view name) {
-  for (std::size_t index = 0; index < names.size(); ++index) {
-    if (names[index] == name) return static_cast<TaskStatus>(index);
+  for (std::size_t index = 0; index < kNames.size(); ++index) {
+    if (kNames[index] == name) return static_cast<TaskStatus>(index);
   }
   return std::nullopt;
 }

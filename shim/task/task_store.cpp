@@ -25,12 +25,12 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char* journal_name = "task.json";
+constexpr const char* kJournalName = "task.json";
 // The last flushed one, beside one that is not.
-constexpr const char* flushed_name = "task.json.flushed";
+constexpr const char* kFlushedName = "task.json.flushed";
 // Of a folder whose journal cannot be read. No container is called so: their names end in eight hexadecimal digits.
 constexpr std::string_view kUnreadable = ".unreadable";
-constexpr std::size_t journal_limit = std::size_t{16} << 20;
+constexpr std::size_t kJournalLimit = std::size_t{16} << 20;
 
 std::string serialise(const TaskState& state) {
   json ports;
@@ -110,16 +110,16 @@ std::string read_regular_file(const fs::path& path) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw os_error("look at", path.string());
   if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, path.string() + " is not a regular file");
-  return os::read_file(std::format("/proc/self/fd/{}", file.get()), journal_limit);
+  return os::read_file(std::format("/proc/self/fd/{}", file.get()), kJournalLimit);
 }
 
 }  // namespace
 
 bool has_journal(const fs::path& folder) {
   std::error_code failure;
-  const bool has_one = fs::exists(fs::symlink_status(folder / journal_name, failure)) &&
-                       fs::file_size(folder / journal_name, failure) > 0;
-  return has_one || fs::exists(fs::symlink_status(folder / flushed_name, failure));
+  const bool has_one = fs::exists(fs::symlink_status(folder / kJournalName, failure)) &&
+                       fs::file_size(folder / kJournalName, failure) > 0;
+  return has_one || fs::exists(fs::symlink_status(folder / kFlushedName, failure));
 }
 
 TaskState read_journal(const fs::path& folder) {
@@ -130,11 +130,11 @@ TaskState read_journal(const fs::path& folder) {
     return state;
   };
   try {
-    return read_one(journal_name);
+    return read_one(kJournalName);
   } catch (const std::exception& error) {
-    if (!fs::exists(fs::symlink_status(folder / flushed_name))) throw;
+    if (!fs::exists(fs::symlink_status(folder / kFlushedName))) throw;
     spdlog::warn("journal of {} did not outlive a power cut: {}", printable(folder.string()), error.what());
-    return read_one(flushed_name);
+    return read_one(kFlushedName);
   }
 }
 
@@ -158,9 +158,9 @@ void TaskStore::add(const TaskState& state) const {
   if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
   try {
     // Flushed together, since until then nothing depends on any of it.
-    os::replace_file(folder / journal_name, serialise(state), 0600);
-    const os::UniqueFd journal = os::open_file(folder / journal_name, O_RDONLY);
-    if (::fsync(journal.get()) != 0) throw os_error("flush", (folder / journal_name).string());
+    os::replace_file(folder / kJournalName, serialise(state), 0600);
+    const os::UniqueFd journal = os::open_file(folder / kJournalName, O_RDONLY);
+    if (::fsync(journal.get()) != 0) throw os_error("flush", (folder / kJournalName).string());
     os::sync_directory(folder);
     os::sync_directory(tasks_);
   } catch (...) {
@@ -172,14 +172,14 @@ void TaskStore::add(const TaskState& state) const {
 void TaskStore::save(const TaskState& state, Flush flush) const {
   const fs::path folder = tasks_ / state.container_name;
   if (flush == Flush::now) {
-    os::write_file_atomic(folder / journal_name, serialise(state), 0600);
-    os::remove_file(folder / flushed_name);
+    os::write_file_atomic(folder / kJournalName, serialise(state), 0600);
+    os::remove_file(folder / kFlushedName);
     return;
   }
-  if (::link((folder / journal_name).c_str(), (folder / flushed_name).c_str()) != 0 && errno != EEXIST) {
-    throw os_error("link", (folder / flushed_name).string());
+  if (::link((folder / kJournalName).c_str(), (folder / kFlushedName).c_str()) != 0 && errno != EEXIST) {
+    throw os_error("link", (folder / kFlushedName).string());
   }
-  os::replace_file(folder / journal_name, serialise(state), 0600);
+  os::replace_file(folder / kJournalName, serialise(state), 0600);
 }
 
 std::vector<TaskState> TaskStore::load() const {
@@ -230,8 +230,8 @@ void TaskStore::remove(const std::string& container_name) const {
   os::remove_tree(runners_, container_name);
   // The journal goes last in its folder: as long as anything is left, the next start knows what to finish.
   os::remove_file(tasks_ / container_name / "pull.log");
-  os::remove_file(tasks_ / container_name / flushed_name);
-  os::remove_file(tasks_ / container_name / journal_name);
+  os::remove_file(tasks_ / container_name / kFlushedName);
+  os::remove_file(tasks_ / container_name / kJournalName);
   os::remove_tree(tasks_, container_name);
 }
 

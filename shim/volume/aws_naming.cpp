@@ -12,9 +12,9 @@ namespace dstack::shim::volume {
 
 namespace {
 
-constexpr std::chrono::seconds appearance_limit{30};
+constexpr std::chrono::seconds kAppearanceLimit{30};
 constexpr std::chrono::milliseconds kAttachPollInterval{500};
-constexpr std::chrono::seconds lsblk_limit{10};
+constexpr std::chrono::seconds kLsblkLimit{10};
 
 std::string serial_of(std::string_view volume_id) {
   std::string serial(volume_id);
@@ -62,7 +62,7 @@ std::vector<std::string> names_of(std::string_view name) {
 std::optional<std::filesystem::path> look_for_disk(const VolumeInfo& volume, const std::filesystem::path& dev,
                                                    std::string& problem, const std::stop_token& stop,
                                                    os::Clock& clock) {
-  const auto result = run_tool({"lsblk", "-o", "NAME,SERIAL"}, lsblk_limit, stop, clock);
+  const auto result = run_tool({"lsblk", "-o", "NAME,SERIAL"}, kLsblkLimit, stop, clock);
   if (const auto disk = disk_with_volume(result.output, volume.volume_id)) return dev / *disk;
   problem = result.succeeded() ? "no disk has its serial" : "lsblk " + result.describe();
   // Without the list nobody knows what else may have the name.
@@ -109,12 +109,12 @@ std::optional<std::string> first_partition(std::string_view lsblk_output) {
 
 std::filesystem::path find_aws_device(const VolumeInfo& volume, const std::filesystem::path& dev,
                                       const std::stop_token& stop, os::Clock& clock) {
-  const os::SteadyTime deadline = clock.now() + appearance_limit;
+  const os::SteadyTime deadline = clock.now() + kAppearanceLimit;
   while (true) {
     std::string problem;
     if (const auto disk = look_for_disk(volume, dev, problem, stop, clock)) {
       // lsblk knows nothing of a disk that has no size yet.
-      const auto result = run_tool({"lsblk", "-ln", "-o", "NAME", disk->string()}, lsblk_limit, stop, clock);
+      const auto result = run_tool({"lsblk", "-ln", "-o", "NAME", disk->string()}, kLsblkLimit, stop, clock);
       if (result.succeeded()) {
         const auto partition = first_partition(result.output);
         return partition ? dev / *partition : *disk;
@@ -124,7 +124,7 @@ std::filesystem::path find_aws_device(const VolumeInfo& volume, const std::files
     if (clock.now() >= deadline) {
       throw Error(ErrorKind::timed_out,
                   std::format("find volume {} ({}): no such device within {} s: {}", printable(volume.name),
-                              printable(volume.volume_id), appearance_limit.count(), problem));
+                              printable(volume.volume_id), kAppearanceLimit.count(), problem));
     }
     if (!os::pause(clock, kAttachPollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("find volume {}: cancelled", printable(volume.name)));

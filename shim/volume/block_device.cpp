@@ -20,7 +20,7 @@ namespace dstack::shim::volume {
 namespace {
 
 constexpr std::chrono::milliseconds kNodePollInterval{200};
-constexpr std::uint64_t checked_length = 64 << 10;
+constexpr std::uint64_t kCheckedLength = 64 << 10;
 
 std::uint64_t size_of(int fd, const std::filesystem::path& path) {
   std::uint64_t size = 0;
@@ -48,7 +48,7 @@ BlockDevice BlockDevice::open(const std::filesystem::path& path) {
 }
 
 BlockDevice BlockDevice::wait_for(const std::filesystem::path& path, const std::stop_token& stop, os::Clock& clock) {
-  const os::SteadyTime deadline = clock.now() + block_device_limit;
+  const os::SteadyTime deadline = clock.now() + kBlockDeviceLimit;
   while (true) {
     std::string reason;
     try {
@@ -58,7 +58,7 @@ BlockDevice BlockDevice::wait_for(const std::filesystem::path& path, const std::
     }
     if (clock.now() >= deadline) {
       throw Error(ErrorKind::timed_out, std::format("wait for block device {}: not ready within {} s: {}",
-                                                    path.string(), block_device_limit.count(), reason));
+                                                    path.string(), kBlockDeviceLimit.count(), reason));
     }
     if (!os::pause(clock, kNodePollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("wait for block device {}: cancelled", path.string()));
@@ -78,7 +78,7 @@ void BlockDevice::check_still_there() const {
 }
 
 bool BlockDevice::has_blank_ends() const {
-  const std::uint64_t length = std::min(checked_length, size_);
+  const std::uint64_t length = std::min(kCheckedLength, size_);
   return is_blank(0, length) && is_blank(size_ - length, length);
 }
 

@@ -12,7 +12,7 @@
 
 namespace dstack::shim::volume {
 
-inline constexpr std::chrono::seconds block_device_limit{10};
+inline constexpr std::chrono::seconds kBlockDeviceLimit{10};
 
 // A block device that is there and has a size, held open for reading. While it is held the kernel gives its number to
 // no other device, so that what was found out about it stays true of this one. Reading only: nobody else is kept from

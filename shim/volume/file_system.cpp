@@ -15,16 +15,16 @@ namespace dstack::shim::volume {
 
 namespace {
 
-constexpr int confirmations = 3;
-constexpr std::chrono::seconds confirmation_interval{1};
-constexpr std::chrono::seconds probe_limit{30};
+constexpr int kConfirmations = 3;
+constexpr std::chrono::seconds kConfirmationInterval{1};
+constexpr std::chrono::seconds kProbeLimit{30};
 // A large disk whose whole surface has to be discarded takes minutes.
-constexpr std::chrono::minutes format_limit{30};
+constexpr std::chrono::minutes kFormatLimit{30};
 
 // The type of what is on the device, nothing if it is blank.
 std::optional<std::string> probe(const BlockDevice& device, const std::stop_token& stop, os::Clock& clock) {
   const auto result =
-      run_tool({"blkid", "-p", "-o", "value", "-s", "TYPE", device.path().string()}, probe_limit, stop, clock);
+      run_tool({"blkid", "-p", "-o", "value", "-s", "TYPE", device.path().string()}, kProbeLimit, stop, clock);
   try {
     auto type = read_probe(result);
     if (type && !is_file_system(*type)) {
@@ -40,8 +40,8 @@ std::optional<std::string> probe(const BlockDevice& device, const std::stop_toke
 // Believes that a device is blank only when it has said so four times: a device that is still being attached may answer
 // nothing for a moment.
 bool has_file_system(const BlockDevice& device, const std::stop_token& stop, os::Clock& clock) {
-  for (int attempt = 0; attempt <= confirmations; ++attempt) {
-    if (attempt > 0 && !os::pause(clock, confirmation_interval, stop)) {
+  for (int attempt = 0; attempt <= kConfirmations; ++attempt) {
+    if (attempt > 0 && !os::pause(clock, kConfirmationInterval, stop)) {
       throw Error(ErrorKind::cancelled,
                   std::format("find out what is on device {}: cancelled", device.path().string()));
     }
@@ -56,7 +56,7 @@ bool has_file_system(const BlockDevice& device, const std::stop_token& stop, os:
 
 void format(const BlockDevice& device, const std::stop_token& stop, os::Clock& clock) {
   spdlog::info("device {} is blank: making an ext4 file system", device.path().string());
-  const auto result = run_tool({"mkfs.ext4", "-F", device.path().string()}, format_limit, stop, clock);
+  const auto result = run_tool({"mkfs.ext4", "-F", device.path().string()}, kFormatLimit, stop, clock);
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable, std::format("make a file system on device {}: mkfs.ext4 {}",
                                                     device.path().string(), result.describe()));

@@ -22,7 +22,7 @@ std::filesystem::path find_gcp_device(const VolumeInfo& volume, const std::files
                 std::format("volume {}: not a device name: {}", printable(volume.name), printable(name)));
   }
   const std::filesystem::path link = dev / "disk/by-id" / ("google-" + name);
-  const os::SteadyTime deadline = clock.now() + block_device_limit;
+  const os::SteadyTime deadline = clock.now() + kBlockDeviceLimit;
   while (true) {
     for (const char* suffix : {"-part1", ""}) {
       std::error_code error;
@@ -32,7 +32,7 @@ std::filesystem::path find_gcp_device(const VolumeInfo& volume, const std::files
     if (clock.now() >= deadline) {
       throw Error(ErrorKind::timed_out,
                   std::format("find volume {} ({}): no {} within {} s", printable(volume.name),
-                              printable(volume.volume_id), link.string(), block_device_limit.count()));
+                              printable(volume.volume_id), link.string(), kBlockDeviceLimit.count()));
     }
     if (!os::pause(clock, kDiskPollInterval, stop)) {
       throw Error(ErrorKind::cancelled, std::format("find volume {}: cancelled", printable(volume.name)));

@@ -22,8 +22,8 @@ namespace dstack::shim::volume {
 namespace {
 
 // Replaying the journal of a large file system, writing out what is still in memory: nothing to give up on early.
-constexpr std::chrono::minutes mount_limit{5};
-constexpr std::chrono::minutes unmount_limit{5};
+constexpr std::chrono::minutes kMountLimit{5};
+constexpr std::chrono::minutes kUnmountLimit{5};
 
 // A name is one folder below ours.
 void check_name(const std::string& name) {
@@ -154,7 +154,7 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
                                const std::stop_token& stop) {
   const std::string attempt = std::format("mount {} on {}", device.path().string(), target.string());
   try {
-    const auto result = run_tool({"mount", device.path().string(), target.string()}, mount_limit, stop, clock_);
+    const auto result = run_tool({"mount", device.path().string(), target.string()}, kMountLimit, stop, clock_);
     if (!result.succeeded())
       throw Error(ErrorKind::unavailable, std::format("{}: mount {}", attempt, result.describe()));
     if (is_new) open_to_all(target, device.number());
@@ -172,7 +172,7 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
 void HostVolumes::unmount_one(const std::filesystem::path& target, const std::stop_token& stop) {
   // Mounts at one place lie on top of each other.
   for (std::size_t left = os::mounts_at(target).size(); left > 0; --left) {
-    const auto result = run_tool({"umount", target.string()}, unmount_limit, stop, clock_);
+    const auto result = run_tool({"umount", target.string()}, kUnmountLimit, stop, clock_);
     if (os::mounts_at(target).size() >= left)
       throw Error(ErrorKind::unavailable, std::format("unmount {}: umount {}", target.string(), result.describe()));
     spdlog::info("{} is unmounted", target.string());

@@ -21,7 +21,7 @@ namespace dstack::shim::volume {
 // One thing at a time happens to one volume; volumes do not wait for each other.
 class HostVolumes final : public VolumeManager {
  public:
-  explicit HostVolumes(os::Clock& clock = os::system_clock(), std::filesystem::path folder = volumes_folder,
+  explicit HostVolumes(os::Clock& clock = os::system_clock(), std::filesystem::path folder = kVolumesFolder,
                        std::filesystem::path dev = "/dev")
       : clock_(clock), folder_(std::move(folder)), dev_(std::move(dev)) {}
 

@@ -10,7 +10,7 @@
 namespace dstack::shim::volume {
 
 // Where volumes are mounted, each in a folder of its name.
-inline constexpr const char* volumes_folder = "/mnt/disks/dstack-volumes";
+inline constexpr const char* kVolumesFolder = "/mnt/disks/dstack-volumes";
 
 struct VolumeInfo {
   std::string backend;

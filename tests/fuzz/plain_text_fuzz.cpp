@@ -28,7 +28,7 @@ std::string plain_text(std::string_view output, std::size_t piece) {
         event = output.substr(static_cast<std::size_t>(each.raw->position), each.raw->size);
         runner::drop_carriage_returns(event);
       }
-      check(event.size() == each.text_size && !event.empty() && event.size() <= runner::event_limit);
+      check(event.size() == each.text_size && !event.empty() && event.size() <= runner::kEventLimit);
       joined += event;
     }
     text.ready().clear();

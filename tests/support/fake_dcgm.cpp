@@ -13,16 +13,16 @@
 namespace {
 
 #if FAKE_DCGM_MAJOR == 3
-constexpr unsigned response_version = 66828U | 4U << 24U;
-constexpr unsigned response_capacity = 64;
+constexpr unsigned kResponseVersion = 66828U | 4U << 24U;
+constexpr unsigned kResponseCapacity = 64;
 #else
-constexpr unsigned response_version = 1069068U | 5U << 24U;
-constexpr unsigned response_capacity = 1024;
+constexpr unsigned kResponseVersion = 1069068U | 5U << 24U;
+constexpr unsigned kResponseCapacity = 1024;
 #endif
-constexpr unsigned connect_version = 16U | 2U << 24U;
-constexpr int version_mismatch = -12;
-constexpr int not_loaded = -25;
-constexpr std::uintptr_t the_handle = 0x7fffffff12345678;
+constexpr unsigned kConnectVersion = 16U | 2U << 24U;
+constexpr int kVersionMismatch = -12;
+constexpr int kNotLoaded = -25;
+constexpr std::uintptr_t kTheHandle = 0x7fffffff12345678;
 
 bool is(const char* what) {
   const char* mode = std::getenv("FAKE_DCGM");
@@ -67,14 +67,14 @@ int dcgmInit() {
   return 0;
 }
 
-const char* errorString(int result) { return result == not_loaded ? "Host engine is not running" : "Some other error"; }
+const char* errorString(int result) { return result == kNotLoaded ? "Host engine is not running" : "Some other error"; }
 
 int dcgmStartEmbedded(int mode, std::uintptr_t* handle) {
   log(mode == 1 ? "embedded auto" : "embedded otherwise");
   if (is("hang-start")) hang();
   if (is("crash-start")) std::raise(SIGSEGV);
-  if (is("no-start")) return not_loaded;
-  *handle = the_handle;
+  if (is("no-start")) return kNotLoaded;
+  *handle = kTheHandle;
   return 0;
 }
 
@@ -84,21 +84,21 @@ int dcgmConnect_v2(const char* address, const void* parameters, std::uintptr_t* 
   char text[256];
   std::snprintf(text, sizeof text, "connect %s %u", address, words[3]);
   log(text);
-  if (words[0] != connect_version) return version_mismatch;
-  *handle = the_handle;
+  if (words[0] != kConnectVersion) return kVersionMismatch;
+  *handle = kTheHandle;
   return 0;
 }
 
 int dcgmHealthSet(std::uintptr_t handle, std::uintptr_t group, unsigned systems) {
-  log(handle == the_handle && group == 0x7fffffff && systems == 0xffffffff ? "watch all" : "watch something else");
+  log(handle == kTheHandle && group == 0x7fffffff && systems == 0xffffffff ? "watch all" : "watch something else");
   return 0;
 }
 
 int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response) {
   unsigned version = 0;
   std::memcpy(&version, response, sizeof version);
-  if (version != response_version) return version_mismatch;
-  if (handle != the_handle || group != 0x7fffffff) return -1;
+  if (version != kResponseVersion) return kVersionMismatch;
+  if (handle != kTheHandle || group != 0x7fffffff) return -1;
   log("check");
   ++checks;
   put(response, 4, 0);
@@ -115,7 +115,7 @@ int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response)
       std::raise(SIGSEGV);
     }
   }
-  if (is("no-check")) return not_loaded;
+  if (is("no-check")) return kNotLoaded;
   if (is("garbage")) std::printf("libdcgm says hello\n"), std::fflush(stdout);
   if (is("odd")) put(response, 4, 7);
   if (is("fail")) {
@@ -128,7 +128,7 @@ int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response)
   if (is("overflow")) {
     put(response, 4, 10);
     put(response, 8, 0xffffffff);
-    for (unsigned i = 0; i < response_capacity; ++i) put_incident(response, i, 10, "x");
+    for (unsigned i = 0; i < kResponseCapacity; ++i) put_incident(response, i, 10, "x");
   }
   if (is("once") && checks == 2) {
     put(response, 4, 10);

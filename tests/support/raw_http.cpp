@@ -13,7 +13,7 @@ namespace dstack::test {
 
 namespace {
 
-constexpr std::string_view end_of_head = "\r\n\r\n";
+constexpr std::string_view kEndOfHead = "\r\n\r\n";
 
 // False at the end of the stream.
 bool read_more(int socket, std::string& text) {
@@ -55,10 +55,10 @@ std::string RawConnection::read_bytes(std::size_t count) {
 
 std::string RawConnection::read_answer() {
   std::size_t head = std::string::npos;
-  while ((head = unread_.find(end_of_head)) == std::string::npos) {
+  while ((head = unread_.find(kEndOfHead)) == std::string::npos) {
     if (!read_more(socket_.get(), unread_)) return std::exchange(unread_, {});
   }
-  std::size_t size = head + end_of_head.size();
+  std::size_t size = head + kEndOfHead.size();
   if (const std::size_t field = unread_.find("Content-Length: "); field < head) {
     size += std::strtoull(unread_.c_str() + field + 16, nullptr, 10);
   }
@@ -74,8 +74,8 @@ int status_of(std::string_view answer) {
 }
 
 std::string body_of(std::string_view answer) {
-  const std::size_t head = answer.find(end_of_head);
-  return head == std::string_view::npos ? "" : std::string(answer.substr(head + end_of_head.size()));
+  const std::size_t head = answer.find(kEndOfHead);
+  return head == std::string_view::npos ? "" : std::string(answer.substr(head + kEndOfHead.size()));
 }
 
 }  // namespace dstack::test

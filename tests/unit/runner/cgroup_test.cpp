@@ -42,13 +42,13 @@ class Root {
   test::TemporaryDirectory folder_;
 };
 
-constexpr const char* v2_mount = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate\n";
+constexpr const char* kV2Mount = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate\n";
 
 }  // namespace
 
 TEST_CASE("version 2 in a namespace of its own") {
   Root root;
-  root.write("proc/self/mountinfo", std::string("22 1 0:1 / / rw - overlay overlay rw\n") + v2_mount);
+  root.write("proc/self/mountinfo", std::string("22 1 0:1 / / rw - overlay overlay rw\n") + kV2Mount);
   root.write("proc/self/cgroup", "0::/\n");
   root.write_v2("sys/fs/cgroup");
   root.check(1234567);
@@ -56,7 +56,7 @@ TEST_CASE("version 2 in a namespace of its own") {
 
 TEST_CASE("version 2 in the host's namespace") {
   Root root;
-  root.write("proc/self/mountinfo", v2_mount);
+  root.write("proc/self/mountinfo", kV2Mount);
   root.write("proc/self/cgroup", "0::/docker/abc\n");
   root.write_v2("sys/fs/cgroup/docker/abc");
   root.check(1234567);
@@ -112,7 +112,7 @@ TEST_CASE("a hybrid system's controllers are those of version 1") {
 TEST_CASE("no cgroup, half of one, or nonsense in its files is nothing") {
   Root root;
   CHECK_FALSE(read_cgroup_usage(root.path()));
-  root.write("proc/self/mountinfo", v2_mount);
+  root.write("proc/self/mountinfo", kV2Mount);
   root.write("proc/self/cgroup", "0::/\n");
   CHECK_FALSE(read_cgroup_usage(root.path()));
   CHECK_FALSE(count_oom_kills(root.path()));
@@ -123,7 +123,7 @@ TEST_CASE("no cgroup, half of one, or nonsense in its files is nothing") {
 
 TEST_CASE("more inactive pages than memory in use leave no working set") {
   Root root;
-  root.write("proc/self/mountinfo", v2_mount);
+  root.write("proc/self/mountinfo", kV2Mount);
   root.write("proc/self/cgroup", "0::/\n");
   root.write_v2("sys/fs/cgroup");
   root.write("sys/fs/cgroup/memory.current", "200000\n");

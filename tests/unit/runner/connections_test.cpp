@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* header =
+constexpr const char* kHeader =
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
 // A line of /proc/net/tcp: state 01 is established, 0A listening, 06 waiting after the end. Port 2726 is 10022.
@@ -24,7 +24,7 @@ std::string line(const std::string& state, const std::string& inode, const std::
 class Watched {
  public:
   Watched() { set(""); }
-  void set(const std::string& lines) { std::ofstream(folder_ / "tcp") << header << lines; }
+  void set(const std::string& lines) { std::ofstream(folder_ / "tcp") << kHeader << lines; }
   // Lets looks happen until `by` has passed.
   void pass(std::chrono::milliseconds by) {
     for (auto passed = 0ms; passed < by; passed += 2500ms) {
@@ -47,7 +47,7 @@ class Watched {
 }  // namespace
 
 TEST_CASE("connections are those to the port that are established") {
-  CHECK(find_connections(header + line("01", "77") + line("01", "78") + line("0A", "79") + line("06", "80") +
+  CHECK(find_connections(kHeader + line("01", "77") + line("01", "78") + line("0A", "79") + line("06", "80") +
                              line("01", "81", "2727"),
                          10022) == std::set<std::string>{"0200007F:C001 77", "0200007F:C001 78"});
   CHECK(find_connections("  sl  local_address\n 0: 00000000000000000000000001000000:2726 "

@@ -21,7 +21,7 @@ namespace dstack::runner::metrics {
 
 namespace {
 
-constexpr std::uint64_t mebibyte = 1 << 20;
+constexpr std::uint64_t kMebibyte = 1 << 20;
 
 // Puts a tool of that name first in PATH.
 class FakeTool {
@@ -39,30 +39,30 @@ class FakeTool {
 }  // namespace
 
 TEST_CASE("nvidia-smi's and hl-smi's lines are memory and utilization") {
-  CHECK(parse_smi_csv("1024, 55\n0, 0\n") == std::vector<GpuMetrics>{{1024 * mebibyte, 55}, {0, 0}});
-  CHECK(parse_smi_csv("672, 3%\r\n") == std::vector<GpuMetrics>{{672 * mebibyte, 3}});
+  CHECK(parse_smi_csv("1024, 55\n0, 0\n") == std::vector<GpuMetrics>{{1024 * kMebibyte, 55}, {0, 0}});
+  CHECK(parse_smi_csv("672, 3%\r\n") == std::vector<GpuMetrics>{{672 * kMebibyte, 3}});
   CHECK(parse_smi_csv("") == std::vector<GpuMetrics>{});
 }
 
 TEST_CASE("a value that a GPU does not have is 0, a line that is not a GPU's is passed over") {
   CHECK(parse_smi_csv("[N/A], 5\n1, [Not Supported]\n[N/A], [N/A]\n2, 3\n") ==
-        std::vector<GpuMetrics>{{0, 5}, {mebibyte, 0}, {0, 0}, {2 * mebibyte, 3}});
+        std::vector<GpuMetrics>{{0, 5}, {kMebibyte, 0}, {0, 0}, {2 * kMebibyte, 3}});
   CHECK(parse_smi_csv("NVIDIA-SMI has failed\n").empty());
   CHECK(parse_smi_csv("WARNING: infoROM is corrupted, see the log\n"
                       "Unable to determine the device handle for GPU0000:05:00.0: GPU is lost.\n"
-                      "7, 8\n") == std::vector<GpuMetrics>{{7 * mebibyte, 8}});
+                      "7, 8\n") == std::vector<GpuMetrics>{{7 * kMebibyte, 8}});
   CHECK(parse_smi_csv("99999999999999999999999, 5\n") == std::vector<GpuMetrics>{{0, 5}});
 }
 
 TEST_CASE("nvidia-smi's statuses that only warn cost nothing") {
   const int status = GENERATE(14, 15);
   const FakeTool tool("nvidia-smi", "echo '7, 8'; exit " + std::to_string(status));
-  CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * mebibyte, 8}});
+  CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * kMebibyte, 8}});
 }
 
 TEST_CASE("amd-smi's columns are found by their names") {
   CHECK(parse_amd_smi_csv("gpu,gfx,gfx_clk,vram_used,vram_total\n0,36,1,9824,196300\n1,0,1,283,196300\n") ==
-        std::vector<GpuMetrics>{{9824 * mebibyte, 36}, {283 * mebibyte, 0}});
+        std::vector<GpuMetrics>{{9824 * kMebibyte, 36}, {283 * kMebibyte, 0}});
   CHECK(parse_amd_smi_csv("gpu,gfx\n0,36\n").empty());
   CHECK(parse_amd_smi_csv("").empty());
 }
@@ -70,14 +70,14 @@ TEST_CASE("amd-smi's columns are found by their names") {
 TEST_CASE("one line or value of amd-smi's that cannot be read costs no other") {
   CHECK(parse_amd_smi_csv("WARNING: user is not in the group render\n"
                           "gpu,gfx,vram_used\n0,N/A,283\n1,1\n2,4,5\n") ==
-        std::vector<GpuMetrics>{{283 * mebibyte, 0}, {5 * mebibyte, 4}});
+        std::vector<GpuMetrics>{{283 * kMebibyte, 0}, {5 * kMebibyte, 4}});
 }
 
 TEST_CASE("the vendor's tool is asked") {
   const FakeTool tool(
       "nvidia-smi",
       R"([ "$*" = "--query-gpu=memory.used,utilization.gpu --format=csv,noheader,nounits" ] && echo "7, 8")");
-  CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * mebibyte, 8}});
+  CHECK(read_gpu_metrics(gpu::Vendor::nvidia) == std::vector<GpuMetrics>{{7 * kMebibyte, 8}});
 }
 
 TEST_CASE("a tool that fails, or is not there, gives no GPUs") {
@@ -112,7 +112,7 @@ TEST_CASE("callers who ask at the same time share one run of the tool") {
   {
     std::vector<std::jthread> callers;
     for (int i = 0; i < 8; ++i)
-      callers.emplace_back([&] { answers += reader.read() == std::vector<GpuMetrics>{{7 * mebibyte, 8}}; });
+      callers.emplace_back([&] { answers += reader.read() == std::vector<GpuMetrics>{{7 * kMebibyte, 8}}; });
     while (reader.waiting() < 7) std::this_thread::yield();
     std::ofstream(folder / "go") << "";
   }

@@ -88,7 +88,7 @@ class Supervised {
 bool nothing_left() { return test::everything_below().empty(); }
 
 // Ignores an interrupt and a hang-up, and says when they come.
-constexpr const char* stubborn =
+constexpr const char* kStubborn =
     "trap 'echo INT' INT; trap 'echo HUP' HUP; echo ready; while :; do sleep 1000 & wait $!; kill $!; done";
 
 }  // namespace
@@ -111,7 +111,7 @@ TEST_CASE("a stop begins with an interrupt") {
 
 TEST_CASE("a job that ignores an interrupt is hung up after 5 s and killed 5 s later") {
   test::FakeClock clock;
-  Supervised job(stubborn, clock);
+  Supervised job(kStubborn, clock);
   job.await("ready");
   job.stop();
   job.await("INT");
@@ -130,7 +130,7 @@ TEST_CASE("a job that ignores an interrupt is hung up after 5 s and killed 5 s l
 
 TEST_CASE("the end of the maximum duration stops a job in the same stages") {
   test::FakeClock clock;
-  Supervised job(stubborn, clock, 60s);
+  Supervised job(kStubborn, clock, 60s);
   job.await("ready");
   clock.await_deadline_within(60s);
   clock.advance(60s);
@@ -156,7 +156,7 @@ TEST_CASE("a hang-up wakes a stopped process") {
 }
 
 TEST_CASE("an exceeded log quota kills at once") {
-  Supervised job(stubborn, os::system_clock());
+  Supervised job(kStubborn, os::system_clock());
   job.await("ready");
   job.exceed_quota();
   const Ended ended = job.finish();

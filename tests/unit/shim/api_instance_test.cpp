@@ -23,8 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* uuid0 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
-constexpr const char* uuid1 = "GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9";
+constexpr const char* kUuid0 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
+constexpr const char* kUuid1 = "GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9";
 
 class NoVolumes final : public volume::VolumeManager {
  public:
@@ -79,7 +79,7 @@ struct Fixture {
 gpu::Inventory two_gpus() {
   return {.vendor = gpu::Vendor::nvidia,
           .driver_version = "570.86.15",
-          .gpus = {{.id = uuid0, .name = "L4"}, {.id = uuid1, .name = "L4"}}};
+          .gpus = {{.id = kUuid0, .name = "L4"}, {.id = kUuid1, .name = "L4"}}};
 }
 
 // dcgm-exporter's port.
@@ -92,7 +92,7 @@ struct ExporterPort {
   ExporterPort() {
     server.get("/metrics", [this](const http::Request&) {
       return http::Response::text(
-          status, std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 1\nx{{UUID=\"{}\"}} 2\n", uuid0, uuid1));
+          status, std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 1\nx{{UUID=\"{}\"}} 2\n", kUuid0, kUuid1));
     });
     port = server.bind("127.0.0.1", 0);
     thread = std::thread([this] { server.run(); });
@@ -154,13 +154,13 @@ TEST_CASE("a task's metrics are those of its own GPUs, as long as it has them") 
   host.serve();
   host.submit("a", 1);
   host.submit("b", 1);
-  CHECK(host.get("/metrics/tasks/a").body == std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 1\n", uuid0));
-  CHECK(host.get("/metrics/tasks/b").body == std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 2\n", uuid1));
+  CHECK(host.get("/metrics/tasks/a").body == std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 1\n", kUuid0));
+  CHECK(host.get("/metrics/tasks/b").body == std::format("# HELP x y\n# TYPE x gauge\nx{{UUID=\"{}\"}} 2\n", kUuid1));
   host.tasks.terminate("a", {.reason = "terminated_by_server"}, {});
   host.submit("c", 1);
   CHECK(host.get("/metrics/tasks/a").status == 200);
   CHECK(host.get("/metrics/tasks/a").body.empty());
-  CHECK(host.get("/metrics/tasks/c").body.contains(uuid0));
+  CHECK(host.get("/metrics/tasks/c").body.contains(kUuid0));
 }
 
 TEST_CASE("a task without GPUs has no metrics, an unknown task is not found") {

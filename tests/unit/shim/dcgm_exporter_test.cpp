@@ -25,10 +25,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr const char* uuid0 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
-constexpr const char* uuid1 = "GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9";
+constexpr const char* kUuid0 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
+constexpr const char* kUuid1 = "GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9";
 
-constexpr const char* metrics = R"(# HELP DCGM_FI_DEV_SM_CLOCK Clock (in MHz).
+constexpr const char* kMetrics = R"(# HELP DCGM_FI_DEV_SM_CLOCK Clock (in MHz).
 # TYPE DCGM_FI_DEV_SM_CLOCK gauge
 DCGM_FI_DEV_SM_CLOCK{gpu="0",UUID="GPU-0781f3bb-da15-f334-d5db-37b3f19542d0",modelName="Tesla T4"} 1365
 DCGM_FI_DEV_SM_CLOCK{gpu="1",UUID="GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9",modelName="Tesla T4"} 300
@@ -61,7 +61,7 @@ struct Fixture {
       ++fetches;
       std::unique_lock lock(mutex);
       released.wait(lock, [this] { return !hanging; });
-      return http::Response::text(status, metrics);
+      return http::Response::text(status, kMetrics);
     });
     port = server.bind("127.0.0.1", 0);
     thread = std::thread([this] { server.run(); });
@@ -78,7 +78,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("of the metrics a task gets those of its GPUs, with what they mean") {
-  CHECK(metrics_of(metrics, {uuid1}) ==
+  CHECK(metrics_of(kMetrics, {kUuid1}) ==
         "# HELP DCGM_FI_DEV_SM_CLOCK Clock (in MHz).\n# TYPE DCGM_FI_DEV_SM_CLOCK gauge\n"
         "DCGM_FI_DEV_SM_CLOCK{gpu=\"1\",UUID=\"GPU-41cc2907-3249-5a6b-f0e4-d04063b183a9\",modelName=\"Tesla T4\"} 300\n"
         "# HELP DCGM_FI_DEV_XID_ERRORS Last XID.\n"
@@ -86,25 +86,25 @@ TEST_CASE("of the metrics a task gets those of its GPUs, with what they mean") {
 }
 
 TEST_CASE("a metric without HELP and TYPE does not get those of another") {
-  const std::string kept = metrics_of(metrics, {uuid0});
+  const std::string kept = metrics_of(kMetrics, {kUuid0});
   CHECK(kept.ends_with("1365\nDCGM_FI_DEV_NAKED{gpu=\"0\",UUID=\"GPU-0781f3bb-da15-f334-d5db-37b3f19542d0\"} 7\n"));
   CHECK_FALSE(kept.contains("XID"));
   CHECK_FALSE(kept.contains("OTHER"));
 }
 
 TEST_CASE("HELP and TYPE come once for several GPUs") {
-  const std::string kept = metrics_of(metrics, {uuid0, uuid1});
+  const std::string kept = metrics_of(kMetrics, {kUuid0, kUuid1});
   CHECK(kept.find("# TYPE DCGM_FI_DEV_SM_CLOCK") == kept.rfind("# TYPE DCGM_FI_DEV_SM_CLOCK"));
   CHECK(kept.contains(" 1365\n"));
   CHECK(kept.contains(" 300\n"));
 }
 
 TEST_CASE("a task without GPUs gets no metrics, and nonsense gives none") {
-  CHECK(metrics_of(metrics, {}).empty());
-  CHECK(metrics_of("", {uuid0}).empty());
-  CHECK(metrics_of("# HELP\n# TYPE\n#\n{\n\0\n", {uuid0}).empty());
-  CHECK(metrics_of("x{UUID=\"" + std::string(uuid0) + "\"} 1\r\n", {uuid0}) ==
-        "x{UUID=\"" + std::string(uuid0) + "\"} 1\n");
+  CHECK(metrics_of(kMetrics, {}).empty());
+  CHECK(metrics_of("", {kUuid0}).empty());
+  CHECK(metrics_of("# HELP\n# TYPE\n#\n{\n\0\n", {kUuid0}).empty());
+  CHECK(metrics_of("x{UUID=\"" + std::string(kUuid0) + "\"} 1\r\n", {kUuid0}) ==
+        "x{UUID=\"" + std::string(kUuid0) + "\"} 1\n");
 }
 
 TEST_CASE("the counters are lines of three columns") {
@@ -135,8 +135,8 @@ TEST_CASE_METHOD(Fixture, "the exporter is started with its counters, its addres
 
 TEST_CASE_METHOD(Fixture, "metrics are fetched at most once an interval") {
   Exporter exporter(settings(), clock);
-  CHECK(exporter.fetch() == metrics);
-  CHECK(exporter.fetch() == metrics);
+  CHECK(exporter.fetch() == kMetrics);
+  CHECK(exporter.fetch() == kMetrics);
   CHECK(fetches == 1);
   clock.advance(4999ms);
   exporter.fetch();
@@ -163,7 +163,7 @@ TEST_CASE_METHOD(Fixture, "a failure is told, and is a fetch too") {
   CHECK_THROWS_AS(exporter.fetch(), Error);
   CHECK(fetches == 1);
   clock.advance(5s);
-  CHECK(exporter.fetch() == metrics);
+  CHECK(exporter.fetch() == kMetrics);
 }
 
 TEST_CASE_METHOD(Fixture, "nobody at the port is a failure") {
@@ -217,5 +217,5 @@ TEST_CASE_METHOD(Fixture, "an exporter that is not there after all is no trouble
   auto other = settings();
   other.command = {"/nonexistent/dcgm-exporter"};
   Exporter exporter(other, clock);
-  CHECK(exporter.fetch() == metrics);
+  CHECK(exporter.fetch() == kMetrics);
 }

@@ -54,7 +54,7 @@ HealthReport first_answer(Health& health) {
   }
 }
 
-constexpr HealthLimits patient{.answer = 20s};
+constexpr HealthLimits kPatient{.answer = 20s};
 
 }  // namespace
 
@@ -62,7 +62,7 @@ TEST_CASE_METHOD(Fixture, "healthy GPUs are reported as such, by either version 
   for (const int major : {4, 3}) {
     INFO(major);
     library(major);
-    Health health(command(), os::system_clock(), patient);
+    Health health(command(), os::system_clock(), kPatient);
     CHECK(first_answer(health) == HealthReport{});
   }
   CHECK(log().starts_with("init\nembedded auto\nwatch all\ncheck\ncheck\n"));
@@ -73,7 +73,7 @@ TEST_CASE_METHOD(Fixture, "incidents are told with what is known of them, those 
     INFO(major);
     library(major);
     behave("fail");
-    Health health(command(), os::system_clock(), patient);
+    Health health(command(), os::system_clock(), kPatient);
     const HealthReport report = first_answer(health);
     CHECK(report.overall_health == 20);
     REQUIRE(report.incidents.size() == 2);
@@ -89,7 +89,7 @@ TEST_CASE_METHOD(Fixture, "incidents are told with what is known of them, those 
 
 TEST_CASE_METHOD(Fixture, "more incidents than there is room for are as many as there is room for") {
   behave("overflow");
-  Health health(command(), os::system_clock(), patient);
+  Health health(command(), os::system_clock(), kPatient);
   CHECK(first_answer(health).incidents.size() == 1024);
 }
 
@@ -102,11 +102,11 @@ TEST_CASE_METHOD(Fixture, "a health that no server understands is none") {
 
 TEST_CASE_METHOD(Fixture, "a host engine elsewhere is connected to") {
   {
-    Health health(command("gpu-host:5555"), os::system_clock(), patient);
+    Health health(command("gpu-host:5555"), os::system_clock(), kPatient);
     CHECK(first_answer(health) == HealthReport{});
   }
   CHECK(log().contains("connect gpu-host:5555 0\nwatch all\n"));
-  Health health(command("/run/nv-hostengine.sock"), os::system_clock(), patient);
+  Health health(command("/run/nv-hostengine.sock"), os::system_clock(), kPatient);
   CHECK(first_answer(health) == HealthReport{});
   CHECK(log().contains("connect /run/nv-hostengine.sock 1\n"));
 }
@@ -115,14 +115,14 @@ TEST_CASE_METHOD(Fixture, "whatever keeps the helper from working, there is an a
   for (const char* how : {"no-start", "crash-start", "crash-check", "no-check"}) {
     INFO(how);
     behave(how);
-    Health health(command(), os::system_clock(), patient);
+    Health health(command(), os::system_clock(), kPatient);
     const bool begins = std::string_view(how).ends_with("start");
     while (!log().contains(begins ? "embedded" : "check\ncheck\n")) CHECK_FALSE(health.check());
     CHECK_FALSE(health.check());
     std::filesystem::remove(folder / "log");
   }
   library(0);
-  Health absent(command(), os::system_clock(), patient);
+  Health absent(command(), os::system_clock(), kPatient);
   for (int i = 0; i < 100; ++i) CHECK_FALSE(absent.check());
   Health no_program({"/nonexistent/program"});
   CHECK_FALSE(no_program.check());
@@ -193,7 +193,7 @@ TEST_CASE_METHOD(Fixture, "between a failure and the next start there is a pause
 
 TEST_CASE_METHOD(Fixture, "those who ask at the same time get the same answer") {
   behave("once");
-  Health health(command(), os::system_clock(), patient);
+  Health health(command(), os::system_clock(), kPatient);
   await_log("watch all\ncheck\n");
   std::vector<std::optional<HealthReport>> reports(8);
   {
@@ -211,7 +211,7 @@ TEST_CASE_METHOD(Fixture, "those who ask at the same time get the same answer") 
 
 TEST_CASE_METHOD(Fixture, "a helper that prints something else is no trouble") {
   behave("garbage");
-  Health health(command(), os::system_clock(), patient);
+  Health health(command(), os::system_clock(), kPatient);
   // The noise may stand where an answer should; the next answer comes all the same.
   CHECK(first_answer(health) == HealthReport{});
   CHECK(first_answer(health) == HealthReport{});

@@ -7,8 +7,8 @@ namespace dstack::shim::doctor {
 
 namespace {
 
-constexpr std::uint64_t all = 0x1ffffffffff;
-constexpr std::uint64_t setuid = std::uint64_t{1} << 7;
+constexpr std::uint64_t kAll = 0x1ffffffffff;
+constexpr std::uint64_t kSetuid = std::uint64_t{1} << 7;
 
 }  // namespace
 
@@ -20,16 +20,16 @@ TEST_CASE("the permitted set is read, not the bounding set") {
 }
 
 TEST_CASE("a running shim without CAP_SETUID is broken, whatever this process may do") {
-  const Finding finding = judge_capabilities(all & ~setuid, all);
+  const Finding finding = judge_capabilities(kAll & ~kSetuid, kAll);
   CHECK(finding.verdict == Verdict::broken);
   CHECK(finding.found.starts_with("the running dstack-shim lacks CAP_SETUID:"));
   CHECK(finding.remedy.contains("User="));
-  CHECK(judge_capabilities(all, all & ~setuid).verdict == Verdict::ok);
+  CHECK(judge_capabilities(kAll, kAll & ~kSetuid).verdict == Verdict::ok);
 }
 
 TEST_CASE("without a running shim this process stands for one, if it is root") {
-  CHECK(judge_capabilities(std::nullopt, all).verdict == Verdict::ok);
-  const Finding finding = judge_capabilities(std::nullopt, all & ~setuid);
+  CHECK(judge_capabilities(std::nullopt, kAll).verdict == Verdict::ok);
+  const Finding finding = judge_capabilities(std::nullopt, kAll & ~kSetuid);
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.found.contains("CAP_SETUID"));
   CHECK(judge_capabilities(std::nullopt, std::nullopt).verdict == Verdict::ok);

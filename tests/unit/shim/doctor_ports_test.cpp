@@ -9,7 +9,7 @@ namespace dstack::shim::doctor {
 
 namespace {
 
-constexpr const char* header =
+constexpr const char* kHeader =
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
 std::string line(const std::string& local, int port, const std::string& state, int inode) {
@@ -20,8 +20,8 @@ std::string line(const std::string& local, int port, const std::string& state, i
 
 struct PortFixture : DoctorFixture {
   void tables(const std::string& tcp, const std::string& tcp6 = "") const {
-    put("proc/net/tcp", header + tcp);
-    put("proc/net/tcp6", header + tcp6);
+    put("proc/net/tcp", kHeader + tcp);
+    put("proc/net/tcp6", kHeader + tcp6);
   }
   // A process that has this socket open.
   void process(int id, const std::string& name, int inode) const {

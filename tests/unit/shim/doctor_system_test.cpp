@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // Noon of 2026-06-01.
-constexpr os::WallTime noon{1'780'315'200s};
+constexpr os::WallTime kNoon{1'780'315'200s};
 
 }  // namespace
 
@@ -39,9 +39,9 @@ TEST_CASE_METHOD(DoctorFixture, "without a program that unpacks on all cores pul
 }
 
 TEST_CASE("a clock that is synchronised is fine, one that is not is a warning") {
-  CHECK(judge_clock(noon, noon - 24h, true, "chronyd") == ok("2026-06-01 12:00 UTC, synchronised"));
-  CHECK(judge_clock(noon, std::nullopt, std::nullopt, std::nullopt) == ok("2026-06-01 12:00 UTC"));
-  const Finding finding = judge_clock(noon, noon - 24h, false, std::nullopt);
+  CHECK(judge_clock(kNoon, kNoon - 24h, true, "chronyd") == ok("2026-06-01 12:00 UTC, synchronised"));
+  CHECK(judge_clock(kNoon, std::nullopt, std::nullopt, std::nullopt) == ok("2026-06-01 12:00 UTC"));
+  const Finding finding = judge_clock(kNoon, kNoon - 24h, false, std::nullopt);
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.remedy.contains("timedatectl set-ntp true"));
 }
@@ -51,7 +51,7 @@ TEST_CASE_METHOD(DoctorFixture, "where NTP is on and reaches no server, switchin
   CHECK_FALSE(time_daemon(host.root / "proc"));
   put("proc/42/comm", "systemd-timesyn\n");
   CHECK(time_daemon(host.root / "proc") == "systemd-timesyncd");
-  const Finding finding = judge_clock(noon, noon - 24h, false, time_daemon(host.root / "proc"));
+  const Finding finding = judge_clock(kNoon, kNoon - 24h, false, time_daemon(host.root / "proc"));
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.remedy.starts_with("systemd-timesyncd runs"));
   CHECK(finding.remedy.contains("network"));
@@ -59,7 +59,7 @@ TEST_CASE_METHOD(DoctorFixture, "where NTP is on and reaches no server, switchin
 }
 
 TEST_CASE("a clock that is before the program was built is wrong, whatever the kernel says") {
-  const Finding finding = judge_clock(noon - 24h, noon, true, std::nullopt);
+  const Finding finding = judge_clock(kNoon - 24h, kNoon, true, std::nullopt);
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.found.starts_with("2026-05-31 12:00 UTC, which is before"));
   CHECK(finding.remedy.contains("timedatectl"));

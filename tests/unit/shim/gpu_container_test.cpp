@@ -22,8 +22,8 @@ using gpu::Vendor;
 using nlohmann::json;
 using task::TaskStatus;
 
-constexpr const char* uuid0 = "GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5";
-constexpr const char* uuid1 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
+constexpr const char* kUuid0 = "GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5";
+constexpr const char* kUuid1 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
 
 class NoVolumes final : public volume::VolumeManager {
  public:
@@ -112,12 +112,12 @@ json device(const std::string& path) {
 }
 
 Inventory nvidia() {
-  return {.vendor = Vendor::nvidia, .gpus = {{.id = uuid0, .name = "L4"}, {.id = uuid1, .name = "L4"}}};
+  return {.vendor = Vendor::nvidia, .gpus = {{.id = kUuid0, .name = "L4"}, {.id = kUuid1, .name = "L4"}}};
 }
 
 void add_nvidia_nodes(const Host& host) {
-  host.nvidia_device("0000:18:00.0", uuid0, 0);
-  host.nvidia_device("0000:2a:00.0", uuid1, 1);
+  host.nvidia_device("0000:18:00.0", kUuid0, 0);
+  host.nvidia_device("0000:2a:00.0", kUuid1, 1);
   for (const char* node : {"nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"})
     host.file(std::string("dev/") + node);
 }
@@ -127,11 +127,11 @@ void add_nvidia_nodes(const Host& host) {
 TEST_CASE("NVIDIA: a device request by UUID and the nodes beside it") {
   Host host(nvidia());
   add_nvidia_nodes(host);
-  CHECK(host.submit("a", 1).gpu_ids == std::vector<std::string>{uuid0});
+  CHECK(host.submit("a", 1).gpu_ids == std::vector<std::string>{kUuid0});
   CHECK(host.host_config()["DeviceRequests"] ==
         json::array({{{"Driver", ""},
                       {"Count", 0},
-                      {"DeviceIDs", {uuid0}},
+                      {"DeviceIDs", {kUuid0}},
                       {"Capabilities", {{"gpu", "utility", "compute", "graphics", "video", "display", "compat32"}}}}}));
   CHECK(host.host_config()["Devices"] ==
         json::array({device("/dev/nvidia0"), device("/dev/nvidiactl"), device("/dev/nvidia-uvm"),
@@ -158,7 +158,7 @@ TEST_CASE("NVIDIA: a start that fails for the modeset node is tried once more wi
   CHECK(host.bodies()[0]["HostConfig"]["DeviceRequests"][0]["Capabilities"][0].size() == 7);
   CHECK(host.host_config()["DeviceRequests"][0]["Capabilities"] ==
         json{{"gpu", "utility", "compute", "graphics", "video", "compat32"}});
-  CHECK(host.host_config()["DeviceRequests"][0]["DeviceIDs"] == json{uuid0, uuid1});
+  CHECK(host.host_config()["DeviceRequests"][0]["DeviceIDs"] == json{kUuid0, kUuid1});
   CHECK(host.engine.count("DELETE /containers/1111") == 1);
   CHECK(host.engine.containers().size() == 1);
   CHECK(info.container_id == host.engine.containers()[0].id);
@@ -285,7 +285,7 @@ TEST_CASE("devices that a task names are the only ones it gets") {
 TEST_CASE("a task that names its devices holds GPUs as any other") {
   Host host(nvidia());
   const std::vector<docker::DeviceMapping> devices{{.path_on_host = "/dev/null", .path_in_container = "/dev/nvidia0"}};
-  CHECK(host.submit("a", -1, devices).gpu_ids == std::vector<std::string>{uuid0, uuid1});
+  CHECK(host.submit("a", -1, devices).gpu_ids == std::vector<std::string>{kUuid0, kUuid1});
   CHECK(host.submit("b", -1, devices).gpu_ids->empty());
   CHECK(host.submit("c", 1).status == TaskStatus::terminated);
 }
@@ -301,13 +301,13 @@ TEST_CASE("too few GPUs end a task before its container is made") {
 
 TEST_CASE("GPUs belong to one task until it has ended, across restarts too") {
   Host host(nvidia());
-  CHECK(host.submit("a", 1).gpu_ids == std::vector<std::string>{uuid0});
+  CHECK(host.submit("a", 1).gpu_ids == std::vector<std::string>{kUuid0});
   host.restart();
-  CHECK(host.submit("b", -1).gpu_ids == std::vector<std::string>{uuid1});
+  CHECK(host.submit("b", -1).gpu_ids == std::vector<std::string>{kUuid1});
   host.restart();
   CHECK(host.submit("c", 1).status == TaskStatus::terminated);
   host.terminate("a");
-  CHECK(host.submit("d", 1).gpu_ids == std::vector<std::string>{uuid0});
+  CHECK(host.submit("d", 1).gpu_ids == std::vector<std::string>{kUuid0});
   host.restart();
   CHECK(host.submit("e", 1).status == TaskStatus::terminated);
 }

@@ -19,8 +19,8 @@ using shim::gpu::Vendor;
 
 namespace {
 
-constexpr const char* amd_image = "dstackai/amd-smi:latest";
-constexpr const char* amd_answer = R"([{"gpu": 0, "asic": {"market_name": "MI300X"}, "bus": {"bdf": "0000:05:00.0"},
+constexpr const char* kAmdImage = "dstackai/amd-smi:latest";
+constexpr const char* kAmdAnswer = R"([{"gpu": 0, "asic": {"market_name": "MI300X"}, "bus": {"bdf": "0000:05:00.0"},
   "vram": {"size": {"value": 196592, "unit": "MB"}}, "driver": {"version": "6.10.5"}}])";
 
 struct Fixture {
@@ -39,7 +39,7 @@ struct Fixture {
     file("dev/dri/renderD128");
     std::filesystem::create_directories(root / "dev/dri/by-path");
     std::filesystem::create_symlink("../renderD128", root / "dev/dri/by-path/pci-0000:05:00.0-render");
-    engine.add_image(amd_image);
+    engine.add_image(kAmdImage);
   }
   Inventory detect() { return shim::gpu::detect(client, puller, root.path(), clock); }
   // The bodies of the containers that were made.
@@ -112,7 +112,7 @@ TEST_CASE_METHOD(Fixture, "Gaudi accelerators are found by hl-smi") {
 
 TEST_CASE_METHOD(Fixture, "AMD's GPUs are found by a container that is gone afterwards") {
   amd_host();
-  engine.on_start([](const std::string&) { return says(amd_answer); });
+  engine.on_start([](const std::string&) { return says(kAmdAnswer); });
   const Inventory inventory = detect();
   CHECK(inventory.vendor == Vendor::amd);
   CHECK(inventory.driver_version == "6.10.5");
@@ -120,7 +120,7 @@ TEST_CASE_METHOD(Fixture, "AMD's GPUs are found by a container that is gone afte
   CHECK(inventory.gpus[0] == shim::gpu::Gpu{.id = "/dev/dri/renderD128", .name = "MI300X", .memory = 196592});
   REQUIRE(bodies().size() == 1);
   const nlohmann::json body = bodies()[0];
-  CHECK(body["Image"] == amd_image);
+  CHECK(body["Image"] == kAmdImage);
   CHECK(body["Cmd"] == nlohmann::json{"static", "--json", "--asic", "--vram", "--bus", "--driver"});
   CHECK_FALSE(body.contains("Entrypoint"));
   CHECK(body["HostConfig"]["Devices"] ==
@@ -145,7 +145,7 @@ TEST_CASE_METHOD(Fixture, "an amd-smi that does not know --driver is asked again
 
 TEST_CASE_METHOD(Fixture, "an amd-smi that fails twice is not asked a third time, and the GPUs that it names count") {
   amd_host();
-  engine.on_start([](const std::string&) { return says(amd_answer, 1); });
+  engine.on_start([](const std::string&) { return says(kAmdAnswer, 1); });
   const Inventory inventory = detect();
   CHECK(inventory.gpus.size() == 1);
   CHECK(inventory.driver_version == "6.10.5");
@@ -156,7 +156,7 @@ TEST_CASE_METHOD(Fixture, "an amd-smi that fails twice is not asked a third time
 TEST_CASE_METHOD(Fixture, "the tool's image is pulled if it is not there") {
   amd_host();
   engine.on("GET /images/*", [](const auto&, auto& reply) { reply.error(404, "no such image"); }, 1);
-  engine.on_start([](const std::string&) { return says(amd_answer); });
+  engine.on_start([](const std::string&) { return says(kAmdAnswer); });
   CHECK(detect().gpus.size() == 1);
   CHECK(engine.count("POST /images/create") == 1);
 }
@@ -210,8 +210,8 @@ TEST_CASE_METHOD(Fixture, "a board of Tenstorrent beyond the device nodes cannot
 
 TEST_CASE_METHOD(Fixture, "what a killed process left of such containers is removed") {
   amd_host();
-  engine.on_start([](const std::string&) { return says(amd_answer); });
-  client.create("dstack-shim-tool-0", {{"Image", amd_image},
+  engine.on_start([](const std::string&) { return says(kAmdAnswer); });
+  client.create("dstack-shim-tool-0", {{"Image", kAmdImage},
                                        {"Labels", {{"ai.dstack.shim.tool", "true"}}},
                                        {"HostConfig", {{"Mounts", nlohmann::json::array()}}}});
   detect();

@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using task::TaskStatus;
 
-constexpr const char* one_gpu = "NVIDIA L4, 23034, GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5, 550.54.15\n";
+constexpr const char* kOneGpu = "NVIDIA L4, 23034, GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5, 550.54.15\n";
 
 // A host with NVIDIA's nodes, whose nvidia-smi does what the test says, and a shim that serves while that runs.
 struct Host {
@@ -117,7 +117,7 @@ TEST_CASE("while nvidia-smi hangs, the API answers and only what needs the GPUs 
 }
 
 TEST_CASE("a task that waits for slow GPUs gets them once they are known, and one that is terminated does not wait") {
-  Host host(std::format("until [ -e \"$STATE/go\" ]; do sleep 0.01; done; printf '{}'", one_gpu));
+  Host host(std::format("until [ -e \"$STATE/go\" ]; do sleep 0.01; done; printf '{}'", kOneGpu));
   host.await_hanging_tool();
   host.submit("given-up", 1);
   host.await("given-up", TaskStatus::preparing);
@@ -140,7 +140,7 @@ TEST_CASE("a shim that leaves does not wait for a tool that hangs") {
 }
 
 TEST_CASE("host_info.json is written later if Docker is away when the GPUs become known") {
-  Host host(std::format("until [ -e \"$STATE/go\" ]; do sleep 0.01; done; printf '{}'", one_gpu));
+  Host host(std::format("until [ -e \"$STATE/go\" ]; do sleep 0.01; done; printf '{}'", kOneGpu));
   host.await_hanging_tool();
   host.engine.on("GET /info", [](const auto&, auto& reply) { reply.error(500, "not now"); }, 1);
   std::ofstream(host.tools.state() / "go") << "";

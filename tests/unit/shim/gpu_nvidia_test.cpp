@@ -16,12 +16,12 @@ using shim::docker::GpuSettings;
 
 namespace {
 
-constexpr const char* uuid0 = "GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5";
-constexpr const char* uuid1 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
+constexpr const char* kUuid0 = "GPU-2b79666e-d81f-f3f8-fd47-9903f118c3f5";
+constexpr const char* kUuid1 = "GPU-0781f3bb-da15-f334-d5db-37b3f19542d0";
 
 // What the driver writes of a device that nobody has used yet.
 std::string unknown_uuid() {
-  std::string uuid = uuid0;
+  std::string uuid = kUuid0;
   for (std::size_t i = 4; i < uuid.size(); ++i) {
     if (uuid[i] != '-') uuid[i] = '?';
   }
@@ -64,8 +64,8 @@ std::vector<std::string> paths(const GpuSettings& settings) {
   return paths;
 }
 
-const std::vector<Gpu> two{{.id = uuid0, .name = "H100", .memory = 81559},
-                           {.id = uuid1, .name = "H100", .memory = 81559}};
+const std::vector<Gpu> two{{.id = kUuid0, .name = "H100", .memory = 81559},
+                           {.id = kUuid1, .name = "H100", .memory = 81559}};
 
 }  // namespace
 
@@ -107,7 +107,7 @@ TEST_CASE("nvidia-smi of every driver generation is understood") {
 TEST_CASE("a GPU whose memory or driver is not known is a GPU") {
   for (const char* unknown : {"[N/A]", "N/A", "[Not Supported]", "", "many", "[GPU is lost]"}) {
     const Inventory inventory =
-        parse_nvidia_smi(std::format("NVIDIA L4, {}, {}, {}\n", unknown, uuid0, "[Not Supported]"), 122880);
+        parse_nvidia_smi(std::format("NVIDIA L4, {}, {}, {}\n", unknown, kUuid0, "[Not Supported]"), 122880);
     REQUIRE(inventory.gpus.size() == 1);
     CHECK(inventory.gpus[0].memory == 0);
     CHECK(inventory.driver_version.empty());
@@ -120,10 +120,10 @@ TEST_CASE("a GPU without memory of its own has the machine's") {
   host.file("dev/nvidiactl");
   host.file("proc/meminfo", "MemFree:         1024 kB\nMemTotal:       125829120 kB\n");
   for (const char* name : {"NVIDIA GB10", "NVIDIA Thor", "Orin (nvgpu)"}) {
-    tools.prints("nvidia-smi", std::format("{}, [N/A], {}, 580.95.05\n", name, uuid0));
-    CHECK(detect_nvidia(host.root.path()).gpus == std::vector<Gpu>{{.id = uuid0, .name = name, .memory = 122880}});
+    tools.prints("nvidia-smi", std::format("{}, [N/A], {}, 580.95.05\n", name, kUuid0));
+    CHECK(detect_nvidia(host.root.path()).gpus == std::vector<Gpu>{{.id = kUuid0, .name = name, .memory = 122880}});
   }
-  tools.prints("nvidia-smi", std::format("NVIDIA GB10, 8128, {}, 580.95.05\n", uuid0));
+  tools.prints("nvidia-smi", std::format("NVIDIA GB10, 8128, {}, 580.95.05\n", kUuid0));
   CHECK(detect_nvidia(host.root.path()).gpus.at(0).memory == 8128);
 }
 
@@ -136,10 +136,10 @@ TEST_CASE("placeholders are not values") {
 }
 
 TEST_CASE("a line that is not a GPU costs only that line") {
-  const std::string first = std::format("NVIDIA L4, 23034, {}, 550.54.15\n", uuid0);
-  const std::string second = std::format("NVIDIA L40S, 46068, {}, 550.54.15\n", uuid1);
-  const std::vector<Gpu> both{{.id = uuid0, .name = "NVIDIA L4", .memory = 23034},
-                              {.id = uuid1, .name = "NVIDIA L40S", .memory = 46068}};
+  const std::string first = std::format("NVIDIA L4, 23034, {}, 550.54.15\n", kUuid0);
+  const std::string second = std::format("NVIDIA L40S, 46068, {}, 550.54.15\n", kUuid1);
+  const std::vector<Gpu> both{{.id = kUuid0, .name = "NVIDIA L4", .memory = 23034},
+                              {.id = kUuid1, .name = "NVIDIA L40S", .memory = 46068}};
   for (const std::string& line : {
            std::string("WARNING: infoROM is corrupted at gpu 0000:3B:00.0\n"),
            std::string("Unable to determine the device handle for GPU0000:3B:00.0: GPU is lost.  Reboot the system to "
@@ -192,13 +192,13 @@ TEST_CASE("an answer without a GPU has none") {
   }
   std::string lines;
   for (int i = 0; i < 100'000; ++i) lines += "x\n";
-  CHECK(parse_nvidia_smi(lines + std::format("NVIDIA L4, 23034, {}, 550.54.15\n", uuid0)).gpus.size() == 1);
+  CHECK(parse_nvidia_smi(lines + std::format("NVIDIA L4, 23034, {}, 550.54.15\n", kUuid0)).gpus.size() == 1);
 }
 
 TEST_CASE("nvidia-smi is asked for exactly what is needed") {
   test::FakeTools tools;
   Host host;
-  tools.prints("nvidia-smi", std::format("NVIDIA L4, 23034, {}, 550.54.15\n", uuid0));
+  tools.prints("nvidia-smi", std::format("NVIDIA L4, 23034, {}, 550.54.15\n", kUuid0));
   CHECK(detect_nvidia(host.root.path()).gpus.size() == 1);
   CHECK(tools.calls("nvidia-smi") == 1);
   CHECK(tools.last_arguments("nvidia-smi") ==
@@ -208,7 +208,7 @@ TEST_CASE("nvidia-smi is asked for exactly what is needed") {
 TEST_CASE("a tool that named its GPUs and ended with an error is believed") {
   test::FakeTools tools;
   Host host;
-  tools.prints("nvidia-smi", std::format("NVIDIA L4, 23034, {}, 550.54.15\n", uuid0), 15);
+  tools.prints("nvidia-smi", std::format("NVIDIA L4, 23034, {}, 550.54.15\n", kUuid0), 15);
   CHECK(detect_nvidia(host.root.path()).gpus.size() == 1);
 }
 
@@ -231,7 +231,8 @@ TEST_CASE("on WSL the tool is the one beside the library, not the one on PATH") 
   test::FakeTools tools;
   Host host;
   host.file("dev/dxg");
-  host.file("usr/lib/wsl/lib/nvidia-smi", std::format("#!/bin/sh\necho 'NVIDIA RTX 4090, 24564, {}, 560.94'\n", uuid0));
+  host.file("usr/lib/wsl/lib/nvidia-smi",
+            std::format("#!/bin/sh\necho 'NVIDIA RTX 4090, 24564, {}, 560.94'\n", kUuid0));
   std::filesystem::permissions(host.root / "usr/lib/wsl/lib/nvidia-smi", std::filesystem::perms::owner_all);
   tools.prints("nvidia-smi", "couldn't communicate with the NVIDIA driver\n", 9);
   CHECK(detect_nvidia(host.root.path()).gpus.at(0).name == "NVIDIA RTX 4090");
@@ -239,8 +240,8 @@ TEST_CASE("on WSL the tool is the one beside the library, not the one on PATH") 
 }
 
 TEST_CASE("the driver's own file tells a device's UUID and minor number") {
-  const NvidiaDevice device = parse_nvidia_information(information(uuid0, 3));
-  CHECK(device.uuid == uuid0);
+  const NvidiaDevice device = parse_nvidia_information(information(kUuid0, 3));
+  CHECK(device.uuid == kUuid0);
   CHECK(device.minor == 3);
   CHECK(parse_nvidia_information(information(unknown_uuid(), 0)).uuid.empty());
   CHECK(parse_nvidia_information("").minor == -1);
@@ -251,10 +252,10 @@ TEST_CASE("the driver's own file tells a device's UUID and minor number") {
 TEST_CASE("a container gets its GPUs by UUID and their nodes as plain devices") {
   Host host;
   host.control_nodes();
-  host.device("0000:18:00.0", uuid1, 0);  // the order of minors is not that of nvidia-smi
-  host.device("0000:2a:00.0", uuid0, 1);
-  const GpuSettings settings = nvidia_settings(two, {uuid0}, host.root.path());
-  CHECK(settings.nvidia_ids == std::vector<std::string>{uuid0});
+  host.device("0000:18:00.0", kUuid1, 0);  // the order of minors is not that of nvidia-smi
+  host.device("0000:2a:00.0", kUuid0, 1);
+  const GpuSettings settings = nvidia_settings(two, {kUuid0}, host.root.path());
+  CHECK(settings.nvidia_ids == std::vector<std::string>{kUuid0});
   CHECK(settings.nvidia_capabilities ==
         std::vector<std::string>{"gpu", "utility", "compute", "graphics", "video", "display", "compat32"});
   CHECK(paths(settings) == std::vector<std::string>{"/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm",
@@ -265,8 +266,8 @@ TEST_CASE("a container gets its GPUs by UUID and their nodes as plain devices") 
 TEST_CASE("nodes that are not there are not asked for") {
   Host host;
   host.file("dev/nvidiactl");
-  host.device("0000:18:00.0", uuid0, 0);
-  CHECK(paths(nvidia_settings(two, {uuid0, uuid1}, host.root.path())) ==
+  host.device("0000:18:00.0", kUuid0, 0);
+  CHECK(paths(nvidia_settings(two, {kUuid0, kUuid1}, host.root.path())) ==
         std::vector<std::string>{"/dev/nvidia0", "/dev/nvidiactl"});
 }
 
@@ -281,7 +282,7 @@ TEST_CASE("a container of no GPU gets nothing") {
 TEST_CASE("WSL has no nodes to pass") {
   Host host;
   host.file("dev/dxg");
-  const GpuSettings settings = nvidia_settings(two, {uuid0}, host.root.path());
+  const GpuSettings settings = nvidia_settings(two, {kUuid0}, host.root.path());
   CHECK(settings.nvidia_ids.size() == 1);
   CHECK(settings.devices.empty());
 }
@@ -289,12 +290,12 @@ TEST_CASE("WSL has no nodes to pass") {
 TEST_CASE("with MIG no nodes are passed") {
   Host host;
   host.control_nodes();
-  host.device("0000:18:00.0", uuid0, 0);
-  host.device("0000:2a:00.0", uuid1, 1);
+  host.device("0000:18:00.0", kUuid0, 0);
+  host.device("0000:2a:00.0", kUuid1, 1);
   host.file("proc/driver/nvidia/capabilities/gpu0/mig/gi1/access");
-  CHECK(nvidia_settings(two, {uuid0}, host.root.path()).devices.empty());
-  CHECK(nvidia_settings(two, {uuid0}, host.root.path()).nvidia_ids.size() == 1);
-  CHECK(paths(nvidia_settings(two, {uuid1}, host.root.path())).front() == "/dev/nvidia1");
+  CHECK(nvidia_settings(two, {kUuid0}, host.root.path()).devices.empty());
+  CHECK(nvidia_settings(two, {kUuid0}, host.root.path()).nvidia_ids.size() == 1);
+  CHECK(paths(nvidia_settings(two, {kUuid1}, host.root.path())).front() == "/dev/nvidia1");
 }
 
 TEST_CASE("where the driver does not tell UUIDs, bus ids say which node is whose") {
@@ -305,18 +306,18 @@ TEST_CASE("where the driver does not tell UUIDs, bus ids say which node is whose
   host.device("0000:2a:00.0", unknown_uuid(), 0);
   tools.add("nvidia-smi", std::format("case $1 in *name*) printf 'A, 1, {0}, 1\\nA, 1, {1}, 1\\n';; "
                                       "*) printf '{0}, 00000000:18:00.0\\n{1}, 00000000:2A:00.0\\n';; esac",
-                                      uuid0, uuid1));
+                                      kUuid0, kUuid1));
   const Inventory inventory = detect_nvidia(host.root.path());
   CHECK(tools.calls("nvidia-smi") == 2);
-  CHECK(paths(nvidia_settings(inventory.gpus, {uuid0}, host.root.path())).front() == "/dev/nvidia1");
-  CHECK(paths(nvidia_settings(inventory.gpus, {uuid1}, host.root.path())).front() == "/dev/nvidia0");
+  CHECK(paths(nvidia_settings(inventory.gpus, {kUuid0}, host.root.path())).front() == "/dev/nvidia1");
+  CHECK(paths(nvidia_settings(inventory.gpus, {kUuid1}, host.root.path())).front() == "/dev/nvidia0");
 }
 
 TEST_CASE("a start that fails for the modeset node may be tried without display") {
   Host host;
   host.control_nodes();
-  host.device("0000:18:00.0", uuid0, 0);
-  GpuSettings settings = nvidia_settings(two, {uuid0}, host.root.path());
+  host.device("0000:18:00.0", kUuid0, 0);
+  GpuSettings settings = nvidia_settings(two, {kUuid0}, host.root.path());
   const std::string reason =
       "nvidia-container-cli: mount error: stat failed: /dev/nvidia-modeset: no such file or directory: unknown";
   CHECK(fails_for_display(settings, reason));

@@ -16,7 +16,7 @@ using namespace dstack::shim::gpu;
 
 namespace {
 
-constexpr std::int64_t gib = 1024;
+constexpr std::int64_t kGib = 1024;
 
 // A host whose udev has linked the render nodes of these bus ids, from renderD128 on.
 class AmdHost {
@@ -166,7 +166,7 @@ TEST_CASE("a memory that amd-smi does not know is 0") {
   CHECK(parse_amd_smi(R"([{"bus": {"bdf": "0000:05:00.0"}, "vram": {"size": {"value": 192, "unit": "GB"}}}])",
                       host.root())
             .gpus.at(0)
-            .memory == 192 * gib);
+            .memory == 192 * kGib);
 }
 
 TEST_CASE("a GPU without a render node is left out") {
@@ -252,10 +252,11 @@ TEST_CASE("a container of Gaudi gets Habana's runtime and its indices") {
 
 TEST_CASE("a Wormhole board is its left chip with the memory of both") {
   CHECK(tenstorrent({chip("n150 L", "100018611902010")}) ==
-        std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * gib}});
-  CHECK(tenstorrent({chip("n300 L", "a"), chip("n300 L", "b"), chip("n300 R", "b", "N/A"),
-                     chip("n300 R", "a", "N/A")}) == std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * gib},
-                                                                      {.id = "1", .name = "n300", .memory = 24 * gib}});
+        std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * kGib}});
+  CHECK(
+      tenstorrent({chip("n300 L", "a"), chip("n300 L", "b"), chip("n300 R", "b", "N/A"), chip("n300 R", "a", "N/A")}) ==
+      std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * kGib},
+                       {.id = "1", .name = "n300", .memory = 24 * kGib}});
 }
 
 TEST_CASE("each left chip of a Wormhole galaxy is one, though they share a board") {
@@ -263,13 +264,13 @@ TEST_CASE("each left chip of a Wormhole galaxy is one, though they share a board
   for (int i = 0; i < 32; ++i) chips.push_back(chip("tt-galaxy-wh L", "100035100000000"));
   const auto gpus = tenstorrent(chips);
   REQUIRE(gpus.size() == 32);
-  CHECK(gpus[31] == Gpu{.id = "31", .name = "tt-galaxy-wh", .memory = 12 * gib});
+  CHECK(gpus[31] == Gpu{.id = "31", .name = "tt-galaxy-wh", .memory = 12 * kGib});
 }
 
 TEST_CASE("Wormhole chips without a side count once a board") {
   CHECK(tenstorrent({chip("n300", "a"), chip("n300", "a"), chip("n150", "b")}) ==
-        std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * gib},
-                         {.id = "1", .name = "n150", .memory = 12 * gib}});
+        std::vector<Gpu>{{.id = "0", .name = "n300", .memory = 24 * kGib},
+                         {.id = "1", .name = "n150", .memory = 12 * kGib}});
 }
 
 TEST_CASE("names of Blackhole boards lose their revisions") {
@@ -277,16 +278,16 @@ TEST_CASE("names of Blackhole boards lose their revisions") {
                                  chip("p150b", "5"), chip("p300c", "6"), chip("tt-galaxy-bh", "7")});
   REQUIRE(gpus.size() == 7);
   for (int i = 0; i < 3; ++i) CHECK(gpus[static_cast<std::size_t>(i)].name == "p100a");
-  CHECK(gpus[0].memory == 28 * gib);
-  CHECK(gpus[3] == Gpu{.id = "3", .name = "p150", .memory = 32 * gib});
-  CHECK(gpus[5] == Gpu{.id = "5", .name = "p300", .memory = 32 * gib});
-  CHECK(gpus[6] == Gpu{.id = "6", .name = "tt-galaxy-bh", .memory = 32 * gib});
+  CHECK(gpus[0].memory == 28 * kGib);
+  CHECK(gpus[3] == Gpu{.id = "3", .name = "p150", .memory = 32 * kGib});
+  CHECK(gpus[5] == Gpu{.id = "5", .name = "p300", .memory = 32 * kGib});
+  CHECK(gpus[6] == Gpu{.id = "6", .name = "tt-galaxy-bh", .memory = 32 * kGib});
 }
 
 TEST_CASE("two local Blackhole chips of one board are two, a remote one brings its memory along") {
   CHECK(tenstorrent({chip("p300a", "b", "0000:01:00.0"), chip("p300a", "b", "0000:02:00.0")}).size() == 2);
   CHECK(tenstorrent({chip("p300a", "b", "N/A"), chip("p300a", "b", "0000:01:00.0")}) ==
-        std::vector<Gpu>{{.id = "0", .name = "p300", .memory = 64 * gib}});
+        std::vector<Gpu>{{.id = "0", .name = "p300", .memory = 64 * kGib}});
 }
 
 TEST_CASE("a board that nobody knows has no known memory") {
@@ -306,9 +307,9 @@ TEST_CASE("a chip of tt-smi that cannot be read costs itself, and those behind i
   nlohmann::json lost = chip("n150 L", "2", "0000:02:00.0");
   lost["board_info"]["board_type"] = "N/A";
   CHECK(tenstorrent({chip("n150 L", "1"), lost, chip("n150 L", "3")}) ==
-        std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * gib},
-                         {.id = "2", .name = "n150", .memory = 12 * gib}});
-  CHECK(tenstorrent({lost, chip("p150", "3")}) == std::vector<Gpu>{{.id = "1", .name = "p150", .memory = 32 * gib}});
+        std::vector<Gpu>{{.id = "0", .name = "n150", .memory = 12 * kGib},
+                         {.id = "2", .name = "n150", .memory = 12 * kGib}});
+  CHECK(tenstorrent({lost, chip("p150", "3")}) == std::vector<Gpu>{{.id = "1", .name = "p150", .memory = 32 * kGib}});
   CHECK(tenstorrent({chip("n150 L", "1"), {{"board_info", {{"board_type", 5}}}}, chip("n150 L", "3")}).size() == 2);
 }
 

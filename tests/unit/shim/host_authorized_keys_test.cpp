@@ -21,7 +21,7 @@ namespace {
 
 const std::string key_a = "ssh-ed25519 AAAAkeyA me@here";
 const std::string key_b = "ssh-rsa AAAAkeyB";
-const std::string suffix(key_line_suffix);
+const std::string suffix(kKeyLineSuffix);
 
 std::string changed(std::string text, const KeyChange& change) {
   change_our_keys(text, change);

@@ -28,7 +28,7 @@ using test::run;
 
 namespace {
 
-constexpr const char* volume_id = "vol-0123456789abcdef0";
+constexpr const char* kVolumeId = "vol-0123456789abcdef0";
 
 // A host with one disk that has the serial of our volume.
 class Host {
@@ -42,7 +42,7 @@ class Host {
                                     disk.name()));
   }
   static VolumeInfo volume(bool init_fs = true, std::string name = "data") {
-    return {.backend = "aws", .name = std::move(name), .volume_id = volume_id, .init_fs = init_fs};
+    return {.backend = "aws", .name = std::move(name), .volume_id = kVolumeId, .init_fs = init_fs};
   }
 
   void mount(const std::string& holder = "task-1", bool init_fs = true) {

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // An m5.large with a root disk of two partitions, one more EBS volume and an instance store.
-constexpr const char* nitro = R"(NAME          SERIAL
+constexpr const char* kNitro = R"(NAME          SERIAL
 nvme0n1       vol0aaaaaaaaaaaaaaaa
 ├─nvme0n1p1   
 ├─nvme0n1p14  
@@ -53,14 +53,14 @@ void make_file(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("an EBS volume is the disk whose serial is its id without the dash") {
-  CHECK(disk_with_volume(nitro, "vol-0123456789abcdef0") == "nvme1n1");
-  CHECK(disk_with_volume(nitro, "vol-0aaaaaaaaaaaaaaaa") == "nvme0n1");
-  CHECK_FALSE(disk_with_volume(nitro, "vol-0bbbbbbbbbbbbbbbb"));
+  CHECK(disk_with_volume(kNitro, "vol-0123456789abcdef0") == "nvme1n1");
+  CHECK(disk_with_volume(kNitro, "vol-0aaaaaaaaaaaaaaaa") == "nvme0n1");
+  CHECK_FALSE(disk_with_volume(kNitro, "vol-0bbbbbbbbbbbbbbbb"));
 }
 
 TEST_CASE("a volume without an id is no disk, not even one without a serial") {
-  CHECK_FALSE(disk_with_volume(nitro, ""));
-  CHECK_FALSE(disk_with_volume(nitro, "-"));
+  CHECK_FALSE(disk_with_volume(kNitro, ""));
+  CHECK_FALSE(disk_with_volume(kNitro, "-"));
 }
 
 TEST_CASE("a serial that only begins like the id is another volume") {
@@ -90,7 +90,7 @@ TEST_CASE("what is stacked on a disk is not its partition") {
 
 TEST_CASE("on Nitro a volume is found by its serial, whatever its device name") {
   test::FakeTools tools;
-  tools.add("lsblk", std::string("if [ $# = 2 ]; then cat <<'END'\n") + nitro + "END\nelse echo nvme1n1; fi");
+  tools.add("lsblk", std::string("if [ $# = 2 ]; then cat <<'END'\n") + kNitro + "END\nelse echo nvme1n1; fi");
   test::TemporaryDirectory dev;
   make_file(dev / "sdf");
   test::EagerClock clock;
@@ -100,8 +100,8 @@ TEST_CASE("on Nitro a volume is found by its serial, whatever its device name") 
 
 TEST_CASE("of a volume with partitions the first is taken") {
   test::FakeTools tools;
-  tools.add("lsblk",
-            std::string("if [ $# = 2 ]; then cat <<'END'\n") + nitro + "END\nelse printf 'nvme1n1\\nnvme1n1p1\\n'; fi");
+  tools.add("lsblk", std::string("if [ $# = 2 ]; then cat <<'END'\n") + kNitro +
+                         "END\nelse printf 'nvme1n1\\nnvme1n1p1\\n'; fi");
   test::TemporaryDirectory dev;
   test::EagerClock clock;
   CHECK(find_device(aws_volume(), dev.path(), {}, clock) == dev / "nvme1n1p1");
@@ -143,7 +143,7 @@ if [ $(wc -l < "$STATE/lsblk.calls") -ge 40 ]; then echo nvme1n1 vol0123456789ab
 
 TEST_CASE("a volume that does not come is given up on after 30 s") {
   test::FakeTools tools;
-  tools.prints("lsblk", nitro);
+  tools.prints("lsblk", kNitro);
   test::TemporaryDirectory dev;
   VolumeInfo volume = aws_volume();
   volume.volume_id = "vol-0eeeeeeeeeeeeeeee";
@@ -187,7 +187,7 @@ TEST_CASE("an lsblk that hangs is an error, not a wait") {
 
 TEST_CASE("waiting for a volume ends at once when it is cancelled") {
   test::FakeTools tools;
-  tools.prints("lsblk", nitro);
+  tools.prints("lsblk", kNitro);
   test::TemporaryDirectory dev;
   test::FakeClock clock;
   std::stop_source stop;

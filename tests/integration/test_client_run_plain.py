@@ -88,7 +88,7 @@ def test_the_keys_that_detach_leave_the_container_alone(client):
         terminal.type(b"\x10\x11")
         terminal.expect(b"detached")
         assert terminal.wait() == 0
-    assert client.list()["job"]["status"] == "running"
+    wait_until(lambda: client.list()["job"]["status"] == "running", "the task runs")
 
 
 def test_ctrl_c_stops_a_program_without_a_terminal(client):
@@ -98,6 +98,8 @@ def test_ctrl_c_stops_a_program_without_a_terminal(client):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert running.stdout.readline() == b"ready\n"
+    # A task that is still being created has no grace.
+    wait_until(lambda: client.list()["job"]["status"] == "running", "the task runs")
     running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=60)
     assert b"caught" in output

@@ -2,9 +2,9 @@
 
 #include <mutex>
 
-// Which mutex guards what, for clang's thread safety analysis: the debug build refuses a member that is used without its mutex
-// (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). A predicate of a wait is a function of its own to the analysis, so it says
-// that it is called with the mutex held: `[&]() DSTACK_REQUIRES(mutex_) { return done_; }`.
+// Which mutex guards what, for clang's thread safety analysis: the debug build refuses a member that is used without
+// its mutex (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html). A predicate of a wait is a function of its own to
+// the analysis, so it says that it is called with the mutex held: `[&]() DSTACK_REQUIRES(mutex_) { return done_; }`.
 #if defined(__clang__)
 #define DSTACK_THREAD_ANNOTATION(what) __attribute__((what))
 #else

@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 from support.held import Held
-from support.processes import Shim, wait_until
+from support.processes import wait_until
 from support.shim_calls import Calls
 
 

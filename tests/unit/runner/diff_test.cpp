@@ -82,8 +82,7 @@ TEST_CASE("a file that is not as the diff says is refused by its name") {
                        "more content than the diff removes");
   place.expect_refusal("diff --git a/f b/f\nindex 123..456 120000\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-one\n+1\n",
                        "symbolic link");
-  place.expect_refusal("diff --git a/f b/f\nindex 123..456 100644\nBinary files a/f and b/f differ\n",
-                       "with --binary");
+  place.expect_refusal("diff --git a/f b/f\nindex 123..456 100644\nBinary files a/f and b/f differ\n", "with --binary");
 }
 
 TEST_CASE("a diff that is damaged is refused by its line") {

@@ -154,7 +154,7 @@ TEST_CASE_METHOD(Fixture, "an end is reported once") {
   engine.end_container(second, 2);
   clock.await_deadline_within(100ms);
   clock.advance(100ms);
-  CHECK(reports.take().container_id == second);
+  CHECK(reports.take_in_time(clock).container_id == second);
   CHECK(reports.empty());
 }
 
@@ -226,7 +226,7 @@ TEST_CASE_METHOD(Fixture, "an engine that hangs is asked again when it answers")
   clock.advance(10s);  // the limit of the look
   clock.await_deadline_within(100ms);
   clock.advance(100ms);  // the pause
-  CHECK(reports.take().exit_code == 6);
+  CHECK(reports.take_in_time(clock).exit_code == 6);
 }
 
 TEST_CASE_METHOD(Fixture, "an event that was lost is made up for when the stream is renewed") {
@@ -238,7 +238,7 @@ TEST_CASE_METHOD(Fixture, "an event that was lost is made up for when the stream
   engine.lose_container(id);
   clock.await_deadline_within(5min);
   clock.advance(5min);
-  CHECK(reports.take().gone);
+  CHECK(reports.take_in_time(clock).gone);
 }
 
 TEST_CASE_METHOD(Fixture, "garbage from the engine is survived") {

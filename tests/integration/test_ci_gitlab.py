@@ -8,11 +8,12 @@ import uuid
 import pytest
 from conftest import docker
 from support.gitlab_job import BUILD_FAILURE, SYSTEM_FAILURE, GitLabJob
-from support.images import image_with
+from support.images import debian_image, image_with
 from support.processes import wait_until
 from support.registries import closed_image, closed_registry  # noqa: F401
 
 WEB_SERVER = "mkdir /www; echo hello from $OWN $CI_PIPELINE_ID [$CI_JOB_TOKEN] >/www/index.html; exec httpd -f -p 8080 -h /www"
+REDIS_SERVER = "exec redis-server --bind 0.0.0.0 --save '' --requirepass $REDIS_PASSWORD"
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def make_image(image, registry):
     docker("pull", image)
     made = []
 
-    def make(name: str, programs: list[str], *changes: str) -> str:
-        made.append(image_with(image, f"{registry}/{name}-{uuid.uuid4().hex[:8]}:1", programs, *changes))
+    def make(name: str, programs: list[str], *changes: str, base: str = image) -> str:
+        made.append(image_with(base, f"{registry}/{name}-{uuid.uuid4().hex[:8]}:1", programs, *changes))
         docker("push", made[-1])
         return made[-1]
 
@@ -45,6 +46,13 @@ def helper_image(make_image) -> str:
 @pytest.fixture(scope="module")
 def web_image(make_image) -> str:
     return make_image("team/web", [], f"ENTRYPOINT {json.dumps(['sh', '-c', WEB_SERVER])}", "EXPOSE 9090/udp 8080/tcp")
+
+
+@pytest.fixture(scope="module")
+def redis_image(make_image) -> str:
+    """The distribution's Redis, as its own user."""
+    changes = ['ENTRYPOINT ["sh", "-c"]', f"CMD {json.dumps([REDIS_SERVER])}", "USER redis", "EXPOSE 6379"]
+    return make_image("db/redis", [], *changes, base=debian_image("redis-server"))
 
 
 @pytest.fixture
@@ -110,6 +118,35 @@ def test_a_job_runs_from_its_sources_to_its_cleanup(start, git_image, web_image,
     assert not engine_has() and not list(job.state.iterdir())
     assert job.cleanup().status == 0
     assert "secret-token" not in subprocess.run(["grep", "-r", "secret-token", tmp_path / "home"], capture_output=True, text=True).stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_job_keeps_values_in_a_redis_service(start, image, redis_image, registry):
+    service = {"name": redis_image, "alias": "redis", "variables": [{"key": "REDIS_PASSWORD", "value": "of-job-$CI_JOB_ID"}]}
+    none = [{"key": "GIT_STRATEGY", "value": "none"}]
+    job = start(image=image, services=[service], variables=none, flags=["--agent", "/bin/true"])
+    said = job.prepare().output
+    assert redis_image in said and "WARNING" not in said
+
+    def ask(host: str, *commands: str) -> list[str]:
+        """The lines that Redis answers, all commands in one connection."""
+        lines = "".join(f"{command}\\r\\n" for command in (*commands, "QUIT"))
+        done = job.script(f"printf '{lines}' | nc {host} 6379")
+        assert done.status == 0, done
+        return done.output.splitlines()
+
+    assert ask("redis", "PING") == ["-NOAUTH Authentication required.", "+OK"]
+    login = f"AUTH of-job-{job.number}"
+    assert ask("redis", login, "PING", "SET greeting hello") == ["+OK", "+PONG", "+OK", "+OK"]
+    host = registry.split(":")[0]
+    path = redis_image.removeprefix(f"{registry}/").removesuffix(":1")
+    for name in ("redis", *(f"{host}/{path}".replace("/", between) for between in ("-", "__"))):
+        assert ask(name, login, "GET greeting") == ["+OK", "$5", "hello", "+OK"]
+    containers = ["ps", "-aq", "--filter", f"ancestor={redis_image}"]
+    assert len(docker(*containers).split()) == 1
+    assert job.cleanup().status == 0
+    assert not docker(*containers) and not engine_has()
 
 
 @pytest.mark.long

@@ -8,15 +8,15 @@ from pathlib import Path
 from support.runner_container import docker
 
 
-def debian_image() -> str:
-    """This machine's own distribution at its smallest, from its own mirror; made once on this machine."""
+def debian_image(*packages: str) -> str:
+    """This machine's own distribution at its smallest, with packages of it, from its own mirror; made once on this machine."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     suite = release["VERSION_CODENAME"]
-    name = f"dstack-test-{release['ID']}:{suite}"
+    name = f"dstack-test-{release['ID']}:{'-'.join((suite, *packages))}"
     if docker("images", "-q", name).strip():
         return name
     cache = Path(os.environ.get("DSTACK_CACHE_DIR", Path.home() / ".cache/dstack-shim")) / "images"
-    kept = cache / f"{release['ID']}-{suite}.tar"
+    kept = cache / f"{'-'.join((release['ID'], suite, *packages))}.tar"
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
         mirrors = subprocess.run(
@@ -24,7 +24,8 @@ def debian_image() -> str:
         ).stdout.split()
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             root = Path(folder) / "root"
-            subprocess.run(["debootstrap", "--variant=minbase", suite, root, mirrors[0]], check=True, capture_output=True)
+            include = [f"--include={','.join(packages)}"] if packages else []
+            subprocess.run(["debootstrap", "--variant=minbase", *include, suite, root, mirrors[0]], check=True, capture_output=True)
             made = Path(folder) / "image.tar"
             subprocess.run(["tar", "-C", root, "--exclude=./dev/*", "--exclude=./var/cache/apt/*", "-cf", made, "."], check=True)
             made.rename(kept)

@@ -72,13 +72,23 @@ def start(shim, tmp_path):
     subprocess.run(["docker", "volume", "rm", *caches], capture_output=True)
 
 
+# What other tests have left.
+before_the_test: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def remember_what_is_there():
+    before_the_test.clear()
+    before_the_test.update(engine_has())
+
+
 def engine_has() -> set[str]:
-    """Containers, networks and volumes of jobs, but for caches."""
+    """Containers, networks and volumes of the test's jobs, but for caches."""
     found = {f"container {line}" for line in docker("ps", "-aq", "--filter", "label=ai.dstack.shim.is-task=true").split()}
     for kind in ("network", "volume"):
         names = docker(kind, "ls", "--format", "{{.Name}}", "--filter", "name=dstack-ci-").split()
         found |= {f"{kind} {name}" for name in names if not name.startswith("dstack-ci-cache-")}
-    return found
+    return found - before_the_test
 
 
 def test_a_job_runs_from_its_sources_to_its_cleanup(start, git_image, web_image, tmp_path):

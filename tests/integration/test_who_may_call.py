@@ -106,7 +106,7 @@ def test_a_socket_that_nobody_owns_is_refused_while_a_job_is_in_the_hosts_networ
         in_bridge = calls.run(image, network_mode="bridge")["id"]
         in_host = calls.run(image)["id"]
         shout(shim, in_bridge)
-        wait_until(lambda: "at its other end is nobody" in shim.log(), "the refusal")
+        wait_until(lambda: "Refused an API call from an unknown process" in shim.log(), "the refusal")
         assert calls.info(in_bridge)["status"] == "running"
         assert calls.terminate(in_host).status_code == 200
         shout(shim, in_bridge)

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.ci.fake_gitlab import FakeGitLab
 from support.processes import Shim
 
 LABEL = "ai.dstack.shim.is-task=true"
@@ -23,6 +24,15 @@ def registry() -> str:
 def image(registry) -> str:
     """An image of busybox and nothing else, in the registry."""
     return f"{registry}/busybox:1"
+
+
+@pytest.fixture
+def gitlab():
+    """A strict GitLab; whatever it refused to understand fails the test."""
+    fake = FakeGitLab()
+    yield fake
+    fake.close()
+    assert fake.violations == []
 
 
 def docker(*arguments: str) -> str:

@@ -5,19 +5,10 @@ import socket
 
 import pytest
 from conftest import docker, remove, task_containers
-from support.ci.fake_gitlab import FakeGitLab
 from support.ci.launcher import AGENT, Launcher, below, is_alive
 from support.processes import RUNNER, Shim, wait_until
 
 TOKEN = "glpat-good"
-
-
-@pytest.fixture
-def gitlab():
-    fake = FakeGitLab()
-    yield fake
-    fake.close()
-    assert fake.violations == []
 
 
 @pytest.fixture

@@ -15,14 +15,6 @@ TOKEN = "glpat-good"
 
 
 @pytest.fixture
-def gitlab():
-    fake = FakeGitLab()
-    yield fake
-    fake.close()
-    assert fake.violations == []
-
-
-@pytest.fixture
 def project(gitlab):
     return gitlab.add_project("team/project")
 

@@ -14,7 +14,7 @@ struct ChownCommand {
 };
 
 // Gives `path` and all below it to the user and the group; a link is given, never followed, and no folder is entered
-// through one. What cannot be given is told on stderr, the rest is. Returns the exit status: 0, or 1 if anything
+// through one. What cannot be given is reported on stderr, and skipped. Returns the exit status: 0, or 1 if anything
 // failed.
 int run_chown(const ChownCommand& command);
 

@@ -21,21 +21,21 @@ constexpr std::chrono::seconds kPause{10};
 
 }  // namespace
 
-GpuDetection::GpuDetection(Parts parts, std::filesystem::path host_info_home, std::filesystem::path root,
+GpuDetection::GpuDetection(Services services, std::filesystem::path host_info_home, std::filesystem::path root,
                            os::Clock& clock)
-    : parts_(parts), host_info_home_(std::move(host_info_home)), root_(std::move(root)), clock_(clock) {
+    : services_(services), host_info_home_(std::move(host_info_home)), root_(std::move(root)), clock_(clock) {
   if (dstack::gpu::detect_vendor(root_) == gpu::Vendor::none) {
     // Nothing to wait for.
-    parts_.gpus.learn({});
+    services_.gpus.learn({});
     if (try_write_host_info({})) return;
   }
   thread_ = os::start_thread<std::jthread>("detect GPUs", [this](const std::stop_token& stop) { detect(stop); });
 }
 
 void GpuDetection::detect(const std::stop_token& stop) {
-  while (!parts_.gpus.known()) {
+  while (!services_.gpus.known()) {
     try {
-      parts_.gpus.learn(gpu::detect(parts_.engine, parts_.puller, root_, clock_, stop));
+      services_.gpus.learn(gpu::detect(services_.engine, services_.puller, root_, clock_, stop));
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       spdlog::error("detect GPUs: {}; trying again in {} s", error.what(), kPause.count());
@@ -50,9 +50,9 @@ void GpuDetection::detect(const std::stop_token& stop) {
 bool GpuDetection::try_write_host_info(const std::stop_token& stop) {
   if (host_info_home_.empty()) return true;
   try {
-    const docker::EngineInfo engine = parts_.engine.info({.stop = stop});
+    const docker::EngineInfo engine = services_.engine.info({.stop = stop});
     host::write_host_info(host_info_home_, host::detect_resources(docker::unpack_folder(engine)),
-                          gpu_summary(*parts_.gpus.inventory()));
+                          gpu_summary(*services_.gpus.inventory()));
     return true;
   } catch (const std::exception& error) {
     if (!stop.stop_requested()) {

@@ -16,14 +16,14 @@ namespace dstack::shim {
 // both are done when the constructor returns.
 class GpuDetection {
  public:
-  struct Parts {
+  struct Services {
     docker::EngineClient& engine;
     docker::ImagePuller& puller;
     gpu::HostGpus& gpus;
   };
 
   // `host_info_home` is where host_info.json is written; empty: it is not. Throws Error (exhausted).
-  GpuDetection(Parts parts, std::filesystem::path host_info_home, std::filesystem::path root = "/",
+  GpuDetection(Services services, std::filesystem::path host_info_home, std::filesystem::path root = "/",
                os::Clock& clock = os::system_clock());
   GpuDetection(const GpuDetection&) = delete;
   GpuDetection& operator=(const GpuDetection&) = delete;
@@ -34,7 +34,7 @@ class GpuDetection {
   void detect(const std::stop_token& stop);
   bool try_write_host_info(const std::stop_token& stop);
 
-  const Parts parts_;
+  const Services services_;
   const std::filesystem::path host_info_home_;
   const std::filesystem::path root_;
   os::Clock& clock_;

@@ -92,9 +92,9 @@ void Listener::run(const std::function<void(os::UniqueFd)>& take) {
         const int on = 1;
         // The end waits until the peer has the last byte: with a container its network goes, and what was still on its
         // way.
-        const linger farewell{.l_onoff = 1, .l_linger = 10};
+        const linger linger_on_close{.l_onoff = 1, .l_linger = 10};
         ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        ::setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &farewell, sizeof farewell);
+        ::setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &linger_on_close, sizeof linger_on_close);
         take(std::move(connection));
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
         // Nothing to do but let connections end; without a pause this loop would spin, since the socket stays readable.

@@ -43,7 +43,7 @@ std::filesystem::path find_working_dir(const Submission& submission, const JobUs
   return folder;
 }
 
-// A step that a job can do without: its failure is told in the runner log.
+// A step that a job can do without: its failure is logged in the runner log.
 void try_step(std::string_view what, const std::function<void()>& step) {
   try {
     step();

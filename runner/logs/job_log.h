@@ -45,7 +45,7 @@ class JobLog {
   JobLog(const JobLog&) = delete;
   JobLog& operator=(const JobLog&) = delete;
 
-  // Does not throw: what finds no room is lost and counted, a first loss is told in the runner's log.
+  // Does not throw: what finds no room is lost and counted, a first loss is logged in the runner log.
   void append(std::string_view output) noexcept;
   // There will be no more.
   void end();

@@ -20,7 +20,7 @@ struct Filters {
 
 // Changes the folder's files as the diff says, what `git diff --binary` prints of any changes. Nothing is changed
 // unless all of it applies; memory does not grow with the diff's content but with its number of lines. Changes of
-// submodules are told in the log and left out. Throws Error that names the file, and the hunk where one does not apply.
+// submodules are logged and left out. Throws Error that names the file, and the hunk where one does not apply.
 // `scratch` is a folder for temporary files.
 void apply_diff(std::string_view diff, files::Tree& tree, const std::filesystem::path& scratch,
                 const Filters& filters = {});

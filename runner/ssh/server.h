@@ -18,7 +18,7 @@ namespace dstack::runner::ssh {
 // The container's own SSH server: unpacked, given host keys and a configuration, started, started again should
 // something end it (a job may kill whatever it sees), and ended with this object. It works on a thread of its own.
 //
-// A container without an SSH server can still run its job. So what goes wrong here is told in the log, and is a
+// A container without an SSH server can still run its job. So what goes wrong here is logged, and is a
 // problem() for whoever asks, but nothing is thrown.
 class Server {
  public:

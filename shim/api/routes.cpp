@@ -91,14 +91,14 @@ void add_component_routes(http::Server& server, component::Components& component
 
 }  // namespace
 
-void add_routes(http::Server& server, Parts parts) {
+void add_routes(http::Server& server, Services services) {
   // Browsers send it with whatever a web page asks of 127.0.0.1; no client of ours does.
   server.guard([](const Request& request) -> std::optional<Response> {
     if (!request.header("origin")) return std::nullopt;
     return Response::text(403, "not allowed from a browser\n");
   });
-  if (parts.peers != nullptr) {
-    const auto check = [peers = parts.peers](const Request& request) -> std::optional<Response> {
+  if (services.peers != nullptr) {
+    const auto check = [peers = services.peers](const Request& request) -> std::optional<Response> {
       const os::TcpEnd own{.address = request.local_address, .port = request.local_port};
       const os::TcpEnd peer{.address = request.peer_address, .port = request.peer_port};
       if (peers->may_call(own, peer)) return std::nullopt;
@@ -108,16 +108,16 @@ void add_routes(http::Server& server, Parts parts) {
   }
   server.get(kHealthCheckPath,
              [](const Request&) { return Response::json({{"service", "dstack-shim"}, {"version", version()}}); });
-  server.post_json("/api/shutdown", [shut_down = parts.shut_down](const Request& request) {
+  server.post_json("/api/shutdown", [shut_down = services.shut_down](const Request& request) {
     shut_down(read_force(request.body));
     return Response::empty();
   });
-  add_instance_routes(server, parts.tasks, parts.gpus, parts.dcgm);
-  add_metrics_route(server, parts.metrics, parts.tasks, parts.gpus, parts.drain);
-  add_component_routes(server, parts.components);
-  add_task_routes(server, parts.tasks, parts.drain);
-  add_drain_routes(server, parts.drain);
-  parts.legacy.add_routes(server);
+  add_instance_routes(server, services.tasks, services.gpus, services.dcgm);
+  add_metrics_route(server, services.metrics, services.tasks, services.gpus, services.drain);
+  add_component_routes(server, services.components);
+  add_task_routes(server, services.tasks, services.drain);
+  add_drain_routes(server, services.drain);
+  services.legacy.add_routes(server);
 }
 
 }  // namespace dstack::shim::api

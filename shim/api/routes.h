@@ -14,7 +14,7 @@
 
 namespace dstack::shim::api {
 
-struct Parts {
+struct Services {
   task::TaskManager& tasks;
   LegacyApi& legacy;
   Drain& drain;
@@ -27,7 +27,7 @@ struct Parts {
   std::function<void(bool force)> shut_down;
 };
 
-// Everything the server answers. The parts must outlive it.
-void add_routes(http::Server& server, Parts parts);
+// Everything the server answers. The services must outlive it.
+void add_routes(http::Server& server, Services services);
 
 }  // namespace dstack::shim::api

@@ -27,7 +27,7 @@ std::string remove(const Remains& remains, const CleanOptions& options, bool& re
   const Journal& journal = remains.journal;
   try {
     auto folder = WorkFolder::take_over(remains.folder);
-    if (!folder) return "another process has just taken it";
+    if (!folder) return "another process has just locked it";
     os::Clock& clock = os::system_clock();
     const Secret token = infer_token(options.token, [](const char* name) -> const char* { return std::getenv(name); });
     const auto ci = connect(journal, token, clock);

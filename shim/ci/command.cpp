@@ -30,7 +30,7 @@ void add_clean(CLI::App& ci, CiCommand& command) {
 }
 
 void add_keep(CLI::App& ci, CiCommand& command) {
-  CLI::App* keep = ci.add_subcommand("keep", "Called by ci-runner: keeps a program from outliving it")->group("");
+  CLI::App* keep = ci.add_subcommand("keep", "Called by ci-runner: stops a program when ci-runner exits")->group("");
   keep->add_option("--shim-port", command.keeper.shim_port, "Port of the program, if it is a shim");
   keep->add_option("program", command.keeper.program, "The program and its arguments, after --")->required();
   keep->callback([&command] { command.verb = CiCommand::Verb::keep; });
@@ -39,7 +39,7 @@ void add_keep(CLI::App& ci, CiCommand& command) {
 }  // namespace
 
 CLI::App* add_ci_command(CLI::App& app, CiCommand& command) {
-  CLI::App* ci = app.add_subcommand("ci", "What the agents of CI systems call to run jobs in containers; clean");
+  CLI::App* ci = app.add_subcommand("ci", "Run CI jobs in containers (called by CI agents), and clean up");
   ci->require_subcommand(1);
   gitlab::add_driver_command(*ci, command.gitlab);
   add_clean(*ci, command);

@@ -97,7 +97,7 @@ std::optional<VolumeFlag> parse_volume(std::string_view text) {
 }
 
 void add_container_flags(CLI::App& command, ContainerFlags& flags) {
-  checked(command.add_option("--image", flags.image, "Image of a job that names none"))->capture_default_str();
+  checked(command.add_option("--image", flags.image, "Image of jobs that do not name one"))->capture_default_str();
   checked(command.add_option("--helper-image", flags.helper_image,
                              "Image for GitLab's own scripts where a job's image has no git (default: GitLab's)"));
   checked(command.add_option("--gpus", flags.gpus, "GPUs of a job's container: a number or all"), gpu_problem);

@@ -129,7 +129,7 @@ void Ground::find_shim() {
                 std::format("no dstack-shim answers on port {}, and Docker does not answer either", port));
   }
   needs_own_shim_ = true;
-  spdlog::info("Jobs get {} of an own dstack-shim",
+  spdlog::info("Jobs get {} of a dstack-shim started for them",
                flags.gpus.empty() || flags.gpus == "all" ? "all GPUs" : std::format("GPUs ({})", flags.gpus));
 }
 
@@ -183,7 +183,7 @@ void Ground::clean_up() {
     if (shim_->stop(problem)) {
       journal_.own_shim = false;
     } else {
-      spdlog::warn("The own dstack-shim: {}", problem);
+      spdlog::warn("The dstack-shim of this runner: {}", problem);
     }
     shim_.reset();
   }

@@ -62,7 +62,7 @@ Repository infer_repository(const std::string& given, const Variables& variables
   const auto parsed = [](const std::string& source, const std::string& text) {
     auto repository = parse_repository(text);
     if (!repository) {
-      throw CommandError(exit_status::kBadFlag, std::format("{}: it is not the URL of a repository, group or "
+      throw CommandError(exit_status::kBadFlag, std::format("{}: not the URL of a repository, group or "
                                                             "organisation; give one with --repo",
                                                             source));
     }

@@ -94,7 +94,7 @@ class Launcher final : public Life::Hands {
       if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
       if (waiting[0].revents != 0) take_signal();
       if (waiting[1].revents != 0) mail_.run_all();
-      if (waiting[2].revents != 0 && going_away_->appeared()) life_.hurry("the machine is going away");
+      if (waiting[2].revents != 0 && going_away_->appeared()) life_.hurry("the machine is about to be shut down");
       if (deadline && clock_.now() >= *deadline && !life_.exit_status()) life_.time_passed();
     }
     // Waits for nothing: the keepers kill what is below them when this process is gone.
@@ -270,7 +270,7 @@ class Launcher final : public Life::Hands {
   void rerun(const std::string& id) override {
     errands_.run("run a job again", [this, job = describe(id)]() -> Result {
       RerunResult result = RerunResult::too_early;
-      std::string message = "the CI says that it has not ended";
+      std::string message = "the CI says that it is still running";
       try {
         if (ground_.ci().rerun(job, {.stop = errands_.stop()}) == Rerun::started) result = RerunResult::started;
       } catch (const CiFailure& error) {

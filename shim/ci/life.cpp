@@ -212,7 +212,7 @@ void Life::seen(Sight sight) {
 
 void Life::leave_after_job(Ending ending) {
   if (job_.empty()) return leave(std::move(ending));
-  if (!after_job_) hands_.warn(std::format("{}; job {} goes on to its end", ending.failure, job_));
+  if (!after_job_) hands_.warn(std::format("{}; waiting for job {} to finish", ending.failure, job_));
   after_job_ = std::move(ending);
 }
 
@@ -270,12 +270,12 @@ void Life::agent_ended(const std::string& how) {
 
 void Life::shim_ended(const std::string& how) {
   if (!is_up()) return;
-  anew_because_ = std::format("the own dstack-shim {}", how);
+  anew_because_ = std::format("the dstack-shim of this runner {}", how);
   stop_now();
 }
 
 void Life::begin_anew(const std::string& why) {
-  hands_.warn(std::format("{}: beginning anew", why));
+  hands_.warn(std::format("{}: starting again", why));
   stop_counting();
   unexpected_ends_.push_back(clock_.now());
   while (unexpected_ends_.front() + kUnexpectedSpan < clock_.now()) unexpected_ends_.pop_front();
@@ -373,7 +373,7 @@ void Life::signal(const std::string& name) {
     return;
   }
   hands_.inform(job_.empty() ? std::format("{}: leaving", name)
-                             : std::format("{}: no more jobs; leaving when job {} has ended", name, job_));
+                             : std::format("{}: taking no more jobs; exiting when job {} has finished", name, job_));
   Ending ending{.reason = kSignal, .failure = ""};
   if (state_ == State::preparing || state_ == State::registering) {
     ending_ = std::move(ending);
@@ -391,7 +391,7 @@ void Life::hurry(const std::string& why) {
   if (!ending_) ending_ = {.reason = kSignal, .failure = ""};
   if (state_ == State::preparing || state_ == State::registering) return hands_.give_up();
   if (!is_up() && state_ != State::withdrawing && state_ != State::finishing) return;
-  hands_.warn(job_.empty() ? std::format("{}: leaving now", why) : std::format("{}: stopping job {}", why, job_));
+  hands_.warn(job_.empty() ? std::format("{}: exiting", why) : std::format("{}: stopping job {}", why, job_));
   stop_now();
 }
 
@@ -421,10 +421,10 @@ void Life::state_took_too_long() {
   switch (state_) {
     case State::starting: return become_ready();
     case State::withdrawing: return finish();
-    case State::finishing: hands_.warn("the agent has no job and does not end: stopping it"); return stop_now();
+    case State::finishing: hands_.warn("the agent has no job and does not exit: stopping it"); return stop_now();
     case State::stopping:
       if (!std::exchange(killing_, true)) {
-        hands_.warn("the agent does not end: killing it");
+        hands_.warn("the agent does not exit: killing it");
         limit_state(kAgentKillLimit);
         return hands_.kill_agent();
       }

@@ -163,8 +163,10 @@ void OwnShim::await(const std::stop_token& stop) {
   const os::SteadyTime end = clock.now() + kShimStartLimit;
   while (!shim_answers(port_)) {
     if (shared_->has_ended() || clock.now() >= end)
-      throw Error(ErrorKind::unavailable, std::format("start an own dstack-shim: it {}", shared_->describe()));
-    if (!os::pause(clock, kStartPause, stop)) throw Error(ErrorKind::cancelled, "start an own dstack-shim: cancelled");
+      throw Error(ErrorKind::unavailable,
+                  std::format("start a dstack-shim for this runner: it {}", shared_->describe()));
+    if (!os::pause(clock, kStartPause, stop))
+      throw Error(ErrorKind::cancelled, "start a dstack-shim for this runner: cancelled");
   }
 }
 

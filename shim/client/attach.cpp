@@ -93,7 +93,8 @@ int attach_to_program(ShimApi& shim, const TaskDetails& details, int shim_port, 
 }  // namespace
 
 CLI::App* add_attach_command(CLI::App& app, AttachOptions& options) {
-  CLI::App* attach = app.add_subcommand("attach", "Follow a running task from now on, with its input if it has one");
+  CLI::App* attach =
+      app.add_subcommand("attach", "Follow the output of a running task from now on; send it input if it reads any");
   add_task_argument(*attach, options.task);
   return attach;
 }

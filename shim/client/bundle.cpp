@@ -71,7 +71,7 @@ std::string ask(const doctor::Host& host, const char* path) {
   http::Client client({.base_url = std::format("http://127.0.0.1:{}", host.shim_port)}, *host.clock);
   const http::ClientResponse answer = client.send({.path = path, .total_limit = kAnswerLimit});
   if (answer.status == 200) return answer.body;
-  throw Error(ErrorKind::unavailable, std::format("{} was answered with {}", path, answer.status));
+  throw Error(ErrorKind::unavailable, std::format("{} answered {}", path, answer.status));
 }
 
 // What a message says after its first line is output.

@@ -41,7 +41,7 @@ bool wants_colours() {
 }  // namespace
 
 CLI::App* add_doctor_command(CLI::App& app, DoctorOptions& options) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Check this host, and say how to fix what is wrong");
+  CLI::App* doctor = app.add_subcommand("doctor", "Check this host and explain how to fix problems");
   doctor->add_flag("--json", options.json, "Print the findings as JSON");
   doctor->add_option(
       "--bundle", options.bundle,
@@ -51,12 +51,12 @@ CLI::App* add_doctor_command(CLI::App& app, DoctorOptions& options) {
 
 int doctor(const DoctorOptions& options) {
   log::set_up(spdlog::level::err, log::Stream::standard_error, std::nullopt);
-  if (::geteuid() != 0) std::cerr << "note: without root some checks cannot see everything\n";
+  if (::geteuid() != 0) std::cerr << "note: some checks need root to see everything\n";
   const shim::doctor::Host host = host_of(options);
   const auto examination = shim::doctor::examine(shim::doctor::all_checks(), host);
   if (!options.bundle.empty()) {
     write_bundle(options.bundle, host, examination);
-    std::cerr << options.bundle << " is for a bug report: look through it before you send it\n";
+    std::cerr << options.bundle << " is for a bug report: review it before you send it\n";
   }
   write_answer(options.json ? as_json(examination) : as_text(examination, wants_colours()));
   const int code = examination.is_broken() ? 1 : 0;

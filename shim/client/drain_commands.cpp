@@ -11,7 +11,7 @@ namespace dstack::shim::client {
 
 CLI::App* add_drain_command(CLI::App& app, DrainOptions& options) {
   CLI::App* drain = app.add_subcommand("drain", "Take no new tasks, until undrain; running tasks go on");
-  drain->add_option("--reason", options.reason, "Why, for those whose tasks are refused");
+  drain->add_option("--reason", options.reason, "Reason, shown to clients whose tasks are refused");
   return drain;
 }
 

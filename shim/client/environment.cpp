@@ -24,8 +24,7 @@ std::string check_variable(const std::string& text) {
 
 void add_environment_option(CLI::App& command, std::vector<std::string>& environment) {
   command
-      .add_option("--env,-e", environment,
-                  "NAME=VALUE for the command, or NAME for the value that it has here; may be repeated")
+      .add_option("--env,-e", environment, "NAME=VALUE for the command, or NAME to pass its value on; may be repeated")
       ->check(CLI::Validator(check_variable, ""))
       ->allow_extra_args(false);
 }
@@ -57,7 +56,7 @@ std::vector<std::string> read_environment_file(const std::string& path) {
     line.remove_prefix(begin);
     const std::string_view name = line.substr(0, line.find('='));
     if (name.empty() || name.find_first_of(" \t") != std::string_view::npos) {
-      throw Error(ErrorKind::invalid, std::format("{}, line {}: {} is not the name of a variable", printable(path),
+      throw Error(ErrorKind::invalid, std::format("{}, line {}: {} is not a valid variable name", printable(path),
                                                   number, printable(name)));
     }
     variables.emplace_back(line);

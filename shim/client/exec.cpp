@@ -69,7 +69,7 @@ CLI::App* add_exec_command(CLI::App& app, ExecOptions& options) {
   exec->add_flag("--tty,-t", options.terminal, "Give it a terminal");
   add_environment_option(*exec, options.environment);
   exec->add_option("--workdir,-w", options.working_dir, "Its working directory in the container");
-  exec->add_option("--user,-u", options.user, "Its user, as name or uid, with :group if need be");
+  exec->add_option("--user,-u", options.user, "Its user: name or uid, optionally with :group");
   add_task_argument(*exec, options.task);
   exec->add_option("command", options.command, "The command and its arguments, after --")->required();
   return exec;

@@ -28,7 +28,7 @@ GracefulStop::~GracefulStop() {
 void GracefulStop::next() {
   ++asked_;
   if (asked_ == 1) {
-    std::cerr << std::format("stopping the command: killed if it has not ended in {} s; once more to kill it\n",
+    std::cerr << std::format("stopping the command: it is killed after {} s; press Ctrl-C again to kill it now\n",
                              kGrace.count());
     first_ = os::start_thread("stop the command", [this] { terminate(kGrace); });
   } else if (asked_ == 2) {

@@ -27,7 +27,7 @@ Error refusal(const http::ClientResponse& response, const std::string& path) {
     }
   }();
   const std::string message(text::trim(response.body));
-  return {kind, message.empty() ? std::format("the runner answers {} to {}", response.status, path) : message};
+  return {kind, message.empty() ? std::format("the runner answered {} to {}", response.status, path) : message};
 }
 
 std::string authorization(const Secret& token) { return "Authorization: Bearer " + token.reveal(); }
@@ -61,7 +61,7 @@ ProgramEnd HeldRunner::run(const Program& program, const ExecFrames::Take& take,
       },
       stop);
   if (response.status != 200) throw refusal(response, path);
-  if (!frames.end()) throw Error(ErrorKind::unavailable, "the runner's answer broke off: its container is gone");
+  if (!frames.end()) throw Error(ErrorKind::unavailable, "the runner's answer ended early: its container is gone");
   return *frames.end();
 }
 

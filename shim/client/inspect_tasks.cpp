@@ -10,7 +10,7 @@
 namespace dstack::shim::client {
 
 CLI::App* add_inspect_command(CLI::App& app, InspectOptions& options) {
-  CLI::App* inspect = app.add_subcommand("inspect", "Print everything known of tasks as JSON, without secrets");
+  CLI::App* inspect = app.add_subcommand("inspect", "Print all details of tasks as JSON, without secrets");
   add_task_arguments(*inspect, options.tasks);
   return inspect;
 }

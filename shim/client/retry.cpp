@@ -30,7 +30,7 @@ void retry(std::string_view what, const std::function<void()>& attempt, const Re
       if (!may_pass(kind)) throw;
       if (!noted) {
         settings.note(
-            std::format("{}: {}; trying again for up to {} s", what, legible(error.what()), settings.limit.count()));
+            std::format("{}: {}; retrying for up to {} s", what, legible(error.what()), settings.limit.count()));
       }
       noted = true;
       if (clock.now() < deadline && settings.pause(kPause)) continue;

@@ -90,7 +90,7 @@ class JobRun {
       if (!busy && !more_to_come()) break;
       session_.pause(busy ? std::chrono::milliseconds{0} : kPollInterval);
       if ((session_.interrupted() || !read) && !stopped) {
-        if (session_.interrupted()) std::cerr << "stopping the command; once more to kill it\n";
+        if (session_.interrupted()) std::cerr << "stopping the command; press Ctrl-C again to kill it now\n";
         runner_.stop();
         stopped = true;
       }
@@ -146,7 +146,7 @@ int runner_port(RunSession& session) {
   for (const TaskEntry& task : session.shim().tasks()) {
     if (task.id == session.id() && task.runner_port) return *task.runner_port;
   }
-  throw Error(ErrorKind::unavailable, "the container has no port of a runner, or has ended");
+  throw Error(ErrorKind::unavailable, "the container has no runner port, or has ended");
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ RunEnd follow_stream(RunSession& session, EngineClient& engine, const std::strin
   if (outcome.end == StdioStream::End::unread) return {.exit_status = exit_status::of_signal(SIGPIPE)};
   // The stream also ends by the keys that detach from a terminal.
   if (options.terminal && runs_on(engine, container)) {
-    std::cerr << std::format("detached; dstack-shim attach {} comes back to it\n", session.id().substr(0, 8));
+    std::cerr << std::format("detached; to return: dstack-shim attach {}\n", session.id().substr(0, 8));
     return {.goes_on = true};
   }
   return session.wait_for_end();

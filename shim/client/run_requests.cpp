@@ -50,8 +50,7 @@ json user_of(const std::string& text) {
 // JSON is UTF-8, and an argument that is changed on its way is another one.
 void require_utf8(const char* what, const std::string& value) {
   if (!text::is_utf8(value)) {
-    throw Error(ErrorKind::invalid,
-                std::format("{} {}: not valid UTF-8, so it cannot be sent", what, printable(value)));
+    throw Error(ErrorKind::invalid, std::format("{} {}: not valid UTF-8", what, printable(value)));
   }
 }
 
@@ -81,8 +80,7 @@ json environment_object(const RunOptions& options) {
     const std::string name = variable.substr(0, equals);
     require_utf8("--env", name);
     if (!text::is_utf8(variable)) {
-      throw Error(ErrorKind::invalid,
-                  std::format("--env {}: its value is not valid UTF-8, so it cannot be sent", name));
+      throw Error(ErrorKind::invalid, std::format("--env {}: its value is not valid UTF-8", name));
     }
     environment[name] = variable.substr(equals + 1);
   }

@@ -46,7 +46,7 @@ void RunSession::submit(const nlohmann::json& task) {
   shim_.submit(task);
   submitted_ = true;
   std::cerr << std::format("task {} ({})\n", name_, id_);
-  if (options_.gpus != "0") std::cerr << "note: a dstack server does not know of GPUs that are taken this way\n";
+  if (options_.gpus != "0") std::cerr << "note: GPUs used by 'run' are not visible to a dstack server\n";
 }
 
 std::optional<TaskEntry> RunSession::wait_for(const std::function<bool(const TaskEntry&)>& is_there, RunEnd& ended) {

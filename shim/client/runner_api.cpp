@@ -56,7 +56,7 @@ std::string RunnerApi::call(const std::string& method, const std::string& path, 
       client_.send({.method = method, .path = path, .body = body, .total_limit = kRunnerAnswerLimit});
   if (response.status != 200) {
     throw Error(ErrorKind::unavailable,
-                std::format("the runner answers {} to {}: {}", response.status, path, printable(response.body)));
+                std::format("the runner answered {} to {}: {}", response.status, path, printable(response.body)));
   }
   return response.body;
 }

@@ -186,7 +186,7 @@ json ShimApi::ask(const std::string& path) {
     return dstack::json::parse_object(answer);
   } catch (const Error& error) {
     throw Error(ErrorKind::unavailable,
-                std::format("what answers on port {} is no dstack-shim: {}", port_, error.what()));
+                std::format("the server on port {} is not dstack-shim: {}", port_, error.what()));
   }
 }
 
@@ -195,12 +195,12 @@ std::string ShimApi::call(const http::ClientRequest& request, Again again) {
   if (response.status == 200) return std::move(response.body);
   while (response.body.ends_with('\n')) response.body.pop_back();
   throw Error(kind_of(response.status), response.body.empty()
-                                            ? std::format("the shim answers {} to {}", response.status, request.path)
+                                            ? std::format("the shim answered {} to {}", response.status, request.path)
                                             : response.body);
 }
 
 http::ClientResponse ShimApi::send(const http::ClientRequest& request, Again again) {
-  const os::SteadyTime patience_end = clock_.now() + kPatience;
+  const os::SteadyTime deadline = clock_.now() + kPatience;
   while (true) {
     try {
       http::ClientResponse response = client_.send(request);
@@ -208,7 +208,7 @@ http::ClientResponse ShimApi::send(const http::ClientRequest& request, Again aga
       return response;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unavailable) throw;
-      if (!has_answered_ || again == Again::no || clock_.now() >= patience_end) {
+      if (!has_answered_ || again == Again::no || clock_.now() >= deadline) {
         throw Error(error.kind(),
                     std::format("no dstack-shim answers on port {} ({}): start one with \"sudo dstack-shim\", or name "
                                 "its port with --shim-http-port",

@@ -94,15 +94,15 @@ int show_engine_logs(ShimApi& shim, const TaskEntry& task, const LogsOptions& op
 }  // namespace
 
 CLI::App* add_logs_command(CLI::App& app, LogsOptions& options) {
-  CLI::App* logs = app.add_subcommand("logs", "Print what a task's job has written");
-  logs->add_flag("--follow,-f", options.follow, "Go on until the job ends");
-  logs->add_option("--tail,-n", options.tail, "How many of the last lines, or all")
+  CLI::App* logs = app.add_subcommand("logs", "Print the output of a task's job");
+  logs->add_flag("--follow,-f", options.follow, "Follow the output until the job ends");
+  logs->add_option("--tail,-n", options.tail, "Number of lines from the end, or all")
       ->check(CLI::Validator(check_tail, ""))
       ->capture_default_str();
   logs->add_option("--since", options.since,
-                   "From this time on: 10m or 1h30m ago, 2026-11-28T10:00:00Z, or seconds since 1970")
+                   "Only output since this time: 10m or 1h30m ago, 2026-11-28T10:00:00Z, or seconds since 1970")
       ->check(CLI::Validator(check_moment, ""));
-  logs->add_flag("--timestamps,-t", options.timestamps, "Put the time before each line");
+  logs->add_flag("--timestamps,-t", options.timestamps, "Show the time before each line");
   add_task_argument(*logs, options.task);
   return logs;
 }
@@ -126,7 +126,7 @@ int show_logs(const LogsOptions& options) {
   output.finish();
   if (output.begun()) return 0;
   if (task.ended()) {
-    std::cerr << std::format("task {} has no output, it ended before its job began: {}\n", legible(task.name),
+    std::cerr << std::format("task {} has no output: it ended before its job started: {}\n", legible(task.name),
                              ending_of(task));
     return 1;
   }

@@ -74,7 +74,7 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
                             label_of(task), legible(task.status), legible(task.id.substr(0, 8))));
   }
   if (!task.local) {
-    std::cerr << std::format("note: {} belongs to a dstack server, which will find it gone\n", label_of(task));
+    std::cerr << std::format("note: {} belongs to a dstack server, which will find it missing\n", label_of(task));
   }
   const Retry retries = retry_and_tell();
   if (!task.ended()) {
@@ -89,8 +89,8 @@ void remove(ShimApi& shim, const TaskEntry& task, bool force) {
 }  // namespace
 
 CLI::App* add_stop_command(CLI::App& app, StopOptions& options) {
-  CLI::App* stop = app.add_subcommand("stop", "Stop the jobs of tasks, as Ctrl-C would, and end the tasks");
-  stop->add_option("--timeout,-t", options.timeout, "Seconds that a job has to end before it is killed")
+  CLI::App* stop = app.add_subcommand("stop", "Stop the jobs of tasks, as Ctrl-C would, and terminate the tasks");
+  stop->add_option("--timeout,-t", options.timeout, "Seconds that a job has to exit before it is killed")
       ->check(CLI::Range(0, 24 * 60 * 60))
       ->capture_default_str();
   add_task_arguments(*stop, options.tasks);
@@ -109,7 +109,7 @@ int stop_tasks(const StopOptions& options) {
 
 CLI::App* add_remove_command(CLI::App& app, RemoveOptions& options) {
   CLI::App* remove = app.add_subcommand("rm", "Remove tasks that have ended, with their containers and logs");
-  remove->add_flag("--force,-f", options.force, "End what still runs first, at once");
+  remove->add_flag("--force,-f", options.force, "Kill running tasks first");
   add_task_arguments(*remove, options.tasks);
   return remove;
 }

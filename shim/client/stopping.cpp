@@ -34,7 +34,7 @@ void Stopping::begin(const TaskEntry& task) {
         std::format("note: {} belongs to a dstack server, which will show it as failed or terminated", label_of(task)));
   }
   if (task.status != "running" || limit_.count() == 0) return;
-  note_(std::format("stopping {}: killed if it has not ended in {} s", label_of(task), limit_.count()));
+  note_(std::format("stopping {}: it is killed after {} s", label_of(task), limit_.count()));
   if (interrupt(task)) interrupted_.insert(task.id);
 }
 

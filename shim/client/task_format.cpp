@@ -62,7 +62,7 @@ const Field& find_field(std::string_view name) {
   if (found != kFields.end()) return *found;
   std::string names;
   for (const Field& field : kFields) names += std::format("{}.{}", names.empty() ? "" : " ", field.name);
-  throw Error(ErrorKind::invalid, std::format("--format: unknown field .{}; there are {}", printable(name), names));
+  throw Error(ErrorKind::invalid, std::format("--format: unknown field .{}; known fields: {}", printable(name), names));
 }
 
 std::string align(const std::string& text) {

@@ -41,7 +41,7 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     http::Client client({.base_url = url->base});
     const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - os::system_clock().now());
     if (rest.count() <= 0)
-      throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not done within 10 min");
+      throw Error(ErrorKind::timed_out, "download " + http::loggable_url(address) + ": not finished within 10 min");
     const http::ClientResponse response = client.stream(
         {.path = url->path, .total_limit = rest},
         [&](std::string_view piece) {
@@ -78,7 +78,7 @@ void remove_leftovers(const std::filesystem::path& target) {
     if (!path.string().starts_with(prefix)) continue;
     const os::UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
-    spdlog::info("{} is left from a download that was cut off; removed", path.string());
+    spdlog::info("removed {}: left from an interrupted download", path.string());
     ::unlink(path.c_str());
   }
 }

@@ -19,7 +19,7 @@ void remove_leftovers(const std::filesystem::path& target);
 // Not thread-safe.
 class Download {
  public:
-  // Fetches, for 10 minutes at most. Throws Error: whatever kept it from coming, a status other than 200 too.
+  // Fetches, for 10 minutes at most. Throws Error for any failure, also for a status other than 200.
   Download(const std::string& url, std::filesystem::path target, std::stop_token stop);
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;

@@ -95,7 +95,7 @@ bool ContainerWatcher::pause(std::chrono::milliseconds length, const std::stop_t
 void ContainerWatcher::follow(const std::stop_token& stop) {
   int failures = 0;
   while (!stop.stop_requested()) {
-    std::string reason = "the stream of events has ended";
+    std::string reason = "the stream of events ended";
     os::SteadyTime connected = os::SteadyTime::max();
     try {
       if (failures > 0) engine_.connect({.stop = stop});
@@ -131,7 +131,7 @@ void ContainerWatcher::follow(const std::stop_token& stop) {
     note_loss();
     const std::chrono::milliseconds length = pause_after(failures);
     spdlog::log(failures == 1 ? spdlog::level::warn : spdlog::level::debug,
-                "Docker's events are lost, trying again in {} ms: {}", length.count(), reason);
+                "The stream of Docker events was interrupted, retrying in {} ms: {}", length.count(), reason);
     if (!pause(length, stop)) return;
   }
 }
@@ -218,7 +218,7 @@ void ContainerWatcher::report(ContainerEnd end) {
   try {
     handlers_.ended(end);
   } catch (const std::exception& error) {
-    spdlog::error("the end of container {} could not be dealt with: {}", end.container_id, error.what());
+    spdlog::error("cannot process the exit of container {}: {}", end.container_id, error.what());
   }
 }
 

@@ -91,7 +91,7 @@ std::vector<PortMapping> parse_ports(const json& ports) {
 json parse_answer(const std::string& attempt, std::string_view body) {
   json answer = json::parse(body, nullptr, false);
   if (answer.is_discarded()) {
-    throw Error(ErrorKind::unavailable, std::format("{}: the answer is no JSON: {}", attempt, printable(body)));
+    throw Error(ErrorKind::unavailable, std::format("{}: the answer is not JSON: {}", attempt, printable(body)));
   }
   return answer;
 }

@@ -112,7 +112,7 @@ void EngineClient::connect(const Call& call) {
         header == response.headers.end() ? std::nullopt : parse_version(header->second);
     if (!newest) {
       throw Error(ErrorKind::unavailable,
-                  std::format("{} at {}: what answers there is not a Docker engine", attempt, address_.name));
+                  std::format("{} at {}: it does not answer as a Docker engine", attempt, address_.name));
     }
     if (*newest < kOldest) {
       throw Error(ErrorKind::unavailable,
@@ -263,7 +263,7 @@ std::string EngineClient::create(const std::string& name, const json& body, cons
   const json answer = parse_answer(attempt, body_of_answer);
   std::string id = dstack::json::text_member(answer, "Id");
   if (id.empty()) {
-    throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
+    throw Error(ErrorKind::unavailable, attempt + ": the answer has no container id");
   }
   return id;
 }
@@ -305,7 +305,7 @@ std::optional<ContainerDetails> EngineClient::inspect(const std::string& id, con
   const http::ClientResponse response = send(attempt, {.path = container_path(id, "/json")}, call, kQuick, {404});
   if (response.status == 404) return std::nullopt;
   ContainerDetails details = parse_details(parse_answer(attempt, response.body));
-  if (details.id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer names no container");
+  if (details.id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer has no container id");
   return details;
 }
 
@@ -325,7 +325,7 @@ std::vector<ContainerSummary> EngineClient::list(const std::string& label, const
   const http::ClientResponse response =
       send(attempt, {.path = "/containers/json?all=1&filters=" + label_filter(label)}, call, kQuick);
   const json answer = parse_answer(attempt, response.body);
-  if (!answer.is_array()) throw Error(ErrorKind::unavailable, attempt + ": the answer is no list");
+  if (!answer.is_array()) throw Error(ErrorKind::unavailable, attempt + ": the answer is not a list");
   if (at != nullptr) {
     const auto date = response.headers.find("date");
     const auto told = date == response.headers.end() ? std::nullopt : parse_date(date->second);
@@ -405,7 +405,8 @@ void EngineClient::follow_ends(const std::string& label, std::chrono::sys_second
       if (const auto event = parse_event(std::string_view(rest).substr(start, end - start))) take(*event);
     }
     rest.erase(0, start);
-    if (rest.size() > kLineLimit) throw Error(ErrorKind::unavailable, "follow the events: the engine sends nonsense");
+    if (rest.size() > kLineLimit)
+      throw Error(ErrorKind::unavailable, "follow the events: the engine's answer is not valid");
     return true;
   });
 }

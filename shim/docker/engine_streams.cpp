@@ -40,7 +40,7 @@ std::string EngineClient::create_exec(const std::string& container, const Progra
            call, kStreamCallLimit)
           .body);
   std::string id = dstack::json::text_member(answer, "Id");
-  if (id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer names no program");
+  if (id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer has no exec id");
   return id;
 }
 

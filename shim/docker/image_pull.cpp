@@ -34,7 +34,7 @@ os::UniqueFd open_log(const std::filesystem::path& path) {
   try {
     return os::open_file(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
   } catch (const std::exception& error) {
-    spdlog::warn("{}; the pull goes on without", error.what());
+    spdlog::warn("{}; the pull continues without it", error.what());
     return {};
   }
 }
@@ -45,7 +45,7 @@ void append(os::UniqueFd& log, std::string_view data) {
   try {
     os::write_all(log.get(), data, "pull.log");
   } catch (const std::exception& error) {
-    spdlog::warn("{}; the pull goes on without", error.what());
+    spdlog::warn("{}; the pull continues without it", error.what());
     log.reset();
   }
 }
@@ -357,7 +357,7 @@ bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
     if (is_present(request, stop)) return false;
     if (request.policy == PullPolicy::never) {
       throw Error(ErrorKind::not_found,
-                  std::format("image {} is not there and is not to be pulled", request.image.name()));
+                  std::format("image {} is not present, and pulling it is not allowed", request.image.name()));
     }
   }
   try {

@@ -25,7 +25,7 @@ struct PullRequest {
   ImageReference image;
   PullPolicy policy = PullPolicy::missing;
   Credentials credentials;
-  // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is told in the shim's log and
+  // Gets the engine's raw progress stream (0600, replaced). A log that cannot be written is logged in the shim log and
   // does not fail the pull. It must lie where no container can write.
   std::filesystem::path log_file;
   // Called with every change of the numbers, on the pull's thread or the caller's: it must be quick and must not call

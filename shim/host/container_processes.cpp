@@ -104,7 +104,7 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
     last_outsider_ = text::parse_number<int>(pid).value_or(0);
     return Holder::outsider;
   }
-  if (seen_all) return Holder::nobody;
+  if (seen_all) return Holder::no_process;
   const bool inside = std::ranges::any_of(insiders, [&](const auto& pid) { return holds(pid, socket) == Held::yes; });
   return inside ? Holder::insider : Holder::unknown;
 }

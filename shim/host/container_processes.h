@@ -29,13 +29,13 @@ class ContainerProcesses {
   explicit ContainerProcesses(std::filesystem::path proc = "/proc");
 
   enum class Holder {
-    outsider,  // a process outside these containers, whoever else
-    insider,   // only processes inside
-    nobody,    // no process: it is closed, or under way between two of them
-    unknown,   // none inside, and not every process outside can be seen
+    outsider,    // a process outside of these containers has it
+    insider,     // only processes inside
+    no_process,  // it is closed, or under way between two of them
+    unknown,     // none inside, and not every process outside can be seen
   };
   // Who has the socket open. Outsiders come first, since a job could make the search among its own processes long;
-  // insider and nobody are not told apart where all outsiders can be seen, and nobody is the answer.
+  // Where all outsiders can be seen, insider and no_process cannot be told apart, and no_process is the answer.
   Holder holder_of(std::uint64_t socket_inode, const ContainerIds& containers) const;
 
   // Those of the containers that have a cgroup of their own in the cgroup2 hierarchy, as far as they have processes.

@@ -17,7 +17,7 @@ namespace dstack::shim::host {
 namespace {
 
 constexpr std::size_t kReportedLimit = 1000;
-constexpr const char* nobody = "an unknown process (the socket is closed)";
+constexpr const char* kUnknownProcess = "an unknown process (the socket is closed)";
 
 bool is_loopback(const std::string& address) {
   in_addr four{};
@@ -86,13 +86,13 @@ bool PeerGuard::socket_may_call(const os::TcpSocket& socket, const Containers& c
     if (const auto container = container_in(*cgroup, containers.all)) return refuse("container " + *container);
   }
   if (containers.host_network.empty()) return true;
-  if (socket.inode == 0) return refuse(nobody);
+  if (socket.inode == 0) return refuse(kUnknownProcess);
   if (cgroup && are_told_by_cgroup(containers.host_network)) return true;
   switch (processes_.holder_of(socket.inode, containers.all)) {
     case ContainerProcesses::Holder::outsider:
     case ContainerProcesses::Holder::unknown: return true;
     case ContainerProcesses::Holder::insider:
-    case ContainerProcesses::Holder::nobody: break;
+    case ContainerProcesses::Holder::no_process: break;
   }
   return refuse("no process outside the tasks' containers");
 }
@@ -105,7 +105,7 @@ bool PeerGuard::missing_socket_may_call(const os::TcpEnd& peer, const Containers
   if (containers.host_network.empty()) return true;
   // Either its owner is gone, or the kernel finds nothing at all.
   const auto tried = system_.try_look_up();
-  return tried ? refuse(nobody) : serve_in_doubt(tried.error());
+  return tried ? refuse(kUnknownProcess) : serve_in_doubt(tried.error());
 }
 
 bool PeerGuard::are_told_by_cgroup(const ContainerIds& containers) {

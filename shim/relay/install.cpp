@@ -69,12 +69,12 @@ void check_program() {
   struct stat status{};
   if (::stat(kProgram, &status) != 0) {
     throw CommandError(exit_status::kUnavailable,
-                       std::format("{} is not there, which sshd calls: scripts/install.sh puts it there", kProgram));
+                       std::format("{} does not exist, and sshd calls it: scripts/install.sh installs it", kProgram));
   }
   if (status.st_uid != 0 || (status.st_mode & 022) != 0) {
     throw CommandError(
         exit_status::kUnavailable,
-        std::format("{0} must belong to root and be writable by nobody else: chown root:root {0}; chmod 755 {0}",
+        std::format("{0} must be owned by root, and writable only by root: chown root:root {0}; chmod 755 {0}",
                     kProgram));
   }
 }
@@ -107,7 +107,7 @@ void reload_sshd() {
 
 bool write_settings(const RelayPlaces& places, const server_api::Account& account) {
   const auto group = os::UserDatabase().find_group(kUser);
-  if (!group) throw CommandError(exit_status::kUnavailable, std::format("there is no group {}", kUser));
+  if (!group) throw CommandError(exit_status::kUnavailable, std::format("group {} does not exist", kUser));
   const auto before = os::try_read_file(places.settings());
   os::make_directories(places.settings().parent_path(), 0755);
   server_api::store(places.settings(),
@@ -134,7 +134,7 @@ bool write_drop_in(const RelayPlaces& places, const std::string& sshd) {
   const auto check = run({sshd, "-t"});
   if (!check.succeeded()) {
     put_back();
-    throw CommandError(exit_status::kUnavailable, std::format("sshd -t does not take {}, which was put back: {}",
+    throw CommandError(exit_status::kUnavailable, std::format("sshd -t rejects {}: the old file was restored: {}",
                                                               places.drop_in().string(), check.describe()));
   }
   try {
@@ -187,7 +187,7 @@ int install(const RelayCommand& command, const RelayPlaces& places) {
   bool changed = make_user();
   changed = write_settings(places, account) || changed;
   changed = write_drop_in(places, sshd) || changed;
-  std::cout << (changed ? "the relay is set up" : "the relay is set up already") << ": hosts log in as " << kUser
+  std::cout << (changed ? "the relay is set up" : "the relay is already set up") << ": hosts log in as " << kUser
             << " with the key of a member of project " << account.project << "\n";
   return exit_status::kDone;
 }

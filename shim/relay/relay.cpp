@@ -9,8 +9,8 @@ namespace dstack::shim::relay {
 
 CLI::App* add_relay_command(CLI::App& app, RelayCommand& command) {
   using Verb = RelayCommand::Verb;
-  CLI::App* relay =
-      app.add_subcommand("relay", "On a dstack server's machine: a way in for hosts that only connect outward");
+  CLI::App* relay = app.add_subcommand(
+      "relay", "On a dstack server's machine: an SSH relay for hosts that cannot be reached from outside");
   relay->require_subcommand(1);
   const auto add = [&](const char* name, const char* description, Verb verb) {
     CLI::App* added = relay->add_subcommand(name, description);
@@ -20,7 +20,7 @@ CLI::App* add_relay_command(CLI::App& app, RelayCommand& command) {
   CLI::App* install =
       add("install", "Make the user dstack-relay and a part of sshd's configuration for it", Verb::install);
   server_api::add_account_flags(*install, command.given);
-  add("remove", "Undo what install has done", Verb::remove);
+  add("remove", "Undo what install did", Verb::remove);
   CLI::App* keys = add("keys", "Called by sshd: the line of authorized_keys for a key", Verb::keys);
   keys->add_option("blob", command.blob, "The key in base64")->required();
   add("hold", "Called by sshd: holds a tunnel as long as its host answers", Verb::hold);

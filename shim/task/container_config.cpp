@@ -71,7 +71,7 @@ std::string read_name(const ObjectReader& reader, const char* field) {
   };
   const bool fits = name.size() <= kNameLimit && !name.empty() && is_plain(name.front()) &&
                     std::ranges::all_of(name, [&](char c) { return is_plain(c) || c == '_' || c == '.' || c == '-'; });
-  if (!fits) refuse(reader.path_of(field), std::format("{} is not a name that the engine takes", printable(name)));
+  if (!fits) refuse(reader.path_of(field), std::format("{} is not a name that the engine accepts", printable(name)));
   return name;
 }
 
@@ -92,7 +92,7 @@ std::map<std::string, std::string> read_environment(const ObjectReader& reader) 
   auto environment = reader.string_map("env");
   for (const auto& [name, value] : environment) {
     if (name.empty() || name.contains('='))
-      refuse(reader.path_of("env"), printable(name) + " is not a variable's name");
+      refuse(reader.path_of("env"), printable(name) + " is not a valid variable name");
     without_nul(reader.path_of("env"), name);
     without_nul(reader.path_of("env"), value);
   }
@@ -132,7 +132,7 @@ void read_network(const ObjectReader& reader, docker::ContainerSettings& setting
   // These mean something else to the engine than a network of that name.
   static const std::set<std::string, std::less<>> special{"host", "none", "default", "bridge"};
   if (special.contains(settings.network))
-    refuse(reader.path_of("network"), printable(settings.network) + " is not a bridge network's name");
+    refuse(reader.path_of("network"), printable(settings.network) + " is not the name of a bridge network");
 }
 
 std::vector<docker::PublishedPort> read_ports(const ObjectReader& reader) {

@@ -47,7 +47,7 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
       for (const std::string& line : parts_.engine.last_lines(end.container_id, kLastLineCount, call)) add_line(line);
     }
   } catch (const std::exception& error) {
-    spdlog::warn("The last lines of container {} are not known: {}", end.container_id, error.what());
+    spdlog::warn("Cannot read the last lines of container {}: {}", end.container_id, error.what());
   }
   return {.reason = termination_reason::kContainerExitedWithError, .message = std::move(message)};
 }
@@ -71,7 +71,7 @@ void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_toke
     try {
       parts_.keys.release(state.config.id);
     } catch (const std::exception& error) {
-      spdlog::error("task {}: its host keys could not be removed, which the next start of dstack-shim tries again: {}",
+      spdlog::error("task {}: its host keys could not be removed; the next start of dstack-shim tries again: {}",
                     printable(state.config.id), error.what());
       if (on_keys_left_) on_keys_left_();
     }
@@ -86,7 +86,7 @@ std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, std
     return docker::ContainerEnd{
         .container_id = container->id, .exit_code = container->exit_code, .out_of_memory = container->out_of_memory};
   } catch (const std::exception& error) {
-    spdlog::warn("The exit status of container {} is not known: {}", state.container_id, error.what());
+    spdlog::warn("Cannot read the exit status of container {}: {}", state.container_id, error.what());
     return std::nullopt;
   }
 }

@@ -184,7 +184,7 @@ docker::EngineMode Launcher::engine_mode(const std::stop_token& stop) const {
     return parts_.engine.mode({.stop = stop});
   } catch (const std::exception& error) {
     if (error_kind(error) == ErrorKind::cancelled) throw;
-    spdlog::warn("How Docker runs is not known: {}", error.what());
+    spdlog::warn("Cannot find out how Docker runs: {}", error.what());
     return {};
   }
 }
@@ -229,7 +229,7 @@ void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spe
     // Left from a task of the same id whose end was interrupted; anybody else's stays.
     const auto existing = parts_.engine.inspect(state.container_name, {.stop = stop});
     if (existing && !belongs_to(*existing, state.config.id, store_)) throw;
-    spdlog::warn("task {}: container {} is there already; removed", printable(state.config.id), state.container_name);
+    spdlog::warn("task {}: removed an old container {}", printable(state.config.id), state.container_name);
     if (existing) parts_.engine.remove(existing->id, {.stop = stop});
   }
   state.container_id = parts_.engine.create(state.container_name, body, {.stop = stop});
@@ -247,8 +247,7 @@ void Launcher::start_container(TaskState& state, const Publish& publish, const s
             gpu::names_driver_mismatch(error.what()) ? std::format(" ({})", gpu::kDriverMismatch) : "";
         throw Error(error_kind(error), error.what() + hint);
       }
-      spdlog::warn("task {}: its GPUs are asked for in another way, since: {}", printable(state.config.id),
-                   error.what());
+      spdlog::warn("task {}: requesting its GPUs in another way: {}", printable(state.config.id), error.what());
     }
     parts_.engine.remove(state.container_id, {.stop = stop});
     make_container(state, spec, stop);

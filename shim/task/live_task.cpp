@@ -145,7 +145,7 @@ void LiveTask::wait_for(os::Lock& lock, seconds limit, const char* what, const s
   if (done()) return;
   const std::string reason = exit_.stop_requested() ? "dstack-shim is shutting down"
                              : heard                ? failure_ + " (it is tried again)"
-                                                    : std::format("not done within {} s (it goes on)", limit.count());
+                                                    : std::format("not done within {} s (it continues)", limit.count());
   throw Error(ErrorKind::internal, std::format("{} task {}: {}", what, printable(state_.config.id), reason));
 }
 
@@ -153,7 +153,7 @@ void LiveTask::start() {
   const os::Lock lock(mutex_);
   const auto& container = state_.config.container;
   if (!container || container->start != StartMoment::later || state_.status == TaskStatus::terminated) {
-    throw Error(ErrorKind::conflict, std::format("task {} does not wait to be started: it is {}",
+    throw Error(ErrorKind::conflict, std::format("task {} is not waiting to be started: it is {}",
                                                  printable(state_.config.id), name_of(state_.status)));
   }
   start_wanted_ = true;
@@ -165,7 +165,7 @@ void LiveTask::await_start(const std::stop_token& stop) {
   const auto done = [&]() DSTACK_REQUIRES(mutex_) { return start_wanted_ || stop.stop_requested(); };
   if (!tools_.clock.wait_until(lock.native(), changed_, tools_.clock.now() + kStartLimit, done)) {
     throw Error(ErrorKind::timed_out,
-                std::format("the client that was to start the container did not within {} s", kStartLimit.count()));
+                std::format("the client did not start the container within {} s", kStartLimit.count()));
   }
   if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the task is being terminated");
 }
@@ -270,12 +270,12 @@ void LiveTask::launch() {
     if (exit_.stop_requested()) return;
     spdlog::error("task {}: {}: {}", printable(state.config.id), failure.ending.reason, failure.ending.message);
     state.ending = failure.ending;
-    publish_at_any_rate(state);
+    publish_or_log(state);
   } catch (const std::exception& error) {
     // Cancelled. Why is among the wishes, or the process is about to leave.
     if (!stop.stop_requested() && !exit_.stop_requested()) {
       state.ending = {.reason = termination_reason::kExecutorError, .message = error.what()};
-      publish_at_any_rate(state);
+      publish_or_log(state);
       return;
     }
     const os::Lock lock(mutex_);
@@ -301,7 +301,7 @@ void LiveTask::end() {
   const std::stop_token stop = attempt.get_token();
   if (!state.ending) {
     state.ending = container_end ? tools_.finisher.ending_of(state, *container_end, stop) : *wanted;
-    publish_at_any_rate(state);
+    publish_or_log(state);
   }
   if (!container_end) {
     tools_.finisher.stop_container(state, grace, stop);
@@ -316,13 +316,13 @@ void LiveTask::end() {
   // First, so that nothing that fails below keeps them.
   if (!state.gpus_given_back) {
     state.gpus_given_back = true;
-    if (state.gpu_ids && !state.gpu_ids->empty()) publish_at_any_rate(state);
+    if (state.gpu_ids && !state.gpu_ids->empty()) publish_or_log(state);
     tools_.finisher.give_back_gpus(state);
   }
   tools_.finisher.give_back_keys_and_volumes(state, stop);
   state.given_back = true;
   state.become(TaskStatus::terminated);
-  publish_at_any_rate(state);
+  publish_or_log(state);
   spdlog::info("task {}: terminated, {}", printable(state.config.id), state.ending->reason);
 }
 
@@ -331,7 +331,7 @@ void LiveTask::remove_all() {
   if (!state.removing) {
     state.removing = true;
     // Removing makes room on a full disk.
-    publish_at_any_rate(state);
+    publish_or_log(state);
   }
   tools_.finisher.remove(state, exit_.get_token());
   on_removed_(state.config.id);
@@ -352,7 +352,7 @@ void LiveTask::publish(const TaskState& state) {
   changed_.notify_all();
 }
 
-void LiveTask::publish_at_any_rate(const TaskState& state) {
+void LiveTask::publish_or_log(const TaskState& state) {
   try {
     publish(state);
   } catch (const std::exception& error) {

@@ -87,7 +87,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   void remove_all();
   // Journal first, then for all to see.
   void publish(const TaskState& state);
-  void publish_at_any_rate(const TaskState& state);
+  void publish_or_log(const TaskState& state);
   void save();
   TaskState copy_state() const;
   TaskInfo info_locked() const DSTACK_REQUIRES(mutex_);

@@ -16,7 +16,7 @@ std::optional<os::UniqueFd> open_plain_file(const std::filesystem::path& path) {
   if (!found && errno == ENOENT) return std::nullopt;
   struct stat entry{};
   if (!found || ::fstat(found.get(), &entry) != 0) throw os_error("open", printable(path.string()));
-  if (!S_ISREG(entry.st_mode)) throw Error(ErrorKind::conflict, printable(path.string()) + " is not a file any more");
+  if (!S_ISREG(entry.st_mode)) throw Error(ErrorKind::conflict, printable(path.string()) + " is no longer a file");
   return os::open_file(std::format("/proc/self/fd/{}", found.get()), O_RDONLY);
 }
 

@@ -135,7 +135,7 @@ std::vector<TaskState> restore_tasks(const TaskStore& store, docker::EngineClien
   }
   for (const auto& [id, container] : containers) {
     if (known.contains(id)) continue;
-    spdlog::info("container {} has no journal: its task {} is taken over", container->name, printable(id));
+    spdlog::info("adopting container {} as task {} (no journal found)", container->name, printable(id));
     states.push_back(adopt(*container, engine, gpus));
     write(states.back(), [&] { store.add(states.back()); });
   }

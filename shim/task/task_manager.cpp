@@ -195,10 +195,10 @@ void TaskManager::owner_gone(const std::string& id) {
   if (exit_.stop_requested()) return;
   // The next look finds it again if this fails.
   owners_.forget(id);
-  spdlog::info("task {}: nothing holds its owner's file any more", printable(id));
+  spdlog::info("task {}: its owner no longer holds the lock on its file", printable(id));
   threads_.run([this, id] {
     try {
-      terminate(id, {.reason = termination_reason::kTerminatedByServer, .message = "Its owner has gone"}, kOwnerGrace);
+      terminate(id, {.reason = termination_reason::kTerminatedByServer, .message = "Its owner exited"}, kOwnerGrace);
       remove(id);
     } catch (const std::exception& error) {
       if (error_kind(error) == ErrorKind::not_found || exit_.stop_requested()) return;
@@ -252,7 +252,7 @@ void TaskManager::container_made(const std::string& container_id, const std::str
       const auto container = parts_.engine.inspect(container_id, call);
       if (!container || container->status != docker::ContainerStatus::created) return;
       if (!belongs_to(*container, task_id, store_) || wants_container(task_id)) return;
-      spdlog::warn("Container {} was made for a task that has ended: removed", container->name);
+      spdlog::warn("Removed container {}: its task has already ended", container->name);
       parts_.engine.remove(container_id, call);
     } catch (const std::exception& error) {
       spdlog::error("{}", error.what());

@@ -73,7 +73,7 @@ TaskState parse(const std::string& text) {
   state.container_name = reader.string("container_name");
   state.submitted_at = reader.optional_integer("submitted_at");
   const auto status = parse_status(reader.string("status"));
-  if (!status) throw Error(ErrorKind::invalid, "status: no such status");
+  if (!status) throw Error(ErrorKind::invalid, "status: unknown value");
   state.status = *status;
   state.container_id = reader.string("container_id");
   if (reader.has("ports")) {
@@ -126,14 +126,15 @@ TaskState read_journal(const fs::path& folder) {
   const auto read_one = [&folder](const char* name) {
     TaskState state = parse(read_regular_file(folder / name));
     if (state.container_name != folder.filename())
-      throw Error(ErrorKind::invalid, "container_name: not its folder's name");
+      throw Error(ErrorKind::invalid, "container_name: differs from its folder's name");
     return state;
   };
   try {
     return read_one(kJournalName);
   } catch (const std::exception& error) {
     if (!fs::exists(fs::symlink_status(folder / kFlushedName))) throw;
-    spdlog::warn("journal of {} did not outlive a power cut: {}", printable(folder.string()), error.what());
+    spdlog::warn("the journal of {} is damaged (power loss?), using the last flushed copy: {}",
+                 printable(folder.string()), error.what());
     return read_one(kFlushedName);
   }
 }
@@ -197,7 +198,8 @@ std::vector<TaskState> TaskStore::load() const {
         states.push_back(read_journal(folder));
         continue;
       }
-      spdlog::info("Folder {} has no journal, an add or a remove was interrupted: removed", printable(folder.string()));
+      spdlog::info("Removed folder {}: it has no journal (an add or a remove was interrupted)",
+                   printable(folder.string()));
       os::remove_tree(tasks_, name);
     } catch (const std::exception& error) {
       spdlog::error("Folder {}: its task is not restored: {}", printable(folder.string()), error.what());

@@ -48,9 +48,9 @@ int print(Collector& collector, bool json) {
 
 CLI::App* add_top_command(CLI::App& app, TopOptions& options) {
   CLI::App* top = app.add_subcommand("top", "Show tasks, GPUs and the host live in the terminal");
-  top->add_flag("--once", options.once, "Print one look as text and exit");
-  top->add_flag("--json", options.json, "Print one look as JSON and exit");
-  top->add_option("--interval", options.interval, "Seconds between two looks")
+  top->add_flag("--once", options.once, "Print one sample as text and exit");
+  top->add_flag("--json", options.json, "Print one sample as JSON and exit");
+  top->add_option("--interval", options.interval, "Seconds between two samples")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
   return top;

@@ -194,7 +194,7 @@ class TopScreen {
       client::Stopping stopping(shim, kStopTime, note);
       stopping.begin(task);
       stopping.finish(task);
-      note(std::format("{} has been stopped", client::label_of(task)));
+      note(std::format("{} was stopped", client::label_of(task)));
     } catch (const std::exception& error) {
       note(error.what());
     }

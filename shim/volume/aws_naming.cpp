@@ -123,7 +123,7 @@ std::filesystem::path find_aws_device(const VolumeInfo& volume, const std::files
     }
     if (clock.now() >= deadline) {
       throw Error(ErrorKind::timed_out,
-                  std::format("find volume {} ({}): no such device within {} s: {}", printable(volume.name),
+                  std::format("find volume {} ({}): no such device after {} s: {}", printable(volume.name),
                               printable(volume.volume_id), kAppearanceLimit.count(), problem));
     }
     if (!os::pause(clock, kAttachPollInterval, stop)) {

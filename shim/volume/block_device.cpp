@@ -73,7 +73,7 @@ void BlockDevice::check_still_there() const {
     throw Error(ErrorKind::unavailable, std::format("{} has become another device", path_.string()));
   }
   if (size_of(fd_.get(), path_) != size_) {
-    throw Error(ErrorKind::unavailable, std::format("device {} has changed its size or is gone", path_.string()));
+    throw Error(ErrorKind::unavailable, std::format("device {} has changed its size or was removed", path_.string()));
   }
 }
 
@@ -90,7 +90,7 @@ bool BlockDevice::is_blank(std::uint64_t offset, std::uint64_t length) const {
         ::pread(fd_.get(), data.data() + filled, data.size() - filled, static_cast<off_t>(offset + filled));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw os_error("read device", path_.string());
-    if (count == 0) throw Error(ErrorKind::unavailable, std::format("read device {}: it ends early", path_.string()));
+    if (count == 0) throw Error(ErrorKind::unavailable, std::format("read device {}: unexpected end", path_.string()));
     filled += static_cast<std::size_t>(count);
   }
   return std::ranges::all_of(data, [](char byte) { return byte == 0; });

@@ -33,7 +33,7 @@ std::optional<std::string> probe(const BlockDevice& device, const std::stop_toke
     return type;
   } catch (const std::exception& error) {
     throw Error(error_kind(error),
-                std::format("find out what is on device {}: {}", device.path().string(), error.what()));
+                std::format("identify what is on device {}: {}", device.path().string(), error.what()));
   }
 }
 
@@ -43,7 +43,7 @@ bool has_file_system(const BlockDevice& device, const std::stop_token& stop, os:
   for (int attempt = 0; attempt <= kConfirmations; ++attempt) {
     if (attempt > 0 && !os::pause(clock, kConfirmationInterval, stop)) {
       throw Error(ErrorKind::cancelled,
-                  std::format("find out what is on device {}: cancelled", device.path().string()));
+                  std::format("identify what is on device {}: cancelled", device.path().string()));
     }
     if (const auto type = probe(device, stop, clock)) {
       if (attempt > 0)
@@ -55,10 +55,10 @@ bool has_file_system(const BlockDevice& device, const std::stop_token& stop, os:
 }
 
 void format(const BlockDevice& device, const std::stop_token& stop, os::Clock& clock) {
-  spdlog::info("device {} is blank: making an ext4 file system", device.path().string());
+  spdlog::info("device {} is blank: creating an ext4 file system", device.path().string());
   const auto result = run_tool({"mkfs.ext4", "-F", device.path().string()}, kFormatLimit, stop, clock);
   if (!result.succeeded()) {
-    throw Error(ErrorKind::unavailable, std::format("make a file system on device {}: mkfs.ext4 {}",
+    throw Error(ErrorKind::unavailable, std::format("create a file system on device {}: mkfs.ext4 {}",
                                                     device.path().string(), result.describe()));
   }
 }
@@ -90,7 +90,7 @@ bool ensure_file_system(const BlockDevice& device, bool init_fs, const std::stop
   const std::string name = device.path().string();
   if (!init_fs)
     throw Error(ErrorKind::invalid,
-                std::format("device {} has no file system, and making one was not asked for", name));
+                std::format("device {} has no file system, and creating one was not requested", name));
   if (!device.has_blank_ends()) {
     throw Error(
         ErrorKind::conflict,

@@ -28,7 +28,7 @@ constexpr std::chrono::minutes kUnmountLimit{5};
 // A name is one folder below ours.
 void check_name(const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name.contains('/') || name.contains('\0')) {
-    throw Error(ErrorKind::invalid, std::format("not a volume's name: {}", printable(name)));
+    throw Error(ErrorKind::invalid, std::format("invalid volume name: {}", printable(name)));
   }
 }
 
@@ -163,7 +163,7 @@ void HostVolumes::mount_device(const BlockDevice& device, const std::filesystem:
     try {
       if (!os::mounts_at(target).empty()) unmount_one(target, {});
     } catch (const std::exception& error) {
-      spdlog::error("{}: and it cannot be undone: {}", attempt, error.what());
+      spdlog::error("{}; undoing it failed too: {}", attempt, error.what());
     }
     throw;
   }

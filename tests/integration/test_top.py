@@ -128,7 +128,7 @@ def test_a_tasks_log_is_shown_and_a_stop_asks_first(shim, image):
         window.keys("s")
         wait_until(lambda: "Stop aaa-stops" in window.screen()[-1], "the question", 30, pause=0.1)
         window.keys("y")
-        wait_until(lambda: "has been stopped" in window.text(), "the stop", 60, pause=0.2)
+        wait_until(lambda: "was stopped" in window.text(), "the stop", 60, pause=0.2)
     client(shim, "rm", "aaa-stops")
 
 

@@ -113,7 +113,7 @@ Job::Job(const DriverOptions& driver_options, const Environment& variables, JobR
 
 CLI::App* add_driver_command(CLI::App& ci, DriverOptions& options) {
   CLI::App* gitlab = ci.add_subcommand("gitlab", "Called by gitlab-runner's custom executor: runs a job in containers");
-  gitlab->add_option("--state", options.state, "Folder for what the stages of a job share")->required();
+  gitlab->add_option("--state", options.state, "Folder that the stages of a job share")->required();
   add_container_flags(*gitlab, options.containers);
   gitlab->require_subcommand(1);
   gitlab->fallthrough();
@@ -129,8 +129,8 @@ CLI::App* add_driver_command(CLI::App& ci, DriverOptions& options) {
   add("config", "Print the executor's settings", DriverOptions::Stage::config);
   add("prepare", "Start the job's containers", DriverOptions::Stage::prepare);
   CLI::App* run = add("run", "Run a script of the job", DriverOptions::Stage::run);
-  run->add_option("script", options.script, "The script's file")->required();
-  run->add_option("stage", options.script_stage, "What the script is for")->required();
+  run->add_option("script", options.script, "Path of the script")->required();
+  run->add_option("stage", options.script_stage, "Stage of the script")->required();
   add("cleanup", "Remove the job's containers", DriverOptions::Stage::cleanup);
   return gitlab;
 }

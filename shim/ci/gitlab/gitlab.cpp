@@ -194,7 +194,7 @@ Removal GitLab::remove(const std::string& runner, const Secret& own, const Patie
 Rerun GitLab::rerun(const CiJob& job, const Patience& patience) {
   const std::string project = !job.project.empty() || scope_.kind != Scope::Kind::project ? job.project : scope_.id;
   if (project.empty())
-    throw CiFailure(404, std::format("the project of job {} is not known: it is not run again", job.id));
+    throw CiFailure(404, std::format("the project of job {} is unknown: it is not run again", job.id));
   const auto answer = requests_.ask("POST",
                                     std::format("/projects/{}/jobs/{}/retry", http::encode_url_component(project),
                                                 http::encode_url_component(job.id)),

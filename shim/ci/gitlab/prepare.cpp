@@ -180,7 +180,7 @@ client::TaskDetails start_job_container(Job& job) {
   job.containers.submit(request);
   const client::TaskDetails container = await(job, kJobRole, image);
   if (request.gpus != 0 && container.task.gpu_ids.empty() && job.shim.has_gpus())
-    throw Error(ErrorKind::unavailable, "all GPUs of this host are taken");
+    throw Error(ErrorKind::unavailable, "all GPUs of this host are in use");
   std::string gpus;
   for (const std::string& gpu : container.task.gpu_ids) gpus += (gpus.empty() ? "" : ", ") + gpu;
   if (!gpus.empty()) say("GPUs: " + gpus);

@@ -153,7 +153,7 @@ std::string ids_of(client::HeldRunner& runner, const std::string& user) {
   const auto ids = text::split_words(output);
   if (end.status() != 0 || ids.size() != 2 || !text::is_digits(ids[0]) || !text::is_digits(ids[1]))
     throw Error(ErrorKind::unavailable,
-                std::format("the ids of user {} are not known: {}", printable(user), printable(output)));
+                std::format("cannot find the ids of user {}: {}", printable(user), printable(output)));
   return std::format("{}:{}", ids[0], ids[1]);
 }
 

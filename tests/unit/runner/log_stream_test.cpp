@@ -180,8 +180,8 @@ TEST_CASE("a reader that does not read holds nobody up when it is given up") {
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
   const os::UniqueFd other(ends[1]);
   // As the server has its connections: their close() waits.
-  const linger farewell{.l_onoff = 1, .l_linger = 10};
-  ::setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &farewell, sizeof farewell);
+  const linger linger_on_close{.l_onoff = 1, .l_linger = 10};
+  ::setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger_on_close, sizeof linger_on_close);
   const runner::LogReader reader(log, {.socket = os::UniqueFd(ends[0]), .received = ""}, 0);
   linger left{};
   socklen_t size = sizeof left;

@@ -236,7 +236,7 @@ TEST_CASE("a second signal stops the job, and just that job is run again") {
 TEST_CASE("a job whose script has ended by itself is not run again") {
   Running running;
   running.life.agent_said(started("1"));
-  running.life.hurry("the machine is going away");
+  running.life.hurry("the machine is about to be shut down");
   running.hands.take();
   SECTION("well") { running.life.agent_said(ended("1")); }
   SECTION("badly") { running.life.agent_said(ended("1", "failed", false)); }
@@ -248,7 +248,7 @@ TEST_CASE("a job whose script has ended by itself is not run again") {
 TEST_CASE("with --no-retry a job that was cut off is not run again") {
   Running running({.name = "r", .idle = 300s, .single = false, .rerun_lost_jobs = false});
   running.life.agent_said(started("1"));
-  running.life.hurry("the machine is going away");
+  running.life.hurry("the machine is about to be shut down");
   running.life.agent_said(ended("1", "failed", true));
   running.end_agent_and_clean();
   CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun 1"));
@@ -258,7 +258,7 @@ TEST_CASE("with --no-retry a job that was cut off is not run again") {
 TEST_CASE("a job that the CI does not run again yet is tried for five minutes") {
   Running running;
   running.life.agent_said(started("1"));
-  running.life.hurry("the machine is going away");
+  running.life.hurry("the machine is about to be shut down");
   running.life.agent_said(ended("1", "failed", true));
   running.end_agent_and_clean();
   int tries = 0;
@@ -276,7 +276,7 @@ TEST_CASE("a job that the CI does not run again yet is tried for five minutes") 
 TEST_CASE("an agent that does not stop is killed, and the runner is removed, within 40 s") {
   Running running;
   running.life.agent_said(started("1"));
-  running.life.hurry("the machine is going away");
+  running.life.hurry("the machine is about to be shut down");
   running.hands.take();
   running.pass(39s);
   CHECK(running.hands.take() == Calls{"kill", "ended 1 lost", "rerun 1", "remove"});

@@ -50,7 +50,7 @@ TEST_CASE_METHOD(Attempts, "a shim that cannot do it yet is asked again, and the
   failures = 3;
   run();
   CHECK(made == 4);
-  CHECK(notes == std::vector<std::string>{"terminate job: umount /mnt/v: busy\\x1b[2J; trying again for up to 120 s"});
+  CHECK(notes == std::vector<std::string>{"terminate job: umount /mnt/v: busy\\x1b[2J; retrying for up to 120 s"});
 }
 
 TEST_CASE_METHOD(Attempts, "after the limit the last failure is told, and what to do") {

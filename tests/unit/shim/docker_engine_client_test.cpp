@@ -85,7 +85,7 @@ TEST_CASE_METHOD(Fixture, "a version given by the environment is not negotiated"
 TEST_CASE_METHOD(Fixture, "what answers and is no engine is refused") {
   engine.on("GET /_ping", [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "hello"); });
   CHECK_THROWS_WITH(client.connect(),
-                    ContainsSubstring("not a Docker engine") && ContainsSubstring(engine.socket_path()));
+                    ContainsSubstring("does not answer as a Docker engine") && ContainsSubstring(engine.socket_path()));
 }
 
 TEST_CASE_METHOD(Fixture, "an engine that is not there is one line that names its socket") {

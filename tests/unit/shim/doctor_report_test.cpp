@@ -21,7 +21,7 @@ Examination mixed() {
 
 }  // namespace
 
-TEST_CASE("a person reads a line for each check, and beneath how to mend it") {
+TEST_CASE("a person reads a line for each check, and beneath how to fix it") {
   CHECK(as_text(mixed(), false) ==
         "ok       disk    20 GiB free\n"
         "warning  clock   not kept\n"

@@ -58,7 +58,7 @@ struct Host {
     REQUIRE(::chmod((folder / "dstack-runner").c_str(), 0755) == 0);
     tools.add("nvidia-smi", nvidia_smi);
     engine.add_image("app:1");
-    detection.emplace(GpuDetection::Parts{docker, puller, gpus}, home(), folder / "root", clock);
+    detection.emplace(GpuDetection::Services{docker, puller, gpus}, home(), folder / "root", clock);
     tasks.emplace(home(), task::HostParts{docker, puller, keys, volumes, gpus},
                   task::LaunchSettings{.runner_binary = folder / "dstack-runner"}, clock);
     tasks->restore();

@@ -150,7 +150,7 @@ TEST_CASE("a volume that does not come is given up on after 30 s") {
   const Error error = failure(volume, dev.path());
   CHECK(error.kind() == ErrorKind::timed_out);
   CHECK(std::string(error.what()).contains("vol-0eeeeeeeeeeeeeeee"));
-  CHECK(std::string(error.what()).contains("within 30 s"));
+  CHECK(std::string(error.what()).contains("after 30 s"));
   CHECK(tools.calls("lsblk") > 50);
 }
 

@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/text/shell_words.h"
 
 namespace dstack::runner::job {
 
@@ -18,19 +19,6 @@ namespace {
 bool belongs_to_login(std::string_view name) {
   constexpr std::array<std::string_view, 7> names = {"HOSTNAME", "USER", "HOME", "SHELL", "SHLVL", "PWD", "_"};
   return std::ranges::contains(names, name);
-}
-
-// In single quotes nothing is special but the single quote: it goes into double ones.
-std::string shell_quoted(std::string_view value) {
-  std::string text = "'";
-  for (const char c : value) {
-    if (c == '\'') {
-      text += "'\"'\"'";
-    } else {
-      text += c;
-    }
-  }
-  return text + "'";
 }
 
 void write_public_file(const std::filesystem::path& path, std::string_view text, int flags) {
@@ -47,7 +35,7 @@ std::string profile_text(const Environment& environment) {
   for (const auto& [name, value] : environment) {
     if (belongs_to_login(name)) continue;
     if (is_shell_name(name)) {
-      text += std::format("export {}={}\n", name, shell_quoted(value));
+      text += std::format("export {}={}\n", name, text::shell_quoted(value));
     } else {
       spdlog::warn("The variable {} is not in the profile: its name is not valid in a shell", printable(name));
     }
@@ -67,7 +55,7 @@ std::string variables_text(const Environment& environment) {
 void write_profile(const Environment& environment, const ProfilePlaces& places) {
   write_public_file(places.profile, profile_text(environment), O_TRUNC);
   write_public_file(places.variables, variables_text(environment), O_TRUNC);
-  const std::string line = std::format(". {}\n", shell_quoted(places.profile.native()));
+  const std::string line = std::format(". {}\n", text::shell_quoted(places.profile.native()));
   // A container that is started again has it already.
   if (os::try_read_file(places.hook).value_or("").contains(line)) return;
   write_public_file(places.hook, "\n" + line, O_APPEND);

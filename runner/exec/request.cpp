@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "common/json/object_reader.h"
 #include "common/json/refusal.h"
+#include "common/os/usual_folders.h"
 #include "common/text/base64.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
@@ -29,7 +30,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t kIdLimit = 64;
-constexpr const char* kUsualFolders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr double kLongestGrace = 24 * 60 * 60;  // seconds
 
 void check_id(const std::string& id) {
@@ -83,7 +83,7 @@ job::Environment make_environment(const ObjectReader& reader, job::Environment e
     environment.insert_or_assign(name, value);
   }
   if (!own.contains("HOME")) environment.insert_or_assign("HOME", user.home.string());
-  environment.try_emplace("PATH", kUsualFolders);
+  environment.try_emplace("PATH", os::kUsualFolders);
   return environment;
 }
 

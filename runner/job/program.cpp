@@ -9,12 +9,11 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/os/usual_folders.h"
 
 namespace dstack::runner::job {
 
 namespace {
-
-constexpr std::string_view kUsualFolders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // 0, or why the file cannot be executed.
 int why_not_executable(const std::filesystem::path& file) {
@@ -31,7 +30,7 @@ std::filesystem::path resolve_command(const std::string& name, const Environment
   if (name.contains('/')) return name;
   const auto variable = container.find("PATH");
   const std::string_view path =
-      variable == container.end() || variable->second.empty() ? kUsualFolders : variable->second;
+      variable == container.end() || variable->second.empty() ? os::kUsualFolders : variable->second;
   std::string refused;  // the first file that is there and no program
   for (std::string_view rest = path; !name.empty() && !rest.empty();) {
     const std::size_t end = std::min(rest.find(':'), rest.size());

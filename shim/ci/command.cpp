@@ -10,6 +10,14 @@ namespace dstack::shim::ci {
 
 namespace {
 
+void add_hook(CLI::App& ci, CiCommand& command) {
+  CLI::App* hook = github::add_hook_command(ci, command.hook);
+  hook->callback([hook, &command] {
+    command.verb = CiCommand::Verb::github_hook;
+    read_variables(*hook);
+  });
+}
+
 void add_clean(CLI::App& ci, CiCommand& command) {
   CLI::App* clean = ci.add_subcommand("clean", "Remove what dead launchers left, at the CI too");
   clean
@@ -42,6 +50,7 @@ CLI::App* add_ci_command(CLI::App& app, CiCommand& command) {
   CLI::App* ci = app.add_subcommand("ci", "Run CI jobs in containers (called by CI agents), and clean up");
   ci->require_subcommand(1);
   gitlab::add_driver_command(*ci, command.gitlab);
+  add_hook(*ci, command);
   add_clean(*ci, command);
   add_keep(*ci, command);
   return ci;
@@ -50,6 +59,7 @@ CLI::App* add_ci_command(CLI::App& app, CiCommand& command) {
 int execute(const CiCommand& command) {
   switch (command.verb) {
     case CiCommand::Verb::gitlab: return gitlab::drive(command.gitlab);
+    case CiCommand::Verb::github_hook: return github::run_hook(command.hook);
     case CiCommand::Verb::clean: return clean(command.clean);
     case CiCommand::Verb::keep: return keep(command.keeper);
   }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "common/secret.h"
+#include "shim/ci/github/hook.h"
 #include "shim/ci/gitlab/driver.h"
 #include "shim/ci/keeper.h"
 
@@ -20,9 +21,10 @@ struct CleanOptions {
 
 // dstack-shim ci: what a CI's agent, a launcher or a person calls, but for `ci-runner` itself.
 struct CiCommand {
-  enum class Verb { gitlab, clean, keep };
+  enum class Verb { gitlab, github_hook, clean, keep };
   Verb verb = Verb::gitlab;
   gitlab::DriverOptions gitlab;
+  github::HookOptions hook;
   CleanOptions clean;
   KeeperOptions keeper;
 };

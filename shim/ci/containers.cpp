@@ -42,14 +42,15 @@ void Containers::submit(const ContainerRequest& request) {
   shim_.submit(task);
 }
 
-client::TaskDetails Containers::await_start(const std::string& role) {
+client::TaskDetails Containers::await_start(const std::string& role, const std::stop_token& stop) {
   const std::string id = names_.task(role);
   client::PullDisplay display;
-  client::TaskEntry task;
-  while (task.status != "running" && !task.ended()) {
-    task = shim_.task(id);
+  while (true) {
+    const client::TaskEntry task = shim_.task(id);
     display.show(task);
-    if (task.status != "running" && !task.ended()) os::pause(clock_, client::kPollInterval, {});
+    if (task.status == "running" || task.ended()) break;
+    if (!os::pause(clock_, client::kPollInterval, stop))
+      throw Error(ErrorKind::cancelled, std::format("wait for container {}: cancelled", task.container_name));
   }
   display.finish();
   client::TaskDetails details = shim_.details(id);
@@ -102,19 +103,28 @@ std::string Containers::last_lines(const std::string& role, std::size_t count) {
   return last;
 }
 
-void Containers::remove_all() {
+void Containers::remove_task(const std::string& id) {
+  try {
+    shim_.terminate(id, termination_reason::kDoneByRunner, "", std::chrono::seconds{0});
+    shim_.remove(id);
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::not_found) throw;
+  }
+}
+
+void Containers::remove_all(std::string_view roles) {
+  const std::string prefix = names_.task(roles);
   std::string problem;
   for (int round = 0; round < kRemovalRounds; ++round) {
     problem.clear();
     bool found = false;
     for (const client::TaskEntry& task : shim_.tasks()) {
-      if (!task.id.starts_with(names_.task_prefix())) continue;
+      if (!task.id.starts_with(prefix)) continue;
       found = true;
       try {
-        shim_.terminate(task.id, termination_reason::kDoneByRunner, "", std::chrono::seconds{0});
-        shim_.remove(task.id);
+        remove_task(task.id);
       } catch (const std::exception& error) {
-        if (error_kind(error) != ErrorKind::not_found) problem = std::format("remove {}: {}", task.name, error.what());
+        problem = std::format("remove {}: {}", task.name, error.what());
       }
     }
     if (!found) return;

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "common/error.h"
 #include "common/os/clock.h"
@@ -46,8 +48,8 @@ class Containers {
 
   void submit(const ContainerRequest& request);
   // Shows the pull on stderr until the container runs or has ended; what kept it from starting is thrown, as NoImage if
-  // it was its image.
-  client::TaskDetails await_start(const std::string& role);
+  // it was its image. `stop` ends the waiting (Error, cancelled).
+  client::TaskDetails await_start(const std::string& role, const std::stop_token& stop = {});
   client::TaskDetails details(const std::string& role) { return shim_.details(names_.task(role)); }
   // Nothing if the job has no such container.
   std::optional<client::TaskDetails> find(const std::string& role);
@@ -55,11 +57,16 @@ class Containers {
   client::HeldRunner runner(const client::TaskDetails& details);
   // What a container has written last.
   std::string last_lines(const std::string& role, std::size_t count);
+  // Ends and removes one; one that is not there is fine.
+  void remove(const std::string& role) { remove_task(names_.task(role)); }
   // Ends and removes all there are, with their networks and volumes. One that cannot be removed does not keep the
   // others from it.
-  void remove_all();
+  // `roles`: only those whose role begins with it.
+  void remove_all(std::string_view roles = {});
 
  private:
+  void remove_task(const std::string& id);
+
   client::ShimApi& shim_;
   const JobNames& names_;
   const std::filesystem::path owner_;

@@ -103,9 +103,17 @@ TaskDetails ShimApi::details(const std::string& id) {
       details.tty = container.boolean("tty");
     });
   });
+  reader.objects("ports", [&details](const ObjectReader& port) {
+    details.ports.push_back({.container = static_cast<int>(port.integer("container", 0, 0, 65535)),
+                             .host = static_cast<int>(port.integer("host", 0, 0, 65535)),
+                             .protocol = port.string("protocol", "tcp")});
+  });
   reader.object("image", [&details](const ObjectReader& image) {
     details.digest = image.string("digest");
     details.user = image.string("user");
+    details.entrypoint = image.strings("entrypoint");
+    details.command = image.strings("cmd");
+    details.environment = image.strings("env");
     details.exposed_ports = image.strings("exposed_ports");
   });
   return details;

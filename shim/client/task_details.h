@@ -10,6 +10,13 @@
 
 namespace dstack::shim::client {
 
+// A port of the container that is published on 127.0.0.1.
+struct TaskPort {
+  int container = 0;
+  int host = 0;
+  std::string protocol;  // "tcp", "udp"
+};
+
 // Everything that a shim knows of a local task.
 struct TaskDetails {
   TaskEntry task;
@@ -22,9 +29,13 @@ struct TaskDetails {
   Secret runner_token;
   bool stdin_open = false;  // of a task whose process is "image": it has an input, a terminal
   bool tty = false;
+  std::vector<TaskPort> ports;
   // Of the image; empty before the container is made.
   std::string digest;
   std::string user;
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;    // "NAME=value"
   std::vector<std::string> exposed_ports;  // "8000/tcp"
 };
 

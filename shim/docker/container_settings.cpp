@@ -58,6 +58,7 @@ json health_check(const HealthCheck& health) {
   if (health.timeout) check["Timeout"] = nanoseconds(*health.timeout);
   if (health.retries) check["Retries"] = *health.retries;
   if (health.start_period) check["StartPeriod"] = nanoseconds(*health.start_period);
+  if (health.start_interval) check["StartInterval"] = nanoseconds(*health.start_interval);
   return check;
 }
 
@@ -81,6 +82,7 @@ void add_settings(json& body, const ContainerSettings& settings) {
   json& host = body["HostConfig"];
   add_environment(body, settings.environment);
   add_process(body, settings);
+  if (settings.init) host["Init"] = true;
   for (const VolumeMount& volume : settings.volumes)
     host["Mounts"].push_back(
         {{"Type", "volume"}, {"Source", volume.name}, {"Target", volume.target}, {"ReadOnly", volume.read_only}});

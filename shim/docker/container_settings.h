@@ -35,7 +35,8 @@ struct HealthCheck {
   std::optional<double> interval;  // seconds
   std::optional<double> timeout;   // seconds
   std::optional<int> retries;
-  std::optional<double> start_period;  // seconds
+  std::optional<double> start_period;    // seconds
+  std::optional<double> start_interval;  // seconds; between checks while it starts
 };
 
 struct Ulimit {
@@ -52,6 +53,7 @@ struct ContainerSettings {
   bool stdin_open = false;
   bool stdin_once = false;  // the first client that attaches ends it
   bool tty = false;
+  bool init = false;  // the engine's init is process 1
   std::vector<VolumeMount> volumes;
   std::string network;  // a bridge network's name; empty: the engine's own
   std::vector<std::string> aliases;

@@ -167,6 +167,7 @@ std::optional<docker::HealthCheck> read_health(const ObjectReader& reader) {
     health->interval = read_seconds(check, "interval");
     health->timeout = read_seconds(check, "timeout");
     health->start_period = read_seconds(check, "start_period");
+    health->start_interval = read_seconds(check, "start_interval");
     if (check.has("retries")) health->retries = static_cast<int>(check.integer("retries", 0, 0, 1000000));
   });
   return health;
@@ -229,12 +230,14 @@ void read_process(const ObjectReader& reader, ContainerConfig& config) {
   // As for docker run: a client that attaches before the start has the only input.
   settings.stdin_once = settings.stdin_open && config.start == StartMoment::later;
   settings.tty = reader.boolean("tty");
+  settings.init = reader.boolean("init");
   if (!reader.string("working_dir").empty()) settings.working_dir = read_absolute(reader, "working_dir");
   if (config.process == ProcessKind::image) return;
-  const std::array<std::pair<const char*, bool>, 4> of_images{{{"entrypoint", !settings.entrypoint.empty()},
+  const std::array<std::pair<const char*, bool>, 5> of_images{{{"entrypoint", !settings.entrypoint.empty()},
                                                                {"command", !settings.command.empty()},
                                                                {"stdin", settings.stdin_open},
-                                                               {"tty", settings.tty}}};
+                                                               {"tty", settings.tty},
+                                                               {"init", settings.init}}};
   for (const auto& [field, given] : of_images) {
     if (given) refuse(reader.path_of(field), "is for a task whose process is \"image\"");
   }
@@ -246,6 +249,7 @@ json write_health(const docker::HealthCheck& health) {
   if (health.timeout) check["timeout"] = *health.timeout;
   if (health.retries) check["retries"] = *health.retries;
   if (health.start_period) check["start_period"] = *health.start_period;
+  if (health.start_interval) check["start_interval"] = *health.start_interval;
   return check;
 }
 
@@ -301,6 +305,7 @@ json write_container(const ContainerConfig& config) {
           {"working_dir", settings.working_dir},
           {"stdin", settings.stdin_open},
           {"tty", settings.tty},
+          {"init", settings.init},
           {"mounts", std::move(mounts)},
           {"volumes", std::move(volumes)},
           {"network", settings.network},

@@ -3,13 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
-#include <format>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "common/json/dump.h"
-#include "common/os/file.h"
 #include "common/os/host_name.h"
 #include "common/os/remove_tree.h"
 #include "common/os/signals.h"
@@ -18,6 +16,7 @@
 #include "common/version.h"
 #include "shim/ci/gitlab/stages.h"
 #include "shim/ci/job_note.h"
+#include "shim/ci/owner_file.h"
 
 namespace dstack::shim::ci::gitlab {
 
@@ -25,7 +24,6 @@ namespace {
 
 constexpr int kBuildFailure = 1;
 constexpr int kSystemFailure = 2;
-constexpr const char* kOwnerFile = "owner";
 
 std::optional<std::string> own_environment_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());
@@ -35,11 +33,6 @@ std::optional<std::string> own_environment_variable(const std::string& name) {
 int status_in(const char* variable, int otherwise) {
   const auto status = text::parse_number<int>(own_environment_variable(variable).value_or(""));
   return status && *status > 0 && *status < 256 ? *status : otherwise;
-}
-
-std::filesystem::path owner_of(const DriverOptions& options) {
-  const std::filesystem::path file = options.state / kOwnerFile;
-  return std::filesystem::exists(file) ? std::filesystem::absolute(file).lexically_normal() : std::filesystem::path();
 }
 
 void print_config() {
@@ -68,7 +61,7 @@ void clean_up(Job& job) {
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT});
   job.containers.remove_all();
   // A launcher reads the note after the job, and removes it with the rest of its folder.
-  if (owner_of(job.options).empty()) os::remove_file(job_note_file(job.options.state, job.response.id));
+  if (owner_file(job.options.state).empty()) os::remove_file(job_note_file(job.options.state, job.response.id));
 }
 
 // A job that is cleaned up needs no more than its number, should its file be gone.
@@ -109,7 +102,7 @@ Job::Job(const DriverOptions& driver_options, const Environment& variables, JobR
       response(std::move(job)),
       names(response.server, response.id),
       shim(options.containers.port()),
-      containers(shim, names, owner_of(driver_options)) {}
+      containers(shim, names, owner_file(driver_options.state)) {}
 
 CLI::App* add_driver_command(CLI::App& ci, DriverOptions& options) {
   CLI::App* gitlab = ci.add_subcommand("gitlab", "Called by gitlab-runner's custom executor: runs a job in containers");

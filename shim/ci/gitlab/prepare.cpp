@@ -1,20 +1,15 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <format>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "common/json/dump.h"
 #include "common/os/child.h"
 #include "common/os/command.h"
-#include "common/os/file.h"
-#include "common/text/number.h"
 #include "common/text/split.h"
 #include "common/text/trim.h"
+#include "shim/ci/container_start.h"
 #include "shim/ci/gitlab/stages.h"
 #include "shim/ci/service_start.h"
-#include "shim/client/text.h"
 
 namespace dstack::shim::ci::gitlab {
 
@@ -22,11 +17,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::uint64_t kShmSizeWithGpus = std::uint64_t{1} << 30;
 constexpr const char* kAgentInContainer = "/usr/local/bin/gitlab-runner";
-constexpr std::size_t kLastLines = 10;
-
-void say(const std::string& line) { std::cout << client::legible(line) << std::endl; }
 
 // GitLab's words for when an image is pulled, and the shim's.
 std::string pull_of(const std::string& policy) {
@@ -51,24 +42,7 @@ json volumes_of(const Job& job) {
   volumes.push_back({{"name", job.names.volume("builds")}, {"target", kBuilds}});
   volumes.push_back(
       {{"name", cache_volume(job.response.server, job.response.project)}, {"target", kCache}, {"keep", true}});
-  for (const std::string& given : job.options.containers.volumes) {
-    const auto volume = parse_volume(given);
-    if (!volume || volume->is_path()) continue;
-    volumes.push_back({{"name", job.names.volume("volume-" + volume->source)},
-                       {"target", volume->target},
-                       {"read_only", volume->read_only}});
-  }
   return volumes;
-}
-
-json mounts_of(const Job& job) {
-  json mounts = json::array();
-  for (const std::string& given : job.options.containers.volumes) {
-    const auto volume = parse_volume(given);
-    if (volume && volume->is_path())
-      mounts.push_back({{"source", volume->source}, {"target", volume->target}, {"read_only", volume->read_only}});
-  }
-  return mounts;
 }
 
 ContainerRequest request_for(const Job& job, const std::string& role, const std::string& image) {
@@ -81,11 +55,10 @@ ContainerRequest request_for(const Job& job, const std::string& role, const std:
   } catch (const std::exception& error) {
     throw BuildFailure(error.what());
   }
-  request.container = {{"network", job.names.network()}, {"volumes", volumes_of(job)}, {"mounts", mounts_of(job)}};
+  request.container = {{"network", job.names.network()}, {"volumes", volumes_of(job)}};
+  add_volume_flags(request, job.options.containers, job.names);
   return request;
 }
-
-std::string service_role(std::size_t index) { return std::format("service-{}", index + 1); }
 
 void submit_service(Job& job, const ServiceRequest& service, const std::string& role) {
   ContainerRequest request = request_for(job, role, service.image);
@@ -104,39 +77,15 @@ void submit_service(Job& job, const ServiceRequest& service, const std::string& 
   job.containers.submit(request);
 }
 
-// "…@sha256:0123" of an image whose registry has named it.
-void say_image(const std::string& image, const client::TaskDetails& container) {
-  say(std::format("Image {}: {}", image, container.digest.empty() ? "no digest, it was built here" : container.digest));
-}
-
-client::TaskDetails await(Job& job, const std::string& role, const std::string& image) {
-  client::TaskDetails container;
-  try {
-    container = job.containers.await_start(role);
-  } catch (const NoImage& error) {
-    throw NoImage(std::format("image {}: {}", image, error.what()));
-  }
-  say_image(image, container);
-  return container;
-}
-
 // What is wrong with a service that was submitted; empty once it can be used. Throws NoImage.
 std::string problem_of_service(Job& job, const std::string& role, const std::string& image) {
   try {
-    await(job, role, image);
+    await_container(job.containers, role, image);
     return await_service(job.containers, role);
   } catch (const NoImage&) {
     throw;
   } catch (const std::exception& error) {
     return error.what();
-  }
-}
-
-std::string last_lines_of(Job& job, const std::string& role) {
-  try {
-    return job.containers.last_lines(role, kLastLines);
-  } catch (const std::exception&) {
-    return {};  // it has never run
   }
 }
 
@@ -148,7 +97,7 @@ void start_services(Job& job) {
     const std::string problem = problem_of_service(job, service_role(i), services[i].image);
     if (problem.empty()) continue;
     say(std::format("WARNING: service {} is not up: {}", services[i].image, problem));
-    std::cout << last_lines_of(job, service_role(i)) << std::flush;
+    std::cout << last_lines_of(job.containers, service_role(i)) << std::flush;
   }
 }
 
@@ -171,19 +120,15 @@ client::TaskDetails start_job_container(Job& job) {
   const ContainerFlags& flags = job.options.containers;
   const std::string image = job_image(job);
   ContainerRequest request = request_for(job, kJobRole, image);
-  request.gpus = flags.gpus == "all" ? -1 : text::parse_number<std::int64_t>(flags.gpus).value_or(0);
+  request.gpus = gpus_of(flags);
   request.cpus = flags.cpus;
   request.memory = flags.memory;
-  request.shm_size = flags.shm_size.value_or(request.gpus != 0 ? kShmSizeWithGpus : 0);
+  request.shm_size = shm_size_of(flags, request.gpus);
   request.container = held_container(job, std::move(request.container));
   request.container["pull"] = pull_of(job.response.pull_policy);
   job.containers.submit(request);
-  const client::TaskDetails container = await(job, kJobRole, image);
-  if (request.gpus != 0 && container.task.gpu_ids.empty() && job.shim.has_gpus())
-    throw Error(ErrorKind::unavailable, "all GPUs of this host are in use");
-  std::string gpus;
-  for (const std::string& gpu : container.task.gpu_ids) gpus += (gpus.empty() ? "" : ", ") + gpu;
-  if (!gpus.empty()) say("GPUs: " + gpus);
+  const client::TaskDetails container = await_container(job.containers, kJobRole, image);
+  say_gpus(job.shim, request, container);
   return container;
 }
 
@@ -236,7 +181,7 @@ void start_helper(Job& job) {
   request.container["pull"] = pull_of("");
   say(std::format("The job's image has no git: GitLab's scripts run in {}", image));
   job.containers.submit(request);
-  const client::TaskDetails container = await(job, kHelperRole, image);
+  const client::TaskDetails container = await_container(job.containers, kHelperRole, image);
   job.containers.runner(container);
 }
 

@@ -1,31 +1,22 @@
-#include <poll.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <csignal>
 #include <format>
-#include <iostream>
 #include <map>
 #include <optional>
-#include <thread>
 
-#include "common/os/event.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
-#include "common/os/thread.h"
-#include "common/os/wait.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
 #include "shim/ci/gitlab/stages.h"
+#include "shim/ci/program_output.h"
+#include "shim/ci/stop_on_signal.h"
 
 namespace dstack::shim::ci::gitlab {
 
 namespace {
 
-constexpr std::chrono::seconds kStopGrace{5};
-constexpr std::chrono::milliseconds kStopInterval{200};
-constexpr std::chrono::seconds kStopLimit{8};  // then the connection is closed, which stops the program too
 constexpr std::string_view kRunnerInContainer = "/usr/local/bin/dstack-runner";
 
 // Stages whose scripts are GitLab's and not the job's. Those that end with a star stand for all that begin like them.
@@ -55,92 +46,17 @@ bool is_root(const std::string& user) {
   return name.empty() || name == "root" || name == "0";
 }
 
-// As gitlab-runner calls the stage, in letters that an id may have.
-std::string id_of(std::string_view stage) {
-  std::string id = std::format("{}-{}", ::getpid(), stage.substr(0, 40));
-  std::ranges::replace_if(
-      id, [](char c) { return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || text::is_digit(c) || c == '-'); },
-      '_');
-  return id;
-}
-
-void write_out(client::Stream stream, std::string_view piece) {
-  const int fd = stream == client::Stream::output ? STDOUT_FILENO : STDERR_FILENO;
-  os::write_all(fd, piece, "the output of the job");
-}
-
-// Stops a program once a signal comes, and gives up waiting for its end if it takes too long.
-class StopOnSignal {
- public:
-  StopOnSignal(client::HeldRunner& runner, std::string id, const os::UniqueFd& signals)
-      : runner_(runner), id_(std::move(id)), signals_(signals) {
-    thread_ = os::start_thread<std::jthread>("wait for signals", [this] {
-      try {
-        watch();
-      } catch (const std::exception& error) {
-        std::cerr << error.what() << std::endl;
-      }
-    });
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-  ~StopOnSignal() { over_.set(); }
-
-  // Requested when the program has not ended in time.
-  std::stop_token gave_up() const { return give_up_.get_token(); }
-
- private:
-  void watch() {
-    std::array<pollfd, 2> waiting{
-        {{.fd = signals_.get(), .events = POLLIN, .revents = 0}, {.fd = over_.fd(), .events = POLLIN, .revents = 0}}};
-    os::Clock& clock = os::system_clock();
-    os::Wait(clock).until_ready(waiting, "a signal");
-    bool sent = false;
-    for (const os::SteadyTime deadline = clock.now() + kStopLimit; waiting[1].revents == 0;) {
-      if (clock.now() >= deadline) {
-        give_up_.request_stop();
-        return;
-      }
-      if (!sent) sent = send_stop();
-      os::Wait(clock, {}, clock.now() + kStopInterval).until_ready({&waiting[1], 1}, "the end of a script");
-    }
-  }
-
-  // False if the program has not begun, or the runner could not be asked.
-  bool send_stop() {
-    try {
-      return runner_.stop(id_, "SIGTERM", kStopGrace);
-    } catch (const std::exception& error) {
-      std::cerr << "stop the script: " << error.what() << std::endl;
-      return false;
-    }
-  }
-
-  client::HeldRunner& runner_;
-  const std::string id_;
-  const os::UniqueFd& signals_;
-  os::Event over_;
-  std::stop_source give_up_;
-  std::jthread thread_;  // last: it uses the others
-};
-
 client::ProgramEnd run_in_shell(client::HeldRunner& runner, client::Program program, const std::stop_token& stop) {
   for (const char* shell : {"bash", "sh"}) {
     program.arguments = {shell};
     try {
-      return runner.run(program, write_out, stop);
+      return runner.run(program, pass_on, stop);
     } catch (const std::exception& error) {
       if (error_kind(error) == ErrorKind::invalid) throw BuildFailure(error.what());
       if (error_kind(error) != ErrorKind::not_found) throw;
     }
   }
   throw BuildFailure("the image has neither bash nor sh");
-}
-
-std::string limit_of(std::uint64_t memory) {
-  constexpr std::uint64_t kMebi = 1 << 20;
-  if (memory == 0) return "the host's memory";
-  return memory % kMebi == 0 ? std::format("{} MiB", memory / kMebi) : std::format("{} bytes", memory);
 }
 
 // Of the user that a program in the container runs as: "1000:100". No image lacks the kernel's own file.
@@ -187,7 +103,7 @@ int run_script(Job& job) {
   const auto helper = own ? job.containers.find(kHelperRole) : std::nullopt;
   client::HeldRunner where = helper ? job.containers.runner(*helper) : job.containers.runner(container);
 
-  client::Program program{.id = id_of(stage), .input = os::read_file(job.options.script)};
+  client::Program program{.id = program_id(stage), .input = os::read_file(job.options.script)};
   if (own) {
     program.environment = own_environment();
   } else {
@@ -195,13 +111,11 @@ int run_script(Job& job) {
   }
   client::ProgramEnd end;
   {
-    const StopOnSignal stop(where, program.id, signals);
+    const StopOnSignal stop(where, program.id, signals, "SIGTERM");
     end = run_in_shell(where, program, stop.gave_up());
   }
   if (own) give_builds_to_user(job, container, runner);
-  if (end.out_of_memory && end.status() != 0)
-    std::cerr << std::format("out of memory (limit {})", limit_of(job.options.containers.memory)) << std::endl;
-  return end.status();
+  return report_end(end, job.options.containers.memory);
 }
 
 }  // namespace dstack::shim::ci::gitlab

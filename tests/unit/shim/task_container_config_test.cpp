@@ -25,10 +25,10 @@ TaskConfig read_local(Json container) {
 
 const char* const kEverything = R"({
   "process": "image", "env": {"TOKEN": "secret"}, "entrypoint": ["/e"], "command": ["c", ""], "working_dir": "/w",
-  "stdin": true, "tty": true, "mounts": [{"source": "/s", "target": "/t", "read_only": true}],
+  "stdin": true, "tty": true, "init": true, "mounts": [{"source": "/s", "target": "/t", "read_only": true}],
   "volumes": [{"name": "v", "target": "/v", "keep": true}, {"name": "w", "target": "/w"}],
   "network": "net", "aliases": ["a"], "ports": [{"container": 80, "host": 8080, "protocol": "udp"}],
-  "health": {"test": "t", "interval": 1.5, "timeout": 2, "retries": 3, "start_period": 4},
+  "health": {"test": "t", "interval": 1.5, "timeout": 2, "retries": 3, "start_period": 4, "start_interval": 0.5},
   "hostname": "h", "hosts": {"x": "10.0.0.1"}, "labels": {"l": "1"}, "ulimits": [{"Name": "nofile", "Soft": 1, "Hard": -1}],
   "tmpfs": {"/tmp": "size=1m"}, "cap_add": ["NET_ADMIN"], "pull": "newer", "owner": "/o"})";
 
@@ -53,6 +53,8 @@ TEST_CASE("a container's settings come through the journal, but for the environm
   CHECK_FALSE(again.container->keeps("w"));
   CHECK(again.container->pull == docker::PullPolicy::newer);
   CHECK(again.container->settings.health->interval == 1.5);
+  CHECK(again.container->settings.health->start_interval == 0.5);
+  CHECK(again.container->settings.init);
 }
 
 TEST_CASE("the journal of a server's task says nothing of a container") {
@@ -84,6 +86,7 @@ TEST_CASE("a wrong value is refused with the field's name") {
       {R"({"process": "hold", "command": ["x"]})", "container.command"},
       {R"({"entrypoint": ["x"]})", "container.entrypoint"},
       {R"({"tty": true})", "container.tty"},
+      {R"({"init": true})", "container.init"},
       {R"({"working_dir": "w"})", "container.working_dir"},
       {R"({"mounts": [{"source": "s", "target": "/t"}]})", "container.mounts[0].source"},
       {R"({"mounts": [{"source": "/s"}]})", "container.mounts[0].target"},

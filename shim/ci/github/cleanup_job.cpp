@@ -1,0 +1,98 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <format>
+#include <iostream>
+
+#include "common/error.h"
+#include "common/os/change_owner.h"
+#include "common/os/signals.h"
+#include "common/text/escape.h"
+#include "shim/ci/github/hooks.h"
+#include "shim/docker/container_spec.h"
+
+namespace dstack::shim::ci::github {
+
+namespace {
+
+constexpr const char* kHelperRole = "chown";
+constexpr const char* kWorkInHelper = "/work";
+
+void warn(const std::string& message) { std::cerr << "WARNING: " << text::escape_controls(message) << std::endl; }
+
+// A root that this process is not is in a container.
+void change_owner_in(client::HeldRunner& runner, const std::string& folder, os::UserId uid, os::UserId gid) {
+  std::string output;
+  const auto end =
+      runner.run({.id = "give-work",
+                  .arguments = {docker::kRunnerBinaryInContainer, "chown", std::format("{}:{}", uid, gid), folder}},
+                 [&output](client::Stream, std::string_view piece) { output += piece; });
+  if (end.status() != 0) warn(output);
+}
+
+// Of the job's image, for the work folder alone.
+void change_owner_in_helper(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId gid) {
+  ContainerRequest request{.role = kHelperRole, .name = "github-chown", .image = job.image};
+  request.container = {
+      {"process", "hold"},
+      {"mounts", {{{"source", hook.work.canonical.string()}, {"target", kWorkInHelper}, {"read_only", false}}}}};
+  hook.containers.submit(request);
+  client::HeldRunner runner = hook.containers.runner(hook.containers.await_start(kHelperRole));
+  change_owner_in(runner, kWorkInHelper, uid, gid);
+}
+
+// Containers write as whatever user they like into the agent's folder, which the agent has to clear.
+void give_work_back(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId gid) {
+  os::raise_descriptor_limit();
+  if (::geteuid() == 0) {
+    os::change_owner(hook.work.canonical, uid, gid, warn);
+    return;
+  }
+  if (!os::has_other_owners(hook.work.canonical, uid, gid)) return;
+  const auto details = hook.containers.find(kJobRole);
+  if (details && details->task.runner_port && !job.work_folder.empty()) {
+    client::HeldRunner runner = hook.containers.runner(*details);
+    change_owner_in(runner, job.work_folder, uid, gid);
+  } else if (!job.image.empty()) {
+    change_owner_in_helper(hook, job, uid, gid);
+  } else {
+    warn(std::format("{} holds files of other users, and there is no container to change their owner",
+                     hook.work.canonical.string()));
+  }
+}
+
+void check_state(const Hook& hook) {
+  // After the job was cleaned up, its state is still that of this folder.
+  if (!hook.folder.read() && hook.folder.is_own(hook.request.state_job)) return;
+  hook.find_job();
+}
+
+}  // namespace
+
+void cleanup_job(Hook& hook) {
+  // A stop of the agent must not leave containers behind.
+  const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT});
+  check_state(hook);
+  const JobRecord job = hook.folder.read().value_or(JobRecord{});
+  const bool is_root = ::geteuid() == 0;
+  // A job may have made the workspace anew. Root can clear it then, and the agent of another user only what is his.
+  const bool as_before = !is_root && job.uid && job.gid;
+  const auto uid = as_before ? job.uid : hook.work.uid;
+  const auto gid = as_before ? job.gid : hook.work.gid;
+  const bool knows_owner = !hook.work.canonical.empty() && uid && gid;
+  // As root after the containers have gone, which could go on writing.
+  const auto give_back = [&] {
+    if (!knows_owner) return;
+    try {
+      give_work_back(hook, job, *uid, *gid);
+    } catch (const std::exception& error) {
+      warn(std::format("give {} to its owner: {}", hook.work.canonical.string(), error.what()));
+    }
+  };
+  if (!is_root) give_back();
+  hook.containers.remove_all();
+  if (is_root) give_back();
+  hook.folder.forget();
+}
+
+}  // namespace dstack::shim::ci::github

@@ -38,6 +38,7 @@ _dstack_shim() {
             /ci/gitlab/prepare) path=/ci/gitlab/prepare ;;
             /ci/gitlab/run) path=/ci/gitlab/run ;;
             /ci/gitlab/cleanup) path=/ci/gitlab/cleanup ;;
+            /ci/github-hook) path=/ci/github-hook ;;
             /ci/clean) path=/ci/clean ;;
             /relay) path=/relay ;;
             /relay/install) path=/relay/install ;;
@@ -76,12 +77,13 @@ _dstack_shim() {
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json --bundle' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;
-        /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab clean' -- "$current") ;;
+        /ci) mapfile -t COMPREPLY < <(compgen -W '-h --help gitlab github-hook clean' -- "$current") ;;
         /ci/gitlab) mapfile -t COMPREPLY < <(compgen -W '-h --help --state --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent config prepare run cleanup' -- "$current") ;;
         /ci/gitlab/config) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/prepare) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/run) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /ci/gitlab/cleanup) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /ci/github-hook) mapfile -t COMPREPLY < <(compgen -W '-h --help --state --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent' -- "$current") ;;
         /ci/clean) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --workdir' -- "$current") ;;
         /relay) mapfile -t COMPREPLY < <(compgen -W '-h --help install remove keys hold' -- "$current") ;;
         /relay/install) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;

@@ -11,12 +11,13 @@ set(_dependencies nlohmann/json.hpp spdlog/spdlog.h)
 set(_tests catch2/catch_test_macros.hpp catch2/generators/catch_generators.hpp catch2/matchers/catch_matchers_exception.hpp
   catch2/matchers/catch_matchers_string.hpp)
 
-# dstack_precompile(<name> HEADERS <header>... LINK <library>...): ${name}_FILE and a target that builds it.
+# dstack_precompile(<name> HEADERS <header>... LINK <library>... [OPTIONS <option>...]): ${name}_FILE and a target that
+# builds it.
 function(dstack_precompile name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;LINK;OPTIONS")
   string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
   separate_arguments(flags NATIVE_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}")
-  list(APPEND flags ${CMAKE_CXX23_STANDARD_COMPILE_OPTION} ${DSTACK_OPTIONS} ${DSTACK_CXX_OPTIONS})
+  list(APPEND flags ${CMAKE_CXX23_STANDARD_COMPILE_OPTION} ${DSTACK_OPTIONS} ${DSTACK_CXX_OPTIONS} ${arg_OPTIONS})
   if(CMAKE_POSITION_INDEPENDENT_CODE)
     list(APPEND flags ${CMAKE_CXX_COMPILE_OPTIONS_PIC})
   endif()
@@ -56,6 +57,16 @@ function(dstack_precompile name)
   set(${name}_FILE "${stem}.pch" PARENT_SCOPE)
 endfunction()
 
+# A release is compiled for size where speed is lost in the waits for Docker, servers and people: dstack_for_size(<target>...).
+set(_for_size "")
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(_for_size -Oz)
+endif()
+
+function(dstack_for_size)
+  set_target_properties(${ARGN} PROPERTIES DSTACK_FOR_SIZE ON)
+endfunction()
+
 # Called when all targets are known: every static library below `folder` uses one, and every program of tests.
 function(dstack_use_precompiled folder)
   get_property(folders DIRECTORY "${folder}" PROPERTY SUBDIRECTORIES)
@@ -68,6 +79,11 @@ function(dstack_use_precompiled folder)
     get_target_property(links ${target} LINK_LIBRARIES)
     if(type STREQUAL "STATIC_LIBRARY")
       set(name precompiled)
+      get_target_property(for_size ${target} DSTACK_FOR_SIZE)
+      if(for_size AND _for_size)
+        set(name precompiled_for_size)
+        target_compile_options(${target} PRIVATE ${_for_size})
+      endif()
     elseif(type STREQUAL "EXECUTABLE" AND "Catch2::Catch2WithMain" IN_LIST links)
       set(name precompiled_tests)
     else()
@@ -81,6 +97,12 @@ endfunction()
 dstack_precompile(precompiled
   HEADERS ${_standard} ${_dependencies}
   LINK nlohmann_json::nlohmann_json spdlog::spdlog)
+if(_for_size)
+  dstack_precompile(precompiled_for_size
+    HEADERS ${_standard} ${_dependencies}
+    LINK nlohmann_json::nlohmann_json spdlog::spdlog
+    OPTIONS ${_for_size})
+endif()
 if(DSTACK_TESTS)
   dstack_precompile(precompiled_tests
     HEADERS ${_standard} ${_dependencies} ${_tests}

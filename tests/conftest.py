@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.ci.fake_github import FakeGitHub
 from support.ci.fake_gitlab import FakeGitLab
 from support.processes import Shim
 
@@ -30,6 +31,15 @@ def image(registry) -> str:
 def gitlab():
     """A strict GitLab; whatever it refused to understand fails the test."""
     fake = FakeGitLab()
+    yield fake
+    fake.close()
+    assert fake.violations == []
+
+
+@pytest.fixture
+def github():
+    """A strict GitHub, as above."""
+    fake = FakeGitHub()
     yield fake
     fake.close()
     assert fake.violations == []

@@ -16,4 +16,9 @@ std::string text_member(const nlohmann::json& object, std::string_view name) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
+bool true_member(const nlohmann::json& object, std::string_view name) {
+  const nlohmann::json& value = member(object, name);
+  return value.is_boolean() && value.get<bool>();
+}
+
 }  // namespace dstack::json

@@ -14,4 +14,7 @@ const nlohmann::json& member(const nlohmann::json& object, std::string_view name
 // The member if it is a string, otherwise "".
 std::string text_member(const nlohmann::json& object, std::string_view name);
 
+// Whether the member is there and true.
+bool true_member(const nlohmann::json& object, std::string_view name);
+
 }  // namespace dstack::json

@@ -29,6 +29,12 @@ class CiFailure : public Error {
   int status_;
 };
 
+// Another runner has the name.
+class NameTaken : public CiFailure {
+ public:
+  using CiFailure::CiFailure;
+};
+
 // How long a call may take. While the CI cannot be reached, or answers 5xx, it is asked again for `network`; what it
 // says itself about when to come back is followed, however long that is. `stop` ends the call (Error, cancelled).
 struct Patience {
@@ -42,18 +48,21 @@ struct ListedRunner {
   std::string name;
   bool online = false;
   bool paused = false;
+  std::vector<std::string> labels = {};  // where the list has them
 };
 
 struct Registration {
   std::string id;
-  Secret token;  // the agent's
+  std::string name;
+  Secret token;  // the agent's: GitLab's token of the runner, GitHub's just-in-time configuration
 };
 
-// A job by the CI's own ids; `project` and `pipeline` are empty where they are not known.
+// A job by the CI's own ids; what is not known is empty.
 struct CiJob {
-  std::string id;
-  std::string project;
-  std::string pipeline;
+  std::string id;        // at GitHub the job's name in the workflow
+  std::string project;   // at GitHub the repository, "owner/name"
+  std::string pipeline;  // at GitHub the workflow run
+  std::string runner = {};
 
   friend bool operator==(const CiJob&, const CiJob&) = default;
 };
@@ -61,9 +70,18 @@ struct CiJob {
 enum class Removal {
   removed,
   removed_by_own_token,  // ours is no longer accepted
-  busy,
+  busy,                  // GitHub: it has a job
 };
-enum class Rerun { started, too_early };
+
+enum class Rerun {
+  started,
+  too_early,   // the job, or its workflow run, goes on
+  not_needed,  // it has succeeded, or was run again already
+};
+struct RerunAnswer {
+  Rerun rerun = Rerun::started;
+  std::string refusal = {};  // of too_early, in the CI's own words
+};
 
 // A CI system, as a launcher uses it: the runners of one project, group, repository or organisation. Members throw
 // CiFailure for a refusal, Error (unavailable, timed_out) while the CI cannot be reached, Error (cancelled). All but
@@ -72,7 +90,7 @@ class Ci {
  public:
   virtual ~Ci() = default;
 
-  // Whether the token is accepted and the repository known. Everything else needs it.
+  // Whether the repository can be one; at GitLab also whether the token may see it. Everything else needs it.
   virtual void check(const Patience& patience) = 0;
 
   virtual std::vector<ListedRunner> runners(const Patience& patience) = 0;
@@ -81,15 +99,16 @@ class Ci {
                           const Patience& patience) = 0;
   virtual bool is_busy(const std::string& runner, const Patience& patience) = 0;
 
-  // A request whose answer was lost is made again; what it had made is removed. `name` is nobody else's.
+  // A request whose answer was lost is made again; what it had made is removed. Throws NameTaken where a CI allows a
+  // name only once.
   virtual Registration add(const std::string& name, const std::vector<std::string>& labels,
                            const Patience& patience) = 0;
   virtual bool is_listed(const std::string& runner, const Patience& patience) = 0;
   // Lets no more jobs come. Busy: one has just come, and may have to be waited for.
   virtual Removal withdraw(const std::string& runner, const Patience& patience) = 0;
-  // A runner that is not listed is removed. `own` is the runner's own token, where it is known.
+  // A runner that is not listed is removed. `own` is the runner's own token, where it is known and of use.
   virtual Removal remove(const std::string& runner, const Secret& own, const Patience& patience) = 0;
-  virtual Rerun rerun(const CiJob& job, const Patience& patience) = 0;
+  virtual RerunAnswer rerun(const CiJob& job, const Patience& patience) = 0;
 };
 
 }  // namespace dstack::shim::ci

@@ -13,6 +13,7 @@
 #include "common/text/escape.h"
 #include "shim/ci/command.h"
 #include "shim/ci/infer.h"
+#include "shim/ci/kinds.h"
 #include "shim/ci/remains.h"
 #include "shim/ci/work_folder.h"
 
@@ -33,7 +34,8 @@ std::string remove(const Remains& remains, const CleanOptions& options, bool& re
     const auto ci = connect(journal, token, clock);
     const Patience patience{.stop = {}, .network = kPatience};
     ci->check(patience);
-    remove_remains(*folder, journal, *ci, true, patience);
+    if (!remove_remains(*folder, journal, *ci, true, clock, patience))
+      return std::format("runner {} of {} still has a job at the CI: try again later", journal.name, journal.repo);
     removed = true;
     return std::format("removed runner {} of {}", journal.name, journal.repo);
   } catch (const std::exception& error) {

@@ -24,7 +24,7 @@ void add_clean(CLI::App& ci, CiCommand& command) {
       ->add_option_function<std::string>(
           "--token",
           [&command](const std::string& token) { command.clean.token = Secret(std::string(text::trim(token))); },
-          "Token of the CI (default: REPO_TOKEN, GITLAB_TOKEN)")
+          "Token of the CI (default: REPO_TOKEN, GITHUB_TOKEN, GITLAB_TOKEN)")
       ->take_last();
   clean
       ->add_option_function<std::string>(

@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/os/remove_tree.h"
 #include "common/text/letter_case.h"
-#include "shim/ci/gitlab/agent.h"
+#include "shim/ci/kinds.h"
 #include "shim/ci/leftover_containers.h"
 
 namespace dstack::shim::ci {
@@ -26,7 +26,10 @@ bool Ground::prepare(const Patience& patience) {
               .driver = target_.driver,
               .base_url = target_.base_url,
               .path = target_.path};
-  ci_ = connect(journal_, asked_.token, clock_);
+  Connection connection = connect_with_agent(journal_, asked_.token, asked_.flags, clock_);
+  ci_ = std::move(connection.ci);
+  agent_ = std::move(connection.agent);
+  succession_ = std::make_unique<Succession>(*ci_, asked_.name, asked_.flags.labels, clock_);
   ci_->check(patience);
   const std::vector<ListedRunner> runners = ci_->runners(patience);
   const std::vector<Remains> remains = find_remains(workdir_.parent_path(), workdir_);
@@ -34,9 +37,10 @@ bool Ground::prepare(const Patience& patience) {
   folder_.emplace(workdir_);
   os::remove_file(folder_->going_away());  // of another time
   journal_.made_folder = folder_->was_made();
+  remove_dead_of_own_folder(patience);
   remove_dead(find_remains(workdir_.parent_path(), {}), patience);
   free_name(runners, remains, patience);
-  agent_ = gitlab::find_agent(asked_.flags.containers.agent);
+  agent_->find(patience);
   find_shim();
   warn_of_open_flags();
   return true;
@@ -47,7 +51,7 @@ bool Ground::is_dead(const std::vector<Remains>& remains, const ListedRunner& ru
   return std::ranges::any_of(remains, [&](const Remains& remain) {
     const Journal& journal = remain.journal;
     if (journal.base_url != target_.base_url) return false;
-    return journal.runner == runner.id ||
+    return journal.runner == runner.id || std::ranges::contains(journal.earlier, runner.id) ||
            (journal.runner.empty() && journal.may_be_listed && journal.name == runner.name && !runner.online);
   });
 }
@@ -66,25 +70,43 @@ bool Ground::find_another(const std::vector<ListedRunner>& runners, const std::v
   return false;
 }
 
-void Ground::remove_dead(const std::vector<Remains>& remains, const Patience& patience) {
-  // What lies in our own folder has to go, or the new journal would hide it.
-  if (const auto own = read_journal(workdir_)) {
-    if (own->repo == journal_.repo) {
-      remove_remains(*folder_, *own, *ci_, false, patience);
-    } else {
-      const auto other = connect(*own, asked_.token, clock_);
-      other->check(patience);
-      remove_remains(*folder_, *own, *other, false, patience);
+// What lies there has to go, or the new journal would hide it.
+void Ground::remove_dead_of_own_folder(const Patience& patience) {
+  const auto own = read_journal(workdir_);
+  if (!own) return;
+  bool all = false;
+  if (own->repo == journal_.repo) {
+    all = remove_remains(*folder_, *own, *ci_, false, clock_, patience);
+  } else {
+    const auto other = connect(*own, asked_.token, clock_);
+    other->check(patience);
+    all = remove_remains(*folder_, *own, *other, false, clock_, patience);
+    if (!all) {
+      throw Error(ErrorKind::conflict,
+                  std::format("work folder {} has a runner of {} that still has a job: remove it with dstack-shim ci "
+                              "clean, or give another folder",
+                              workdir_.string(), own->repo));
     }
-    journal_.made_folder = own->made_folder;
+  }
+  journal_.made_folder = own->made_folder;
+  if (all) {
     folder_.reset();
     folder_.emplace(workdir_);
+    return;
   }
+  const auto rest = read_journal(workdir_).value_or(Journal{});
+  journal_.earlier = rest.earlier;
+  if (!rest.runner.empty()) journal_.earlier.push_back(rest.runner);
+  succession_->expect_number();
+  write_journal();
+}
+
+void Ground::remove_dead(const std::vector<Remains>& remains, const Patience& patience) {
   for (const Remains& remain : remains) {
     if (remain.folder == workdir_ || remain.journal.repo != journal_.repo) continue;
     try {
       auto folder = WorkFolder::take_over(remain.folder);
-      if (folder) remove_remains(*folder, remain.journal, *ci_, true, patience);
+      if (folder) remove_remains(*folder, remain.journal, *ci_, true, clock_, patience);
     } catch (const std::exception& error) {
       if (error_kind(error) == ErrorKind::cancelled) throw;
       spdlog::warn("Work folder {} of a dead launcher: {}", remain.folder.string(), error.what());
@@ -100,6 +122,7 @@ void Ground::free_name(const std::vector<ListedRunner>& runners, const std::vect
       if (runner.online || ci_->is_busy(runner.id, patience))
         throw Error(ErrorKind::conflict, std::format("runner {} is already in use", asked_.name));
     }
+    // One that is ours and busy is left to the registration, which waits for it.
     ci_->remove(runner.id, {}, patience);
   }
 }
@@ -119,22 +142,34 @@ void Ground::find_shim() {
     }
     return;
   }
-  if (flags.shim_port) throw Error(ErrorKind::unavailable, std::format("no dstack-shim answers on port {}", port));
+  if (flags.shim_port) return report_missing_shim(std::format("no dstack-shim answers on port {}", port));
   if (::geteuid() != 0) {
-    throw Error(ErrorKind::unavailable,
-                std::format("no dstack-shim answers on port {}: start one, or start this as root", port));
+    return report_missing_shim(
+        std::format("no dstack-shim answers on port {}: start one, or start this as root", port));
   }
   if (!docker_answers()) {
-    throw Error(ErrorKind::unavailable,
-                std::format("no dstack-shim answers on port {}, and Docker does not answer either", port));
+    return report_missing_shim(
+        std::format("no dstack-shim answers on port {}, and Docker does not answer either", port));
   }
   needs_own_shim_ = true;
   spdlog::info("Jobs get {} of a dstack-shim started for them",
                flags.gpus.empty() || flags.gpus == "all" ? "all GPUs" : std::format("GPUs ({})", flags.gpus));
 }
 
+// Jobs on the host need none.
+void Ground::report_missing_shim(const std::string& problem) const {
+  if (!runs_host_jobs()) throw Error(ErrorKind::unavailable, problem);
+  spdlog::warn("{}: jobs with a container will fail", problem);
+}
+
+bool Ground::runs_host_jobs() const { return asked_.flags.containers.host_jobs && target_.driver == "github"; }
+
 void Ground::warn_of_open_flags() const {
   const ContainerFlags& flags = asked_.flags.containers;
+  if (runs_host_jobs()) {
+    spdlog::warn("--host-jobs: jobs without a container run on this host as {}",
+                 ::geteuid() == 0 ? "root" : "this user");
+  }
   if (flags.privileged) spdlog::warn("--privileged: jobs can become root on this host");
   for (const std::string& text : flags.volumes) {
     const auto volume = parse_volume(text);
@@ -147,37 +182,59 @@ void Ground::ensure_shim(const std::stop_token& stop) {
   if (!needs_own_shim_ || (shim_ && shim_->runs())) return;
   shim_.reset();
   journal_.own_shim = true;
-  write_journal(workdir_, journal_);
+  write_journal();
   shim_ = std::make_unique<OwnShim>(folder_->shim(), shim_ended_, stop);
 }
 
+void Ground::write_journal() const { ci::write_journal(workdir_, journal_); }
+
 Registration Ground::register_runner(const Patience& patience) {
-  folder_->hold_tasks();
+  const os::Lock lock(work_);
+  if (!journal_.runner.empty()) journal_.earlier.push_back(std::exchange(journal_.runner, ""));
   ensure_shim(patience.stop);
-  journal_.may_be_listed = true;
-  journal_.runner.clear();
-  write_journal(workdir_, journal_);
+  agent_->prepare(*folder_, container_flags(), patience);
+  const auto announce = [this](const std::string& name) {
+    journal_.may_be_listed = true;
+    journal_.listed_name = name == journal_.name ? "" : name;
+    write_journal();
+  };
   try {
-    Registration registration = ci_->add(asked_.name, asked_.flags.labels, patience);
+    Registration registration = succession_->next(journal_.earlier, announce, patience);
     journal_.runner = registration.id;
-    write_journal(workdir_, journal_);
+    write_journal();
     return registration;
   } catch (const CiFailure&) {
     journal_.may_be_listed = false;
-    write_journal(workdir_, journal_);
+    write_journal();
     throw;
   }
 }
 
-Removal Ground::remove_runner(const Secret& own, const Patience& patience) {
-  const Removal removal = ci::remove_runner(journal_, *ci_, own, patience);
-  journal_.runner.clear();
-  journal_.may_be_listed = false;
-  write_journal(workdir_, journal_);
+Removal Ground::remove_runners(const Secret& own, const Patience& patience) {
+  const os::Lock lock(work_);
+  const Removal removal = ci::remove_runners(journal_, *ci_, own, patience);
+  write_journal();
   return removal;
 }
 
+bool Ground::is_listed(const std::string& runner, const Patience& patience) {
+  remove_earlier(patience);
+  return ci_->is_listed(runner, patience);
+}
+
+void Ground::remove_earlier(const Patience& patience) {
+  const os::Lock lock(work_);
+  if (journal_.earlier.empty()) return;
+  try {
+    remove_all(*ci_, journal_.earlier, patience);
+    write_journal();
+  } catch (const std::exception& error) {  // the next look, or the end, tries again
+    spdlog::debug("{}", error.what());
+  }
+}
+
 void Ground::clean_up() {
+  const os::Lock lock(work_);
   if (shim_) {
     std::string problem;
     if (shim_->stop(problem)) {
@@ -189,11 +246,11 @@ void Ground::clean_up() {
   }
   if (!folder_) return;
   if (journal_.shim_port != 0)
-    remove_leftover_containers(folder_->state(), target_.base_url, static_cast<int>(journal_.shim_port));
-  const bool something_left = journal_.own_shim || journal_.may_be_listed;
+    remove_leftover_containers(*folder_, target_.base_url, static_cast<int>(journal_.shim_port));
+  const bool something_left = journal_.own_shim || journal_.has_runners();
   try {
     if (something_left) {
-      write_journal(workdir_, journal_);
+      write_journal();
     } else {
       folder_->clear(journal_.made_folder);
     }
@@ -204,7 +261,6 @@ void Ground::clean_up() {
 
 ContainerFlags Ground::container_flags() const {
   ContainerFlags flags = asked_.flags.containers;
-  flags.agent = agent_;
   if (shim_) {
     flags.shim_port = shim_->port();
     if (flags.gpus.empty()) flags.gpus = "all";

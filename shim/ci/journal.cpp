@@ -19,7 +19,9 @@ void visit_fields(Record& journal, auto&& field) {
   field("base_url", journal.base_url);
   field("path", journal.path);
   field("runner", journal.runner);
+  field("listed_name", journal.listed_name);
   field("may_be_listed", journal.may_be_listed);
+  field("earlier", journal.earlier);
   field("shim_port", journal.shim_port, json::Range{.minimum = 0, .maximum = 65535});
   field("own_shim", journal.own_shim);
   field("made_folder", journal.made_folder);

@@ -13,14 +13,20 @@ namespace dstack::shim::ci {
 struct Journal {
   std::string name;            // of the runner
   std::string repo;            // its URL
-  std::string driver;          // "gitlab"
+  std::string driver;          // "gitlab", "github"
   std::string base_url;        // of the CI
   std::string path;            // of the project or group there
   std::string runner;          // its id; empty while it is not known
+  std::string listed_name;     // of the runner at the CI, where it has a number; empty: `name`
   bool may_be_listed = false;  // the request that makes the runner was made
+  // Ids of earlier runners that may still be listed: GitHub removes none that it takes for busy.
+  std::vector<std::string> earlier;
   std::int64_t shim_port = 0;  // of a shim that was there; 0: the launcher has its own
   bool own_shim = false;       // below the work folder
   bool made_folder = false;    // the work folder itself
+
+  // Whether there may be a runner at the CI.
+  bool has_runners() const { return may_be_listed || !runner.empty() || !earlier.empty(); }
 
   friend bool operator==(const Journal&, const Journal&) = default;
 };

@@ -19,21 +19,16 @@
 #include "common/os/clock.h"
 #include "common/os/command.h"
 #include "common/os/signals.h"
-#include "shim/ci/agent_environment.h"
+#include "shim/ci/agent.h"
 #include "shim/ci/errands.h"
 #include "shim/ci/file_appears.h"
-#include "shim/ci/gitlab/agent.h"
 #include "shim/ci/ground.h"
 #include "shim/ci/infer.h"
-#include "shim/ci/job_note.h"
 #include "shim/ci/kept_program.h"
 #include "shim/ci/life.h"
 #include "shim/ci/lines.h"
 #include "shim/ci/mailbox.h"
-#include "shim/ci/own_program.h"
 #include "shim/ci/requests.h"
-
-extern char** environ;
 
 namespace dstack::shim::ci {
 
@@ -44,8 +39,9 @@ namespace {
 constexpr std::chrono::seconds kBeginningPatience = 10min;  // with a CI that cannot be reached
 constexpr std::chrono::seconds kRemovalPatience = 2min;
 constexpr std::chrono::seconds kWithdrawalPatience = 5s;
+constexpr std::chrono::hours kRenewalPatience =
+    24h * 365;  // between two runners: the CI may be away for as long as it likes
 constexpr std::chrono::milliseconds kNotePause = 100ms;
-constexpr int kNoteLooks = 50;  // then a job is reported without its pipeline
 
 std::string random_name() {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -74,8 +70,7 @@ class Launcher final : public Life::Hands {
                .idle = asked.flags.idle.limit,
                .single = asked.flags.single,
                .rerun_lost_jobs = !asked.flags.no_retry},
-              *this, clock_),
-        single_(asked.flags.single) {}
+              *this, clock_) {}
 
   int run() {
     life_.start();
@@ -129,7 +124,7 @@ class Launcher final : public Life::Hands {
         if (!ground_.prepare(patience_at_beginning())) return [this] { life_.found_another(); };
         return [this] {
           watch_for_end_of_machine();
-          life_.prepared();
+          life_.prepared(ground_.agent().manners());
         };
       } catch (const std::exception& error) {
         return failure(error, false);
@@ -146,19 +141,27 @@ class Launcher final : public Life::Hands {
   }
 
   void register_runner() override {
-    errands_.run("register the runner", [this]() -> Result {
+    end_agent();
+    const std::chrono::seconds network = registration_.id.empty() ? kBeginningPatience : kRenewalPatience;
+    errands_.run("register the runner", [this, network]() -> Result {
       try {
-        Registration registration = ground_.register_runner(patience_at_beginning());
+        Registration registration = ground_.register_runner({.stop = beginning_.get_token(), .network = network});
         return [this, registration = std::move(registration)] {
           registration_ = registration;
           life_.registered(registration.id);
         };
       } catch (const CiFailure& error) {
-        return failure(error, true);
+        return failure(error, !ground_.has_runners());
       } catch (const std::exception& error) {
         return failure(error, false);
       }
     });
+  }
+
+  // What it may still say is of no interest.
+  void end_agent() {
+    agent_.reset();
+    ++agent_number_;
   }
 
   Result failure(const std::exception& error, bool nothing_made) {
@@ -168,19 +171,10 @@ class Launcher final : public Life::Hands {
   void give_up() override { beginning_.request_stop(); }
 
   void start_agent() override {
-    const gitlab::AgentSettings settings{.program = ground_.agent(),
-                                         .runner_name = name_,
-                                         .single = single_,
-                                         .driver = own_program(),
-                                         .driver_arguments = driver_arguments(),
-                                         .server_url = ground_.server_url(),
-                                         .token = registration_.token,
-                                         .config_file = ground_.folder()->agent_config()};
     const int number = ++agent_number_;
     try {
       agent_ = std::make_unique<KeptProgram>(
-          KeptProgramSpec{.arguments = gitlab::agent_command(settings),
-                          .environment = gitlab::agent_variables(settings, agent_environment(environ))},
+          ground_.agent().program(registration_),
           [this, number](const std::string& line) {
             mail_.post([this, number, line] {
               if (number == agent_number_) agent_wrote(line);
@@ -188,7 +182,7 @@ class Launcher final : public Life::Hands {
           },
           [this, number](const os::ExitStatus& status) {
             mail_.post([this, number, status] {
-              if (number == agent_number_) life_.agent_ended(status.describe());
+              if (number == agent_number_) life_.agent_ended(ground_.agent().take_end(status));
             });
           });
     } catch (const std::exception& error) {
@@ -196,31 +190,26 @@ class Launcher final : public Life::Hands {
     }
   }
 
-  std::vector<std::string> driver_arguments() const {
-    std::vector<std::string> arguments{"ci", "gitlab", "--state", ground_.folder()->state()};
-    for (std::string& argument : to_arguments(ground_.container_flags())) arguments.push_back(std::move(argument));
-    return arguments;
-  }
-
   void agent_wrote(const std::string& line) {
-    if (const auto warning = gitlab::warning_in(line)) spdlog::warn("gitlab-runner: {}", *warning);
-    life_.agent_said(gitlab::parse_line(line));
+    if (const auto warning = ground_.agent().warning_in(line)) spdlog::warn("agent: {}", *warning);
+    life_.agent_said(ground_.agent().parse(line));
   }
 
   void withdraw_runner() override {
-    errands_.run("pause the runner", [this, id = registration_.id]() -> Result {
+    const std::chrono::seconds network = ground_.agent().manners().withdraw_limit / 2;
+    errands_.run("withdraw the runner", [this, id = registration_.id, network]() -> Result {
       Removal removal = Removal::removed;
       try {
-        removal = ground_.ci().withdraw(id, {.stop = errands_.stop(), .network = kWithdrawalPatience});
-      } catch (const std::exception& error) {  // the agent takes no more jobs either way
+        removal = ground_.ci().withdraw(id, {.stop = errands_.stop(), .network = network});
+      } catch (const std::exception& error) {  // the runner is removed later, which then fails or not
         spdlog::debug("{}", error.what());
       }
       return [this, removal] { life_.withdrawn(removal); };
     });
   }
 
-  void finish_agent() override { signal_agent(SIGQUIT); }
-  void stop_agent() override { signal_agent(SIGTERM); }
+  void finish_agent() override { signal_agent(ground_.agent().finish_signal()); }
+  void stop_agent() override { signal_agent(ground_.agent().stop_signal()); }
   void signal_agent(int number) {
     if (agent_) agent_->signal(number);
   }
@@ -229,8 +218,7 @@ class Launcher final : public Life::Hands {
   }
 
   void remove_runner() override {
-    agent_.reset();
-    ++agent_number_;
+    end_agent();
     errands_.run("remove the runner", [this, own = registration_.token]() -> Result {
       const os::SteadyTime end = clock_.now() + kRemovalPatience;
       GrowingPause growing;
@@ -238,8 +226,9 @@ class Launcher final : public Life::Hands {
         const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - clock_.now());
         std::string problem;
         try {
-          const Removal removal = ground_.remove_runner(own, {.stop = errands_.stop(), .network = left});
-          return [this, removal] { life_.removed(removal); };
+          const Removal removal = ground_.remove_runners(own, {.stop = errands_.stop(), .network = left});
+          if (removal != Removal::busy) return [this, removal] { life_.removed(removal); };
+          problem = "the CI says that it has a job";
         } catch (const CiFailure& error) {
           problem = error.what();
           if (error.is_token_refused()) return [this, problem] { life_.not_removed(problem, true); };
@@ -257,7 +246,7 @@ class Launcher final : public Life::Hands {
     errands_.run("look at the runner", [this, id = registration_.id]() -> Result {
       Sight sight = Sight::listed;
       try {
-        if (!ground_.ci().is_listed(id, {.stop = errands_.stop()})) sight = Sight::gone;
+        if (!ground_.is_listed(id, {.stop = errands_.stop()})) sight = Sight::gone;
       } catch (const CiFailure& error) {  // another refusal says nothing about the runner
         if (error.is_token_refused()) sight = Sight::token_refused;
       } catch (const std::exception&) {
@@ -268,23 +257,26 @@ class Launcher final : public Life::Hands {
   }
 
   void rerun(const std::string& id) override {
-    errands_.run("run a job again", [this, job = describe(id)]() -> Result {
+    errands_.run("run a job again", [this, id, job = describe(id)]() -> Result {
       RerunResult result = RerunResult::too_early;
-      std::string message = "the CI says that it is still running";
+      std::string message;
       try {
-        if (ground_.ci().rerun(job, {.stop = errands_.stop()}) == Rerun::started) result = RerunResult::started;
+        const RerunAnswer answer = ground_.ci().rerun(job, {.stop = errands_.stop()});
+        if (answer.rerun == Rerun::started) result = RerunResult::started;
+        if (answer.rerun == Rerun::not_needed) result = RerunResult::not_needed;
+        message = answer.refusal;
       } catch (const CiFailure& error) {
         result = RerunResult::refused;
         message = error.what();
       } catch (const std::exception& error) {
         message = error.what();
       }
-      return [this, id = job.id, result, message] { life_.reran(id, result, message); };
+      return [this, id, result, message] { life_.reran(id, result, message); };
     });
   }
 
   void clean_up() override {
-    agent_.reset();
+    end_agent();
     going_away_.reset();
     errands_.run("clean up", [this]() -> Result {
       ground_.clean_up();
@@ -296,7 +288,7 @@ class Launcher final : public Life::Hands {
 
   CiJob describe(const std::string& id) {
     if (const auto known = jobs_.find(id); known != jobs_.end()) return known->second;
-    return read_job_note(ground_.folder()->state(), id).value_or(CiJob{.id = id, .project = "", .pipeline = ""});
+    return ground_.agent().job_finder(id)().value_or(CiJob{.id = id, .project = "", .pipeline = ""});
   }
 
   nlohmann::json job_fields(const CiJob& job) {
@@ -307,10 +299,11 @@ class Launcher final : public Life::Hands {
 
   void report_ready() override { lines_.status("ready", {{"name", name_}, {"runner", id_json(registration_.id)}}); }
 
-  // The driver says what the pipeline is a moment after the agent has the job.
+  // The CI's own ids are known a moment after the agent has the job.
   void report_started(const std::string& id) override {
-    errands_.run("look up a job", [this, id]() -> Result {
-      for (int look = 0; look < kNoteLooks && !read_job_note(ground_.folder()->state(), id); ++look) {
+    const os::SteadyTime end = clock_.now() + ground_.agent().manners().describe_limit;
+    errands_.run("look up a job", [this, id, end, find = ground_.agent().job_finder(id)]() -> Result {
+      while (!find() && clock_.now() < end) {
         if (!os::pause(clock_, kNotePause, errands_.stop())) break;
       }
       return [this, id] { say_started(id); };
@@ -318,7 +311,7 @@ class Launcher final : public Life::Hands {
   }
 
   void say_started(const std::string& id) {
-    if (jobs_.contains(id) || ground_.folder() == nullptr) return;
+    if (jobs_.contains(id)) return;
     const CiJob job = describe(id);
     jobs_[id] = job;
     lines_.status("job_started", job_fields(job));
@@ -347,7 +340,6 @@ class Launcher final : public Life::Hands {
   std::stop_source beginning_;
   Ground ground_;
   Life life_;
-  const bool single_;
   Registration registration_;
   std::unique_ptr<KeptProgram> agent_;
   int agent_number_ = 0;
@@ -370,8 +362,6 @@ int run_launcher(const LauncherFlags& flags) {
                       .name = flags.name.empty() ? random_name() : flags.name};
   asked.repository = infer_repository(flags.repo, variables, git_origin);
   asked.driver = infer_driver(flags.driver, asked.repository, variables);
-  if (asked.driver == "github")
-    throw CommandError(exit_status::kBadFlag, "--driver: github is not supported by this version");
   Lines lines(flags.log_format, asked.repository.url(), os::system_clock());
   for (const std::string& warning : flags.warnings) spdlog::warn("{}", warning);
   return Launcher(std::move(asked), signals, lines).run();

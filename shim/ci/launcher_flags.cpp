@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t kLongestName = 64;
 constexpr std::string_view kTokenFlag = "--token";
+// What the name cml-runner stands for, between launcher_command_line() and the parsing.
+constexpr const char* kCmlRunnerFlag = "--as-cml-runner";
 
 // Flags of CML that mean nothing here, each with a value.
 constexpr std::array kIgnoredFlags = {"--log",
@@ -86,8 +88,7 @@ std::string problem_of_name(const std::string& name) {
 }
 
 std::string problem_of_driver(const std::string& driver) {
-  if (driver == "gitlab") return {};
-  if (driver == "github") return "github is not supported by this version";
+  if (driver == "gitlab" || driver == "github") return {};
   return std::format("{} is neither github nor gitlab", printable(driver));
 }
 
@@ -126,6 +127,7 @@ void add_ignored_flags(CLI::App& command, LauncherFlags& flags) {
 // After the parsing: takes the variables in, and checks what one flag alone cannot show.
 void finish(CLI::App& command, LauncherFlags& flags) {
   read_variables(command);
+  if (flags.is_cml_runner && command.get_option("--host-jobs")->count() == 0) flags.containers.host_jobs = true;
   if (flags.single && (flags.reuse || flags.reuse_idle))
     throw CLI::ValidationError("--single", "cannot be used with --reuse or --reuse-idle");
   // Checked here, so that the message does not quote it.
@@ -153,11 +155,11 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
   command->add_flag("--single", flags.single, "End after one job");
   command->add_flag("--reuse", flags.reuse, "End at once if an online runner has this name or all these labels");
   command->add_flag("--reuse-idle", flags.reuse_idle, "The same, if that runner has no job");
-  add(*command, "--driver", "The CI: gitlab (default: inferred)", problem_of_driver,
+  add(*command, "--driver", "The CI: github or gitlab (default: inferred)", problem_of_driver,
       [&flags](const std::string& driver) { flags.driver = driver; });
-  add(*command, "--repo", "URL of the repository or group (default: inferred)", problem_of_text,
+  add(*command, "--repo", "URL of the repository, group or organisation (default: inferred)", problem_of_text,
       [&flags](const std::string& repo) { flags.repo = repo; });
-  add(*command, "--token", "Token of the CI (default: REPO_TOKEN, GITLAB_TOKEN)", problem_of_token,
+  add(*command, "--token", "Token of the CI (default: REPO_TOKEN, GITHUB_TOKEN, GITLAB_TOKEN)", problem_of_token,
       [&flags](const std::string& token) { flags.token = Secret(std::string(text::trim(token))); });
   command->add_flag("--no-retry", flags.no_retry, "Do not run a job again that was cut off");
   add(*command, "--workdir", "Folder of the launcher (default: /var/lib/dstack-ci/NAME, ~/.dstack/ci/NAME)",
@@ -167,6 +169,7 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
   add(*command, "--log-format", "text or json, on standard error (default: text on a terminal)", problem_of_format,
       [&flags](const std::string& format) { flags.log_format = format == "json" ? LogFormat::json : LogFormat::text; });
   add_ignored_flags(*command, flags);
+  command->add_flag(kCmlRunnerFlag, flags.is_cml_runner)->group("");
   command->add_flag("--version", "Print the version and exit");
   command->callback([command, &flags] { finish(*command, flags); });
   return command;
@@ -185,7 +188,7 @@ void hide_token(int argc, char** argv) {
 std::vector<std::string> launcher_command_line(int argc, const char* const* argv) {
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   if (argc > 0 && std::filesystem::path(argv[0]).filename() == "cml-runner")
-    arguments.insert(arguments.begin(), "ci-runner");
+    arguments.insert(arguments.begin(), {"ci-runner", kCmlRunnerFlag});
   return arguments;
 }
 

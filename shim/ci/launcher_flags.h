@@ -33,6 +33,7 @@ struct LauncherFlags {
   std::filesystem::path workdir;  // empty: by the name
   ContainerFlags containers;
   std::optional<LogFormat> log_format;  // nothing: by what standard error is
+  bool is_cml_runner = false;           // called by that name: --host-jobs is the default
   std::vector<std::string> warnings;    // of CML's flags that do nothing here
 };
 

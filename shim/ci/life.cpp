@@ -12,19 +12,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// An agent that says nothing is taken for one that waits for a job.
-constexpr std::chrono::seconds kAgentStartLimit = 2s;
-constexpr std::chrono::seconds kWithdrawLimit = 10s;
 // For an agent without a job to end: a long poll may have to come back first.
 constexpr std::chrono::seconds kFinishLimit = 60s;
-// All in all a job is stopped and the runner removed within 40 s.
-constexpr std::chrono::seconds kAgentStopLimit = 20s;
 constexpr std::chrono::seconds kAgentKillLimit = 10s;
-constexpr std::chrono::seconds kLookPause = 5min;
-constexpr std::chrono::seconds kFirstLookPause = 1s;
-constexpr std::chrono::seconds kLongestLookPause = 60s;
-// The agent reports each failed request, so it is over when it has reported none for a while.
-constexpr std::chrono::seconds kQuietTime = 10s;
 constexpr std::chrono::seconds kUnexpectedSpan = 60s;
 constexpr std::size_t kMostUnexpectedEnds = 3;
 
@@ -43,8 +33,8 @@ Life::Life(LifeSettings settings, Hands& hands, os::Clock& clock)
     : settings_(std::move(settings)),
       hands_(hands),
       clock_(clock),
-      last_trouble_(clock.now()),
-      look_pause_(kFirstLookPause),
+      idle_(settings_.idle, clock),
+      watch_(clock),
       lost_(clock) {}
 
 std::string Life::runner() const {
@@ -58,9 +48,15 @@ void Life::limit_state(std::optional<std::chrono::seconds> limit) {
 
 // --- beginning
 
-void Life::prepared() {
+void Life::prepared(const AgentManners& agent) {
+  agent_ = agent;
   if (ending_) return clean();
+  register_runner();
+}
+
+void Life::register_runner() {
   state_ = State::registering;
+  limit_state({});
   may_be_listed_ = true;
   hands_.register_runner();
 }
@@ -74,8 +70,10 @@ void Life::registered(const std::string& id) {
   runner_ = id;
   if (ending_) return remove();
   state_ = State::starting;
-  limit_state(kAgentStartLimit);
-  next_look_ = clock_.now() + kLookPause;
+  had_job_ = false;
+  refused_end_.reset();
+  watch_.begin(agent_.reports_connection);
+  limit_state(agent_.start_limit);
   hands_.start_agent();
 }
 
@@ -96,46 +94,35 @@ void Life::become_ready() {
 
 void Life::wait_for_job() {
   state_ = State::waiting;
-  idle_deadline_.reset();
-  idle_left_ = settings_.idle;
+  idle_.reset();
   count_idle_time();
 }
 
 void Life::count_idle_time() {
-  if (state_ != State::waiting || !is_reachable_ || !idle_left_) return;
-  idle_deadline_ = clock_.now() + *idle_left_;
-  idle_left_.reset();
-}
-
-void Life::stop_counting() {
-  if (!idle_deadline_) return;
-  idle_left_ = std::max(*idle_deadline_ - clock_.now(), std::chrono::nanoseconds(0));
-  idle_deadline_.reset();
+  if (state_ == State::waiting && watch_.is_reachable()) idle_.count();
 }
 
 void Life::agent_said(const AgentEvent& event) {
   using Kind = AgentEvent::Kind;
   switch (event.kind) {
+    case Kind::nothing: break;
     case Kind::alive:
       if (state_ == State::starting) become_ready();
       break;
+    case Kind::connected: reachable(); break;
     case Kind::job_started: job_started(event.job); break;
     case Kind::job_ended: job_ended(event); break;
     case Kind::unreachable: unreachable(); break;
-    case Kind::refused:
-      if (!is_up() || std::exchange(is_refused_, true)) break;
-      limit_state({});
-      is_looking_ = true;
-      hands_.look_at_runner();
-      break;
+    case Kind::refused: refused(); break;
   }
 }
 
 void Life::job_started(const std::string& job) {
   if (state_ == State::starting) become_ready();
   job_ = job;
+  had_job_ = true;
   if (state_ == State::waiting) {
-    stop_counting();
+    idle_.pause();
     state_ = State::working;
   } else if (state_ == State::finishing) {
     limit_state({});
@@ -150,10 +137,14 @@ void Life::job_ended(const AgentEvent& event) {
   if (state_ == State::finishing) limit_state(kFinishLimit);
   if (state_ != State::working) return;
   if (after_job_) return leave(*std::exchange(after_job_, std::nullopt));
-  if (!settings_.single) return wait_for_job();
-  // It ends by itself after one job.
-  ending_ = {.reason = kSingle, .failure = ""};
-  state_ = State::finishing;
+  if (!settings_.single && !agent_.one_job) return wait_for_job();
+  expect_end_of_agent();
+}
+
+// It ends by itself after one job.
+void Life::expect_end_of_agent() {
+  if (settings_.single) ending_ = {.reason = kSingle, .failure = ""};
+  state_ = settings_.single ? State::finishing : State::replacing;
   limit_state(kFinishLimit);
 }
 
@@ -168,44 +159,45 @@ void Life::lose(const std::string& job) {
 
 void Life::unreachable() {
   if (!is_up()) return;
-  last_trouble_ = clock_.now();
   if (state_ == State::starting) limit_state({});
-  if (!std::exchange(is_reachable_, false)) return;
+  if (!watch_.unreachable()) return;
   hands_.warn("the CI cannot be reached");
-  stop_counting();
-  look_pause_ = kFirstLookPause;
-  next_look_ = clock_.now();
+  idle_.pause();
+}
+
+void Life::reachable() {
+  if (watch_.reachable()) hands_.inform("the CI can be reached again");
+  if (state_ == State::starting) return become_ready();
+  count_idle_time();
+}
+
+void Life::refused() {
+  if (!is_up() || !watch_.refused()) return;
+  limit_state({});
+  hands_.look_at_runner();
 }
 
 void Life::seen(Sight sight) {
-  is_looking_ = false;
-  const bool was_refused = std::exchange(is_refused_, false);
+  using Finding = CiWatch::Finding;
+  const Finding finding = watch_.take(sight);
   if (!is_up()) return;
-  if (sight == Sight::gone || (sight == Sight::unreachable && was_refused))
-    return leave_after_job({.reason = "", .failure = std::format("runner {} was removed at the CI", settings_.name)});
-  if (sight == Sight::token_refused)
-    return leave_after_job({.reason = "", .failure = "the token is no longer accepted"});
-  if (sight == Sight::unreachable) {
-    next_look_ = clock_.now() + look_pause_;
-    look_pause_ = std::min(look_pause_ * 2, kLongestLookPause);
-    return;
+  // A runner for one job is removed as soon as that has ended, which the agent says a moment later.
+  const bool is_used_up = agent_.one_job && state_ == State::working && !refused_end_;
+  switch (finding) {
+    case Finding::nothing: break;
+    case Finding::reachable:
+      hands_.inform("the CI can be reached again");
+      if (state_ == State::starting) return become_ready();
+      return count_idle_time();
+    case Finding::gone:
+      if (is_used_up) break;
+      return leave_after_job({.reason = "", .failure = std::format("runner {} was removed at the CI", settings_.name)});
+    case Finding::token_refused: return leave_after_job({.reason = "", .failure = "the token is no longer accepted"});
+    case Finding::refused_although_listed:
+      if (refused_end_) return begin_anew(std::format("the agent {}", *refused_end_));
+      anew_because_ = "the CI refuses the agent";
+      return stop_now();
   }
-  // Listed.
-  look_pause_ = kFirstLookPause;
-  next_look_ = clock_.now() + kLookPause;
-  if (was_refused) {
-    anew_because_ = "the CI refuses the agent";
-    return stop_now();
-  }
-  if (is_reachable_) return;
-  if (clock_.now() < last_trouble_ + kQuietTime) {
-    next_look_ = last_trouble_ + kQuietTime;
-    return;
-  }
-  is_reachable_ = true;
-  hands_.inform("the CI can be reached again");
-  if (state_ == State::starting) return become_ready();
-  count_idle_time();
 }
 
 // --- leaving
@@ -217,37 +209,50 @@ void Life::leave_after_job(Ending ending) {
 }
 
 void Life::leave(Ending ending) {
-  stop_counting();
+  idle_.pause();
   ending_ = std::move(ending);
+  if (refused_end_) return remove();
   state_ = State::withdrawing;
-  limit_state(kWithdrawLimit);
+  limit_state(agent_.withdraw_limit);
   hands_.withdraw_runner();
 }
 
 void Life::withdrawn(Removal removal) {
   if (state_ != State::withdrawing) return;
-  if (removal == Removal::busy && ending_->reason == kIdle) {
-    ending_.reset();
-    limit_state({});
-    if (job_.empty()) return wait_for_job();
+  const bool is_busy = removal == Removal::busy;
+  if (!is_busy || ending_->reason != kIdle) return finish(is_busy);
+  ending_.reset();
+  limit_state({});
+  if (!job_.empty()) {
     state_ = State::working;
-    return;
+  } else if (agent_.one_job && had_job_) {
+    expect_end_of_agent();
+  } else {
+    wait_for_job();
   }
-  finish();
 }
 
-void Life::finish() {
+void Life::finish(bool is_busy) {
   state_ = State::finishing;
   limit_state(job_.empty() ? std::optional(kFinishLimit) : std::nullopt);
-  hands_.finish_agent();
+  // An agent for one job ends by itself after that; asked to end before, it would cancel it.
+  const bool ends_by_itself = agent_.one_job && (is_busy || !job_.empty());
+  if (!ends_by_itself) hands_.finish_agent();
 }
 
 void Life::stop_now() {
-  stop_counting();
+  idle_.pause();
+  if (refused_end_) return remove();
   state_ = State::stopping;
   killing_ = false;
-  limit_state(kAgentStopLimit);
+  limit_state(agent_.stop_limit);
   hands_.stop_agent();
+}
+
+// The runner has had its one job. The next has the same name, and the CI may need a moment to forget this one.
+void Life::replace() {
+  if (ending_) return remove();
+  register_runner();
 }
 
 void Life::agent_ended(const std::string& how) {
@@ -256,6 +261,12 @@ void Life::agent_ended(const std::string& how) {
     hands_.report_ended(
         {.kind = AgentEvent::Kind::job_ended, .job = job, .result = "lost", .seconds = 0, .lost = true});
     lose(job);
+  }
+  if (state_ == State::replacing) return replace();
+  if (is_up() && watch_.is_refused()) {
+    idle_.pause();
+    refused_end_ = how;
+    return;
   }
   if (is_up() && after_job_) {
     ending_ = std::exchange(after_job_, std::nullopt);
@@ -276,13 +287,15 @@ void Life::shim_ended(const std::string& how) {
 
 void Life::begin_anew(const std::string& why) {
   hands_.warn(std::format("{}: starting again", why));
-  stop_counting();
+  idle_.pause();
   unexpected_ends_.push_back(clock_.now());
   while (unexpected_ends_.front() + kUnexpectedSpan < clock_.now()) unexpected_ends_.pop_front();
   if (unexpected_ends_.size() >= kMostUnexpectedEnds) {
     ending_ = {.reason = "", .failure = std::format("{}, {} times within a minute", why, unexpected_ends_.size())};
     return remove();
   }
+  // It may be busy for a while at the CI: the next runner does not wait for that.
+  if (agent_.one_job) return replace();
   state_ = State::renewing;
   limit_state({});
   hands_.remove_runner();
@@ -302,7 +315,7 @@ void Life::removed(Removal removal) {
   }
   runner_.clear();
   may_be_listed_ = false;
-  if (state_ == State::renewing && !ending_) return prepared();
+  if (state_ == State::renewing && !ending_) return register_runner();
   clean();
 }
 
@@ -320,6 +333,7 @@ void Life::not_removed(const std::string& message, bool token_refused) {
 void Life::clean() {
   state_ = State::cleaning;
   limit_state({});
+  lost_.hurry();
   hands_.clean_up();
 }
 
@@ -350,6 +364,8 @@ void Life::reran(const std::string& job, RerunResult result, const std::string& 
   if (!lost_.settle(job, result)) return;
   if (result == RerunResult::started) {
     hands_.inform(std::format("job {} was cut off and is run again", job));
+  } else if (result == RerunResult::not_needed) {
+    hands_.inform(std::format("job {} was cut off and need not be run again", job));
   } else {
     hands_.warn(std::format("job {} was cut off and could not be run again: {}", job, message));
   }
@@ -390,7 +406,9 @@ void Life::hurry(const std::string& why) {
   if (std::exchange(hurried_, true)) return;
   if (!ending_) ending_ = {.reason = kSignal, .failure = ""};
   if (state_ == State::preparing || state_ == State::registering) return hands_.give_up();
-  if (!is_up() && state_ != State::withdrawing && state_ != State::finishing) return;
+  const bool has_agent =
+      is_up() || state_ == State::withdrawing || state_ == State::finishing || state_ == State::replacing;
+  if (!has_agent) return;
   hands_.warn(job_.empty() ? std::format("{}: exiting", why) : std::format("{}: stopping job {}", why, job_));
   stop_now();
 }
@@ -399,18 +417,19 @@ void Life::hurry(const std::string& why) {
 
 std::optional<os::SteadyTime> Life::deadline() const {
   std::optional<os::SteadyTime> first = state_deadline_;
-  take_earlier(first, idle_deadline_);
-  if (is_up() && !is_looking_) take_earlier(first, next_look_);
+  take_earlier(first, idle_.end());
+  if (is_up()) take_earlier(first, watch_.next_look());
   take_earlier(first, lost_.next());
   return first;
 }
 
 void Life::time_passed() {
   const os::SteadyTime now = clock_.now();
-  if (state_deadline_ && *state_deadline_ <= now) state_took_too_long();
-  if (idle_deadline_ && *idle_deadline_ <= now) leave({.reason = kIdle, .failure = ""});
-  if (is_up() && !is_looking_ && next_look_ && *next_look_ <= now) {
-    is_looking_ = true;
+  const auto is_past = [now](std::optional<os::SteadyTime> time) { return time && *time <= now; };
+  if (is_past(state_deadline_)) state_took_too_long();
+  if (is_past(idle_.end())) leave({.reason = kIdle, .failure = ""});
+  if (is_up() && is_past(watch_.next_look())) {
+    watch_.looking();
     hands_.look_at_runner();
   }
   rerun_lost_jobs();
@@ -419,8 +438,12 @@ void Life::time_passed() {
 void Life::state_took_too_long() {
   limit_state({});
   switch (state_) {
-    case State::starting: return become_ready();
-    case State::withdrawing: return finish();
+    case State::starting:
+      if (!agent_.reports_connection) return become_ready();
+      anew_because_ = "the agent does not start";
+      return stop_now();
+    case State::withdrawing: return finish(false);
+    case State::replacing: anew_because_ = "the agent does not exit after its job"; [[fallthrough]];
     case State::finishing: hands_.warn("the agent has no job and does not exit: stopping it"); return stop_now();
     case State::stopping:
       if (!std::exchange(killing_, true)) {

@@ -6,7 +6,10 @@
 #include <string>
 
 #include "common/os/clock.h"
+#include "shim/ci/agent.h"
 #include "shim/ci/ci.h"
+#include "shim/ci/ci_watch.h"
+#include "shim/ci/idle_countdown.h"
 #include "shim/ci/lost_jobs.h"
 
 namespace dstack::shim::ci {
@@ -18,25 +21,6 @@ struct LifeSettings {
   bool rerun_lost_jobs = true;
 };
 
-// Something that an agent has said.
-struct AgentEvent {
-  enum class Kind {
-    alive,        // a line that means nothing else
-    job_started,  // `job`
-    job_ended,    // all of the fields
-    unreachable,  // it cannot reach the CI
-    refused,      // the CI does not know the runner
-  };
-  Kind kind = Kind::alive;
-  std::string job = {};
-  std::string result = {};
-  double seconds = 0;
-  bool lost = false;  // it was cut off; its own script has not failed
-};
-
-// What a look at the runner in the CI's list has shown.
-enum class Sight { listed, gone, token_refused, unreachable };
-
 // The life of a launcher from its checks to its end: what happens when, and nothing of how. It hears of what happens,
 // and asks `Hands` for what is to be done; each of those begins something, returns at once, and its result comes back
 // later by the function that is named there. One thread uses it.
@@ -45,8 +29,9 @@ class Life {
   class Hands {
    public:
     virtual ~Hands() = default;
-    virtual void prepare() = 0;                      // the checks; prepared(), found_another(), failed()
-    virtual void register_runner() = 0;              // and an own shim, if one is missing; registered(), failed()
+    virtual void prepare() = 0;  // the checks; prepared(), found_another(), failed()
+    // Another, if there is one already. With a shim, if one is missing; registered(), failed().
+    virtual void register_runner() = 0;
     virtual void give_up() = 0;                      // what these two wait for; failed()
     virtual void start_agent() = 0;                  // agent_said(), agent_ended(); failed()
     virtual void withdraw_runner() = 0;              // withdrawn()
@@ -72,7 +57,7 @@ class Life {
   void start() { hands_.prepare(); }
 
   // Results of what the hands have done.
-  void prepared();
+  void prepared(const AgentManners& agent = {});
   void found_another();  // --reuse: another runner does
   void registered(const std::string& id);
   void failed(const std::string& message, bool nothing_made = false);
@@ -109,6 +94,7 @@ class Life {
     withdrawing,  // on the way out: no more jobs
     finishing,    // the agent ends when its job is over
     stopping,     // the agent ends now
+    replacing,    // the agent ends by itself after its one job, and another runner takes its place
     renewing,     // the runner is removed to make another
     removing,     // the runner is removed
     cleaning,
@@ -121,19 +107,23 @@ class Life {
 
   bool is_up() const { return state_ == State::starting || state_ == State::waiting || state_ == State::working; }
   std::string runner() const;
+  void register_runner();
   void limit_state(std::optional<std::chrono::seconds> limit);
   void become_ready();
   void wait_for_job();
   void count_idle_time();
-  void stop_counting();
   void job_started(const std::string& job);
   void job_ended(const AgentEvent& event);
   void lose(const std::string& job);
   void unreachable();
+  void reachable();
+  void refused();
   void leave(Ending ending);
   void leave_after_job(Ending ending);
-  void finish();
+  void finish(bool is_busy);
+  void expect_end_of_agent();
   void stop_now();
+  void replace();
   void begin_anew(const std::string& why);
   void remove();
   void clean();
@@ -144,6 +134,7 @@ class Life {
   const LifeSettings settings_;
   Hands& hands_;
   os::Clock& clock_;
+  AgentManners agent_;
 
   State state_ = State::preparing;
   std::optional<os::SteadyTime> state_deadline_;
@@ -156,17 +147,13 @@ class Life {
   bool hurried_ = false;
   bool killing_ = false;
   int signals_ = 0;
-  std::string job_;  // that runs
+  std::string job_;       // that runs
+  bool had_job_ = false;  // this agent
 
-  std::optional<os::SteadyTime> idle_deadline_;        // while it is counted
-  std::optional<std::chrono::nanoseconds> idle_left_;  // while it is not
-
-  bool is_reachable_ = true;
-  bool is_refused_ = false;  // in the agent's words
-  bool is_looking_ = false;
-  os::SteadyTime last_trouble_;
-  std::chrono::seconds look_pause_;
-  std::optional<os::SteadyTime> next_look_;
+  IdleCountdown idle_;
+  CiWatch watch_;
+  // How the agent ended that the CI refuses, until it is known whether the runner is still there.
+  std::optional<std::string> refused_end_;
 
   std::deque<os::SteadyTime> unexpected_ends_;
   LostJobs lost_;

@@ -6,13 +6,16 @@
 
 #include "common/error.h"
 #include "common/os/directory.h"
-#include "shim/ci/gitlab/gitlab.h"
 #include "shim/ci/leftover_containers.h"
 #include "shim/ci/own_shim.h"
+#include "shim/ci/requests.h"
+#include "shim/ci/succession.h"
 
 namespace dstack::shim::ci {
 
 namespace {
+
+constexpr std::chrono::seconds kBusyLimit{30};
 
 // Its containers are known to it alone: it is started once more, to remove them.
 void remove_own_shim(const WorkFolder& folder, const Patience& patience) {
@@ -40,30 +43,47 @@ std::vector<Remains> find_remains(const std::filesystem::path& parent, const std
   return found;
 }
 
-Removal remove_runner(const Journal& journal, Ci& ci, const Secret& own, const Patience& patience) {
-  if (!journal.runner.empty()) return ci.remove(journal.runner, own, patience);
-  if (!journal.may_be_listed) return Removal::removed;
-  for (const ListedRunner& runner : ci.runners(patience)) {
-    if (runner.name == journal.name && !runner.online) ci.remove(runner.id, {}, patience);
+Removal remove_runners(Journal& journal, Ci& ci, const Secret& own, const Patience& patience) {
+  Removal result = remove_all(ci, journal.earlier, patience);
+  if (!journal.runner.empty()) {
+    const Removal removal = ci.remove(journal.runner, own, patience);
+    if (removal == Removal::busy) return Removal::busy;
+    if (removal == Removal::removed_by_own_token) result = removal;
+    journal.runner.clear();
+  } else if (journal.may_be_listed) {
+    const std::string& name = journal.listed_name.empty() ? journal.name : journal.listed_name;
+    for (const ListedRunner& runner : ci.runners(patience)) {
+      if (runner.name != name || runner.online) continue;
+      if (ci.remove(runner.id, {}, patience) == Removal::busy) result = Removal::busy;
+    }
+    if (result == Removal::busy) return result;
   }
-  return Removal::removed;
+  journal.may_be_listed = false;
+  return result;
 }
 
-void remove_remains(WorkFolder& folder, const Journal& journal, Ci& ci, bool also_folder, const Patience& patience) {
-  remove_runner(journal, ci, {}, patience);
+bool remove_remains(WorkFolder& folder, Journal journal, Ci& ci, bool also_folder, os::Clock& clock,
+                    const Patience& patience) {
+  const os::SteadyTime end = clock.now() + kBusyLimit;
+  GrowingPause growing;
+  bool is_busy = remove_runners(journal, ci, {}, patience) == Removal::busy;
+  while (is_busy && clock.now() < end) {
+    if (!os::pause(clock, growing.next(), patience.stop))
+      throw Error(ErrorKind::cancelled, std::format("remove runner {}: cancelled", journal.name));
+    is_busy = remove_runners(journal, ci, {}, patience) == Removal::busy;
+  }
   if (journal.own_shim) remove_own_shim(folder, patience);
-  if (journal.shim_port != 0)
-    remove_leftover_containers(folder.state(), journal.base_url, static_cast<int>(journal.shim_port));
+  if (journal.shim_port != 0) remove_leftover_containers(folder, journal.base_url, static_cast<int>(journal.shim_port));
+  journal.own_shim = false;
+  if (is_busy) {
+    write_journal(folder.path(), journal);
+    spdlog::warn("Runner {} of the launcher of {} still has a job at the CI: it stays in the list", journal.name,
+                 folder.path().string());
+    return false;
+  }
   folder.clear(also_folder && journal.made_folder);
-  spdlog::info("Removed what the launcher of {} left: runner {}{}", folder.path().string(), journal.name,
-               journal.runner.empty() ? "" : std::format(" ({})", journal.runner));
-}
-
-std::unique_ptr<Ci> connect(const Journal& journal, const Secret& token, os::Clock& clock) {
-  if (journal.driver != "gitlab")
-    throw Error(ErrorKind::invalid,
-                std::format("driver {} is not supported by this version", printable(journal.driver)));
-  return std::make_unique<gitlab::GitLab>(journal.base_url, journal.path, token, clock);
+  spdlog::info("Removed what the launcher of {} left: runner {}", folder.path().string(), journal.name);
+  return true;
 }
 
 }  // namespace dstack::shim::ci

@@ -66,7 +66,7 @@ void WorkFolder::hold_tasks() {
 
 void WorkFolder::clear(bool also_folder) {
   owner_.reset();
-  for (const char* name : {"state", "shim", "config.toml", ".runner_system_id", "going-away"})
+  for (const char* name : {"state", "agents", "shim", "config.toml", ".runner_system_id", "going-away"})
     os::remove_tree(path_, name);
   // Last: until here it says what there is to remove.
   os::remove_tree(path_, "launcher.json");

@@ -15,6 +15,7 @@ std::filesystem::path default_parent();
 //   launcher.json  the journal          launcher.lock  held while this lives
 //   state/         the drivers' own     state/owner    held as well: a shim ends tasks whose owner has gone
 //   shim/          home of an own shim  config.toml    the agent's     going-away  made by whoever ends the machine
+//   agents/        GitHub: a folder for each agent (github/agent_folder.h)
 class WorkFolder {
  public:
   // Makes it if it is missing, 0700. Throws Error (conflict) if another process has taken it.
@@ -24,6 +25,7 @@ class WorkFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path state() const { return path_ / "state"; }
+  std::filesystem::path agents() const { return path_ / "agents"; }
   std::filesystem::path shim() const { return path_ / "shim"; }
   std::filesystem::path going_away() const { return path_ / "going-away"; }
   std::filesystem::path agent_config() const { return path_ / "config.toml"; }

@@ -52,7 +52,8 @@ void fetch(std::string address, int fd, const std::filesystem::path& file, std::
     if (response.status == 200) return;
     const auto location = response.headers.find("location");
     if (response.status < 300 || response.status >= 400 || location == response.headers.end()) {
-      throw Error(ErrorKind::unavailable,
+      const bool is_final = response.status < 500 && response.status != 429;
+      throw Error(is_final ? ErrorKind::not_found : ErrorKind::unavailable,
                   std::format("download {}: status {}", http::loggable_url(address), response.status));
     }
     const std::string next = http::resolve_url(address, location->second).value_or(location->second);
@@ -97,7 +98,7 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
   return std::string(words[2]);
 }
 
-Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop)
+Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop, mode_t mode)
     : target_(std::move(target)) {
   os::make_directories(target_.parent_path(), 0755);
   std::string name = temporary_prefix(target_) + "XXXXXX";
@@ -108,7 +109,7 @@ Download::Download(const std::string& url, std::filesystem::path target, std::st
     lock_ = os::open_file(file_, O_RDONLY);
     if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw os_error("lock", name);
     fetch(url, fd.get(), file_, stop);
-    if (::fchmod(fd.get(), 0755) != 0) throw os_error("set the mode of", name);
+    if (::fchmod(fd.get(), mode) != 0) throw os_error("set the mode of", name);
     if (::fsync(fd.get()) != 0) throw os_error("flush", name);
   } catch (...) {
     ::unlink(name.c_str());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <stop_token>
 #include <string>
@@ -15,15 +17,17 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
 // Removes what downloads of this target left that were killed; those under way stay. Errors are logged.
 void remove_leftovers(const std::filesystem::path& target);
 
-// A component fetched beside its target, executable; gone with this unless it was installed. http and https only.
-// Not thread-safe.
+// A file fetched beside its target; removed with this unless it was installed. http and https only. Not thread-safe.
 class Download {
  public:
-  // Fetches, for 10 minutes at most. Throws Error for any failure, also for a status other than 200.
-  Download(const std::string& url, std::filesystem::path target, std::stop_token stop);
+  // Fetches, for 10 minutes at most. Throws Error for any failure, also for a status other than 200: not_found for one
+  // that another try does not change.
+  Download(const std::string& url, std::filesystem::path target, std::stop_token stop, mode_t mode = 0755);
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
   ~Download();
+
+  const std::filesystem::path& file() const { return file_; }
 
   // Its version; throws Error if it is something else than `name`.
   std::string check(const std::string& name) const { return ask_version(file_, name); }

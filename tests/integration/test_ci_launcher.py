@@ -208,7 +208,6 @@ def test_no_token_is_seen_by_others(tmp_path, gitlab, project, start):
         (["--labels", " , "], {}, "--labels"),
         ([], {"CML_RUNNER_SINGLE": "yes"}, "CML_RUNNER_SINGLE"),
         (["--single", "--reuse"], {}, "--single"),
-        (["--driver", "github"], {}, "--driver"),
         (["--driver", "bitbucket"], {}, "--driver"),
         (["--log-format", "xml"], {}, "--log-format"),
         (["--gpus", "some"], {}, "--gpus"),

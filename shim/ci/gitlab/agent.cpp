@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,6 +11,12 @@
 #include "common/error.h"
 #include "common/json/member.h"
 #include "common/os/child.h"
+#include "shim/ci/agent_environment.h"
+#include "shim/ci/job_note.h"
+#include "shim/ci/own_program.h"
+#include "shim/ci/work_folder.h"
+
+extern char** environ;
 
 namespace dstack::shim::ci::gitlab {
 
@@ -94,6 +101,40 @@ std::optional<std::string> warning_in(std::string_view text) {
   if (!error.empty()) message += ": " + error;
   return message;
 }
+
+void GitLabRunner::find(const Patience& /*patience*/) { file_ = find_agent(given_); }
+
+void GitLabRunner::prepare(WorkFolder& folder, const ContainerFlags& containers, const Patience& /*patience*/) {
+  folder.hold_tasks();
+  state_ = folder.state();
+  config_file_ = folder.agent_config();
+  containers_ = containers;
+  // Mounted in the jobs' containers, for artifacts and caches.
+  containers_.agent = file_;
+}
+
+KeptProgramSpec GitLabRunner::program(const Registration& runner) {
+  std::vector<std::string> driver_arguments{"ci", "gitlab", "--state", state_};
+  for (std::string& argument : to_arguments(containers_)) driver_arguments.push_back(std::move(argument));
+  const AgentSettings settings{.program = file_,
+                               .runner_name = runner.name,
+                               .single = single_,
+                               .driver = own_program(),
+                               .driver_arguments = std::move(driver_arguments),
+                               .server_url = server_url_,
+                               .token = runner.token,
+                               .config_file = config_file_};
+  return {.arguments = agent_command(settings), .environment = agent_variables(settings, agent_environment(environ))};
+}
+
+std::optional<std::string> GitLabRunner::warning_in(const std::string& line) { return gitlab::warning_in(line); }
+
+std::function<std::optional<CiJob>()> GitLabRunner::job_finder(const std::string& job) {
+  return [state = state_, job] { return read_job_note(state, job); };
+}
+
+int GitLabRunner::finish_signal() const { return SIGQUIT; }
+int GitLabRunner::stop_signal() const { return SIGTERM; }
 
 std::filesystem::path find_agent(const std::filesystem::path& given) {
   if (given.empty()) {

@@ -32,11 +32,6 @@ std::string runner_id_in(const json& object) {
   return id.is_number_integer() ? std::to_string(id.get<std::int64_t>()) : std::string();
 }
 
-bool is_true(const json& object, std::string_view name) {
-  const json& value = dstack::json::member(object, name);
-  return value.is_boolean() && value.get<bool>();
-}
-
 std::string runner_path(const std::string& id) { return "/runners/" + http::encode_url_component(id); }
 
 }  // namespace
@@ -92,7 +87,7 @@ std::vector<ListedRunner> GitLab::runners(const Patience& patience) {
       runners.push_back({.id = runner_id_in(runner),
                          .name = dstack::json::text_member(runner, "description"),
                          .online = dstack::json::text_member(runner, "status") == "online",
-                         .paused = is_true(runner, "paused")});
+                         .paused = dstack::json::true_member(runner, "paused")});
     }
     const auto next = answer.headers.find("x-next-page");
     page = next != answer.headers.end() && text::is_digits(next->second) ? next->second : "";
@@ -133,7 +128,8 @@ Registration GitLab::register_once(const std::string& name, const std::vector<st
   const auto answer = requests_.ask("POST", "/user/runners", dstack::json::dump(body), patience, Lost::report);
   if (answer.status != 201) refuse(answer, "register runner " + name);
   const json made = parse(answer, "register a runner", requests_.base_url());
-  Registration registration{.id = runner_id_in(made), .token = Secret(dstack::json::text_member(made, "token"))};
+  Registration registration{
+      .id = runner_id_in(made), .name = name, .token = Secret(dstack::json::text_member(made, "token"))};
   if (registration.id.empty() || registration.token.empty())
     throw CiFailure(answer.status, std::format("register runner {} at {}: the answer has no id or no token", name,
                                                requests_.base_url()));
@@ -191,7 +187,7 @@ Removal GitLab::remove(const std::string& runner, const Secret& own, const Patie
   refuse(answer, std::format("delete runner {}", runner));
 }
 
-Rerun GitLab::rerun(const CiJob& job, const Patience& patience) {
+RerunAnswer GitLab::rerun(const CiJob& job, const Patience& patience) {
   const std::string project = !job.project.empty() || scope_.kind != Scope::Kind::project ? job.project : scope_.id;
   if (project.empty())
     throw CiFailure(404, std::format("the project of job {} is unknown: it is not run again", job.id));
@@ -199,8 +195,8 @@ Rerun GitLab::rerun(const CiJob& job, const Patience& patience) {
                                     std::format("/projects/{}/jobs/{}/retry", http::encode_url_component(project),
                                                 http::encode_url_component(job.id)),
                                     "", patience, Lost::report);
-  if (answer.status == 201) return Rerun::started;
-  if (answer.status == 403) return Rerun::too_early;
+  if (answer.status == 201) return {.rerun = Rerun::started};
+  if (answer.status == 403) return {.rerun = Rerun::too_early, .refusal = requests_.quote(answer)};
   refuse(answer, std::format("run job {} again", job.id));
 }
 

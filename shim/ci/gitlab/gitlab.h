@@ -32,7 +32,7 @@ class GitLab final : public Ci {
   bool is_listed(const std::string& runner, const Patience& patience) override;
   Removal withdraw(const std::string& runner, const Patience& patience) override;
   Removal remove(const std::string& runner, const Secret& own, const Patience& patience) override;
-  Rerun rerun(const CiJob& job, const Patience& patience) override;
+  RerunAnswer rerun(const CiJob& job, const Patience& patience) override;
 
  private:
   bool find_scope(Scope::Kind kind, const Patience& patience, std::string& refusal);

@@ -1,5 +1,6 @@
 #include "shim/ci/life.h"
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <string>
@@ -54,12 +55,17 @@ AgentEvent ended(const std::string& job, const std::string& result = "success", 
   return {.kind = Kind::job_ended, .job = job, .result = result, .seconds = 1, .lost = lost};
 }
 
+// GitHub's agent.
+constexpr AgentManners kOneJob{
+    .one_job = true, .reports_connection = true, .start_limit = 120s, .withdraw_limit = 120s, .stop_limit = 30s};
+
 struct Running {
-  explicit Running(LifeSettings settings = {.name = "r", .idle = 300s}) : life(std::move(settings), hands, clock) {
+  explicit Running(LifeSettings settings = {.name = "r", .idle = 300s}, AgentManners agent = {})
+      : life(std::move(settings), hands, clock) {
     life.start();
-    life.prepared();
+    life.prepared(agent);
     life.registered("7");
-    life.agent_said({.kind = Kind::alive});
+    life.agent_said({.kind = agent.reports_connection ? Kind::connected : Kind::alive});
     hands.take();
   }
 
@@ -504,6 +510,216 @@ TEST_CASE("a token that is no longer accepted lets the job end first") {
   CHECK(running.life.exit_status() == 1);
   CHECK(running.hands.failure ==
         "the token is no longer accepted: runner r (7) stays in the list until it is removed by hand");
+}
+
+// --- an agent for one job
+
+TEST_CASE("an agent for one job is ready when it says that it listens") {
+  test::FakeClock clock;
+  Recorder hands;
+  Life life({.name = "r", .idle = 300s}, hands, clock);
+  life.start();
+  life.prepared(kOneJob);
+  life.registered("7");
+  life.agent_said({.kind = Kind::nothing});
+  clock.advance(100s);
+  life.time_passed();
+  CHECK(hands.take() == Calls{"prepare", "register", "start"});
+  SECTION("in time") {
+    life.agent_said({.kind = Kind::connected});
+    CHECK(hands.take() == Calls{"ready"});
+  }
+  SECTION("never: it is stopped, and all begins anew") {
+    clock.advance(20s);
+    life.time_passed();
+    CHECK(hands.take() == Calls{"stop"});
+    life.agent_ended("exited with status 0");
+    CHECK(hands.take() == Calls{"register"});
+  }
+}
+
+TEST_CASE("after its one job another runner takes an agent's place, and the idle time begins anew") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  for (const char* id : {"8", "9"}) {
+    running.life.agent_said(started("a"));
+    running.pass(1h);
+    running.life.agent_said(ended("a"));
+    running.hands.take();
+    running.life.agent_ended("exited with status 0");
+    CHECK(running.hands.take() == Calls{"register"});
+    running.pass(1h);
+    CHECK(running.hands.take().empty());
+    running.life.registered(id);
+    running.life.agent_said({.kind = Kind::connected});
+    CHECK(running.hands.take() == Calls{"start"});
+  }
+  running.pass(299s);
+  CHECK(running.hands.take().empty());
+  running.pass(1s);
+  CHECK(running.hands.take() == Calls{"withdraw"});
+}
+
+TEST_CASE("an agent for one job that has it is not asked to end, which would cancel it") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  SECTION("the agent has said so") {
+    running.life.agent_said(started("a"));
+    running.life.signal("SIGTERM");
+    running.life.withdrawn(Removal::busy);
+  }
+  SECTION("the CI knows it first") {
+    running.life.signal("SIGTERM");
+    running.life.withdrawn(Removal::busy);
+    running.life.agent_said(started("a"));
+  }
+  running.hands.take();
+  running.pass(24h);
+  CHECK(running.hands.take().empty());
+  running.life.agent_said(ended("a"));
+  running.end_agent_and_clean();
+  CHECK(running.hands.take() == Calls{"ended a success", "remove", "clean", "terminated signal"});
+}
+
+TEST_CASE("an idle runner that the CI has removed lets its agent be interrupted") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.pass(300s);
+  running.life.withdrawn(Removal::removed);
+  CHECK(running.hands.take() == Calls{"withdraw", "finish"});
+}
+
+TEST_CASE("a runner that has just got a job when it is idle waits anew") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.pass(300s);
+  SECTION("the agent says so later") {
+    running.life.withdrawn(Removal::busy);
+    running.life.agent_said(started("a"));
+    running.life.agent_said(ended("a"));
+  }
+  SECTION("the job is over already") {
+    running.life.agent_said(started("a"));
+    running.life.agent_said(ended("a"));
+    running.life.withdrawn(Removal::busy);
+  }
+  running.hands.take();
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"register"});
+}
+
+TEST_CASE("a signal while one runner takes another's place ends the launcher") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said(started("a"));
+  running.life.agent_said(ended("a"));
+  running.hands.take();
+  SECTION("before the agent has ended") {
+    running.life.signal("SIGTERM");
+    running.life.agent_ended("exited with status 0");
+    CHECK(running.hands.take() == Calls{"remove"});
+  }
+  SECTION("while the next is registered") {
+    running.life.agent_ended("exited with status 0");
+    running.life.signal("SIGTERM");
+    running.life.failed("cancelled");
+    CHECK(running.hands.take() == Calls{"register", "give up", "remove"});
+  }
+  running.life.removed();
+  running.life.cleaned_up();
+  CHECK(running.life.exit_status() == 0);
+}
+
+TEST_CASE("an agent that does not exit after its job is stopped, and another takes its place") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said(started("a"));
+  running.life.agent_said(ended("a"));
+  running.hands.take();
+  running.pass(60s);
+  CHECK(running.hands.take() == Calls{"stop"});
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"register"});
+}
+
+TEST_CASE("a killed agent's runner may stay busy: the next one does not wait for its removal") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said(started("a"));
+  running.hands.take();
+  running.life.agent_ended("was killed by signal 9");
+  CHECK(running.hands.take() == Calls{"ended a lost", "rerun a", "register"});
+}
+
+TEST_CASE("the word of the agent that its runner is gone is looked into, also when the agent has ended meanwhile") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said({.kind = Kind::refused});
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"look"});
+  SECTION("it is gone") {
+    running.life.seen(Sight::gone);
+    CHECK(running.hands.take() == Calls{"remove"});
+    running.life.removed();
+    running.life.cleaned_up();
+    CHECK(running.life.exit_status() == 1);
+    CHECK(running.hands.failure == "runner r was removed at the CI");
+  }
+  SECTION("it is there") {
+    running.life.seen(Sight::listed);
+    CHECK(running.hands.take() == Calls{"register"});
+  }
+  SECTION("a signal comes first") {
+    running.life.signal("SIGTERM");
+    CHECK(running.hands.take() == Calls{"remove"});
+    running.life.seen(Sight::gone);
+    running.life.removed();
+    running.life.cleaned_up();
+    CHECK(running.life.exit_status() == 0);
+  }
+}
+
+TEST_CASE("a runner that is gone while its job ends was not removed by anyone") {
+  Running running({.name = "r", .idle = std::nullopt}, kOneJob);
+  running.life.agent_said(started("a"));
+  running.pass(300s);
+  running.life.seen(Sight::gone);
+  CHECK(running.hands.take() == Calls{"started a", "look"});
+  running.life.agent_said(ended("a"));
+  running.life.agent_ended("exited with status 0");
+  CHECK(running.hands.take() == Calls{"ended a success", "register"});
+}
+
+TEST_CASE("an agent that reports its connection is believed: a look does not count") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said({.kind = Kind::unreachable});
+  running.pass(1h);
+  running.life.seen(Sight::listed);
+  running.pass(1h);
+  running.life.seen(Sight::listed);
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  running.life.agent_said({.kind = Kind::connected});
+  running.pass(300s);
+  CHECK(std::ranges::contains(running.hands.take(), "withdraw"));
+}
+
+TEST_CASE("a lost job is asked for during an hour while the launcher lives, then for five minutes") {
+  test::FakeClock clock;
+  LostJobs lost(clock);
+  lost.add("a");
+  int tries = 0;
+  const auto pass = [&](std::chrono::seconds time) {
+    for (const os::SteadyTime end = clock.now() + time; lost.next() && *lost.next() <= end;) {
+      if (*lost.next() > clock.now()) clock.advance(*lost.next() - clock.now());
+      tries += static_cast<int>(lost.take_due().size());
+      lost.settle("a", RerunResult::too_early);
+    }
+  };
+  SECTION("it lives") {
+    pass(2h);
+    CHECK(tries == 60 + 56);
+    CHECK(lost.empty());
+  }
+  SECTION("it leaves after half an hour") {
+    pass(30min);
+    const int before = tries;
+    lost.hurry();
+    pass(10min);
+    CHECK(tries - before == 60);
+    CHECK(lost.empty());
+  }
 }
 
 }  // namespace dstack::shim::ci

@@ -465,6 +465,10 @@ def test_an_agent_that_is_not_root_gets_its_folder_back(shim, image):
         assert job.cleanup().status == 0
         assert {path.lstat().st_uid for path in job.work.rglob("*")} == {user}
         assert os.stat("/etc").st_uid == 0
+        # No cleanup follows an action of a job without containers.
+        job.state = None
+        assert job.action(image, "-c", "mkdir -m 700 kept; touch kept/file; chown 77 kept", entrypoint="sh", state=None).status == 0
+        assert {path.lstat().st_uid for path in job.work.rglob("*")} == {user}
         # Where the container has gone before.
         container = job.prepare().answer["context"]["container"]["id"]
         assert job.run("touch again").status == 0

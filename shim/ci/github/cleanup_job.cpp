@@ -2,14 +2,12 @@
 
 #include <csignal>
 #include <format>
-#include <iostream>
 
 #include "common/error.h"
 #include "common/os/change_owner.h"
 #include "common/os/signals.h"
-#include "common/text/escape.h"
 #include "shim/ci/github/hooks.h"
-#include "shim/docker/container_spec.h"
+#include "shim/ci/github/owner_in_container.h"
 
 namespace dstack::shim::ci::github {
 
@@ -17,18 +15,6 @@ namespace {
 
 constexpr const char* kHelperRole = "chown";
 constexpr const char* kWorkInHelper = "/work";
-
-void warn(const std::string& message) { std::cerr << "WARNING: " << text::escape_controls(message) << std::endl; }
-
-// A root that this process is not is in a container.
-void change_owner_in(client::HeldRunner& runner, const std::string& folder, os::UserId uid, os::UserId gid) {
-  std::string output;
-  const auto end =
-      runner.run({.id = "give-work",
-                  .arguments = {docker::kRunnerBinaryInContainer, "chown", std::format("{}:{}", uid, gid), folder}},
-                 [&output](client::Stream, std::string_view piece) { output += piece; });
-  if (end.status() != 0) warn(output);
-}
 
 // Of the job's image, for the work folder alone.
 void change_owner_in_helper(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId gid) {

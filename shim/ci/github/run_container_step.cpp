@@ -6,12 +6,14 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/os/change_owner.h"
 #include "common/os/signals.h"
 #include "shim/ci/container_start.h"
 #include "shim/ci/github/container_request.h"
 #include "shim/ci/github/hooks.h"
 #include "shim/ci/github/image_build.h"
 #include "shim/ci/github/image_environment.h"
+#include "shim/ci/github/owner_in_container.h"
 #include "shim/ci/github/run_step.h"
 #include "shim/ci/program_output.h"
 #include "shim/ci/stop_on_signal.h"
@@ -62,6 +64,22 @@ client::TaskDetails start(Hook& hook, ContainerRequest& request, const std::stri
   return details;
 }
 
+// No cleanup_job follows a step without a job.
+void give_mounts_back(const Hook& hook, client::HeldRunner& runner) {
+  const AgentWork& work = hook.work;
+  if (::geteuid() == 0 || !work.uid || !work.gid) return;
+  for (const MountRequest& mount : hook.request.container->system_mounts) {
+    const std::filesystem::path source = resolved(mount.source);
+    if (mount.read_only || !is_below(source, work.canonical)) continue;
+    try {
+      if (os::has_other_owners(source, *work.uid, *work.gid))
+        change_owner_in(runner, mount.target, *work.uid, *work.gid);
+    } catch (const std::exception& error) {
+      warn(std::format("give {} to its owner: {}", source.string(), error.what()));
+    }
+  }
+}
+
 }  // namespace
 
 int run_container_step(Hook& hook) {
@@ -109,7 +127,9 @@ int run_container_step(Hook& hook) {
   if (const std::string home = variable_in(environment, details, "HOME"); !home.empty())
     program.environment["HOME"] = home;
   client::HeldRunner runner = hook.containers.runner(details);
-  return run_step(runner, program, request.memory, signals);
+  const int status = run_step(runner, program, request.memory, signals);
+  if (!job) give_mounts_back(hook, runner);
+  return status;
 }
 
 }  // namespace dstack::shim::ci::github

@@ -34,6 +34,10 @@ fmt:
 lint *arguments:
     ./scripts/check-style {{arguments}}
 
+# Both programs beside what limits them, in one table (--full: at every size; --against FILE)
+bench *arguments:
+    ./scripts/bench {{arguments}}
+
 # CPU seconds of a build from nothing
 measure *arguments:
     ./scripts/measure-build {{arguments}}

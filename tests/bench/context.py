@@ -1,0 +1,99 @@
+"""What all measures need: sizes, folders, programs, a shim and a runner to measure."""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.processes import ROOT, RUNNER, Shim
+from support.runner_container import RunnerContainer, docker, scratch_image
+
+IMAGE = os.environ.get("DSTACK_TEST_REGISTRY", "127.0.0.1:5000") + "/busybox:1"
+PROGRAMS = ROOT / "build" / "dev" / "tests" / "bench"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    pairs: int  # alternating measurements of ours and of what is beside it
+    slow_pairs: int  # the same, of what takes seconds
+    output: int  # MB that a job prints
+    stamps: int  # lines whose delay is measured
+    readers: int
+    tasks: int  # at once, and running while memory and idle CPU are measured
+    idle: float  # seconds
+    files: int  # in a repository
+    megabytes: int  # in an archive, an upload, a diff, an image
+
+
+SHORT = Sizes(pairs=2, slow_pairs=1, output=4, stamps=200, readers=8, tasks=3, idle=1, files=500, megabytes=8)
+SMALL = Sizes(pairs=10, slow_pairs=3, output=100, stamps=10_000, readers=200, tasks=20, idle=15, files=10_000, megabytes=100)
+FULL = Sizes(pairs=15, slow_pairs=10, output=1000, stamps=100_000, readers=200, tasks=200, idle=60, files=50_000, megabytes=1024)
+
+
+class Bench:
+    def __init__(self, sizes: Sizes, folder: Path):
+        self.sizes = sizes
+        self.folder = folder
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        """An empty folder, gone afterwards."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def runner(self, folder: Path, *options: str) -> Iterator[RunnerContainer]:
+        """A runner that answers, in an image with nothing in it; its folder is `folder`/runner, the programs in /bench."""
+        mounts = ["-v", f"{folder}/runner:/tmp/runner", "-v", f"{PROGRAMS}:/bench:ro", "-v", f"{folder}:/result"]
+        with RunnerContainer(scratch_image(folder), options=[*mounts, *options]) as container:
+            container.wait_ready()
+            yield container
+
+    @contextmanager
+    def shim(self, home: Path, runner: Path = RUNNER) -> Iterator[Shim]:
+        with Shim(home, runner=runner) as shim:
+            yield shim.wait_ready()
+
+    def run(self, program: str, *arguments) -> str:
+        """What one of the small programs prints."""
+        command = [str(PROGRAMS / f"bench_{program}"), *(str(argument) for argument in arguments)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def process_of(container: str) -> int:
+    return int(docker("inspect", "-f", "{{.State.Pid}}", container))
+
+
+def memory(pid: int, field: str = "VmRSS") -> float:
+    """MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"process {pid} has no {field}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the process with its threads, those that have ended too."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds_now(pid: int) -> float:
+    """Of the threads that there are, to the nanosecond."""
+    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())

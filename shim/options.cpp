@@ -25,6 +25,7 @@
 #include "shim/ci/command.h"
 #include "shim/ci/launcher.h"
 #include "shim/ci/launcher_flags.h"
+#include "shim/client/copy.h"
 #include "shim/client/doctor.h"
 #include "shim/client/drain_commands.h"
 #include "shim/client/exec.h"
@@ -186,6 +187,7 @@ void add_commands(cli::Commands& commands, const Options& options) {
   };
   add(client::add_run_command, client::run, exit_status::kOfRun);
   add(client::add_exec_command, client::exec, exit_status::kOfTaskCommands);
+  add(client::add_copy_command, client::copy, exit_status::kOfTaskCommands);
   add(client::add_list_command, client::list_tasks, exit_status::kOfTaskCommands);
   add(client::add_attach_command, client::attach, exit_status::kOfTaskCommands);
   add(client::add_wait_command, client::wait_tasks, exit_status::kOfTaskCommands);

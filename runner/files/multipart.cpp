@@ -8,7 +8,7 @@
 #include "common/text/letter_case.h"
 #include "common/text/trim.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -165,4 +165,4 @@ void FormParser::finish() const {
   throw invalid("the form ends before its last boundary");
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // The boundary out of a Content-Type. Throws Error (invalid) if it is none of a multipart/form-data with a boundary.
 std::string multipart_boundary(const std::optional<std::string>& content_type);
@@ -45,4 +45,4 @@ class FormParser {
   std::string unread_;
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -9,11 +9,11 @@
 #include <system_error>
 
 #include "common/error.h"
+#include "common/files/archive.h"
 #include "common/os/file.h"
 #include "common/os/mounts.h"
-#include "runner/files/archive.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -86,4 +86,4 @@ void place_archive(const std::filesystem::path& archive, const Destination& dest
   }
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

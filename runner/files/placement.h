@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "runner/files/tree.h"
+#include "common/files/tree.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // Where an archive goes: `below` a folder that is trusted, with all links on the way to it. For the root folder `below`
 // is empty.
@@ -35,4 +35,4 @@ bool must_stay(const std::filesystem::path& path, const std::vector<std::filesys
 // Whether `inner` is `outer` or below it, by their names.
 bool is_within(const std::filesystem::path& inner, const std::filesystem::path& outer);
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

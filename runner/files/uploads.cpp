@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/os/file.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -91,4 +91,4 @@ void Uploads::clear() {
   std::filesystem::remove(folder_, error);  // not while something is still on its way
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -11,7 +11,7 @@
 #include "common/os/mutex.h"
 #include "common/os/unique_fd.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // What a server uploads before the job runs: its code and its archives, each in a file of its own whose name is none of
 // theirs. All members may be called from any thread; an upload is for one.
@@ -66,4 +66,4 @@ class Uploads {
   std::map<std::string, std::filesystem::path> kept_ DSTACK_GUARDED_BY(mutex_);
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

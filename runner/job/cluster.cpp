@@ -1,5 +1,5 @@
 #include "runner/job/cluster.h"
-#include "runner/files/attributes.h"
+#include "common/files/attributes.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -9,9 +9,9 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/files/attributes.h"
 #include "common/os/capabilities.h"
 #include "common/os/file.h"
-#include "runner/files/attributes.h"
 #include "runner/job/capabilities.h"
 
 namespace dstack::runner::job {

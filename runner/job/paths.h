@@ -6,9 +6,9 @@
 #include <optional>
 #include <string_view>
 
+#include "common/files/file_identity.h"
+#include "common/files/owner.h"
 #include "common/os/unique_fd.h"
-#include "runner/files/file_identity.h"
-#include "runner/files/owner.h"
 #include "runner/job/job_user.h"
 
 namespace dstack::runner::job {

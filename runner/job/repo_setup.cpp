@@ -9,9 +9,9 @@
 #include <system_error>
 
 #include "common/error.h"
+#include "common/files/archive.h"
+#include "common/files/attributes.h"
 #include "common/os/file.h"
-#include "runner/files/archive.h"
-#include "runner/files/attributes.h"
 #include "runner/job/capabilities.h"
 #include "runner/job/paths.h"
 #include "runner/repo/clone.h"

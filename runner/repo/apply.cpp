@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/files/entry_path.h"
 #include "common/os/file.h"
 #include "common/text/trim.h"
-#include "runner/files/entry_path.h"
 #include "runner/repo/binary_patch.h"
 #include "runner/repo/diff.h"
 #include "runner/repo/hunks.h"

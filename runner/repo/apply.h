@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "runner/files/tree.h"
+#include "common/files/tree.h"
 
 namespace dstack::runner::repo {
 

@@ -7,8 +7,8 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/files/file_identity.h"
 #include "common/os/file.h"
-#include "runner/files/file_identity.h"
 #include "runner/repo/access.h"
 #include "runner/repo/git.h"
 #include "runner/repo/submodules.h"

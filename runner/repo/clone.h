@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "common/files/tree.h"
 #include "common/os/clock.h"
 #include "common/secret.h"
-#include "runner/files/tree.h"
 #include "runner/repo/apply.h"
 
 namespace dstack::runner::repo {

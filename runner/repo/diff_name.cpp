@@ -4,8 +4,8 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/files/entry_path.h"
 #include "common/text/letter_case.h"
-#include "runner/files/entry_path.h"
 
 namespace dstack::runner::repo {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/error.h"
-#include "runner/files/entry_path.h"
-#include "runner/files/tree.h"
+#include "common/files/entry_path.h"
+#include "common/files/tree.h"
 
 namespace dstack::runner::repo {
 

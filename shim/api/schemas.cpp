@@ -176,6 +176,9 @@ json details_to_json(const task::TaskDetails& details) {
   task["process"] = task::name_of(details.process);
   task["submitted_at"] = details.submitted_at ? json(*details.submitted_at) : json();
   task["runner_port"] = details.runner_port ? json(*details.runner_port) : json();
+  task["ended_in"] = details.ended_in ? json(task::name_of(*details.ended_in)) : json();
+  task["exit_code"] = details.exit_code ? json(*details.exit_code) : json();
+  task["start_failure"] = details.start_failure;
   return task;
 }
 
@@ -203,9 +206,6 @@ json to_json(const task::TaskInspection& inspection) {
   task["config"] = task::write_config(inspection.config);
   task["address"] = inspection.address.empty() ? json() : json(inspection.address);
   task["health"] = inspection.health;
-  task["ended_in"] = inspection.ended_in ? json(task::name_of(*inspection.ended_in)) : json();
-  task["exit_code"] = inspection.exit_code ? json(*inspection.exit_code) : json();
-  task["start_failure"] = inspection.start_failure;
   task["oom_killed"] = inspection.out_of_memory;
   task["runner_token"] = inspection.runner_token.empty() ? json() : json(inspection.runner_token.reveal());
   task["image"] = inspection.image ? image_to_json(*inspection.image, inspection.digest) : json();

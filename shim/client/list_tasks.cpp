@@ -23,7 +23,7 @@ CLI::App* add_list_command(CLI::App& app, ListOptions& options) {
   list->add_flag("--all,-a", options.all, "Accepted as in docker; tasks that have ended are listed anyway");
   list->add_flag("--quiet,-q", options.quiet, "Ids only");
   list->add_option("--filter,-f", options.filters,
-                   "Only tasks that match KEY=VALUE: id, name, image, status or local; may be repeated")
+                   "Only tasks that match KEY=VALUE: id, name, image, status, exited or local; may be repeated")
       ->allow_extra_args(false);
   auto* format = list->add_option("--format", options.format,
                                   "Text with fields of a task, as {{.ID}} {{.Name}} {{.Image}} {{.Status}} {{.Age}} "

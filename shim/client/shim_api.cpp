@@ -44,6 +44,11 @@ TaskEntry read_task(const ObjectReader& reader) {
   return task;
 }
 
+std::optional<int> read_exit_code(const ObjectReader& reader) {
+  if (!reader.has("exit_code")) return std::nullopt;
+  return static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
+}
+
 ErrorKind kind_of(int status) {
   if (status == 404) return ErrorKind::not_found;
   if (status == 409) return ErrorKind::conflict;
@@ -67,7 +72,14 @@ void ShimApi::submit(const json& task) {
 std::vector<TaskEntry> ShimApi::tasks() {
   const json answer = ask("/api/tasks?local=1&details=1");
   std::vector<TaskEntry> tasks;
-  ObjectReader(answer).objects("tasks", [&tasks](const ObjectReader& task) { tasks.push_back(read_task(task)); });
+  ObjectReader(answer).objects("tasks", [&tasks](const ObjectReader& reader) {
+    TaskEntry task = read_task(reader);
+    if (task.ended() && reader.has("ended_in")) {
+      task.exit_status =
+          exit_status_of(read_exit_code(reader), reader.string("start_failure"), reader.string("ended_in"));
+    }
+    tasks.push_back(std::move(task));
+  });
   return tasks;
 }
 
@@ -95,8 +107,7 @@ TaskDetails ShimApi::details(const std::string& id) {
                       .start_failure = reader.string("start_failure"),
                       .out_of_memory = reader.boolean("oom_killed"),
                       .runner_token = Secret(reader.string("runner_token"))};
-  if (reader.has("exit_code"))
-    details.exit_code = static_cast<int>(reader.integer("exit_code", 0, INT32_MIN, INT32_MAX));
+  details.exit_code = read_exit_code(reader);
   reader.object("config", [&details](const ObjectReader& config) {
     config.object("container", [&details](const ObjectReader& container) {
       details.stdin_open = container.boolean("stdin");

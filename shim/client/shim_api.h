@@ -42,6 +42,7 @@ struct TaskEntry {
   std::optional<std::int64_t> submitted_at;  // ms since the epoch
   std::optional<int> runner_port;            // on 127.0.0.1, while the container runs
   std::string process = "job";               // "job", "hold", "image"
+  std::optional<int> exit_status;            // once it has ended: see exit_status_of() in task_details.h
 
   bool ended() const { return status == "terminated"; }
 };

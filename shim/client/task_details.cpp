@@ -6,11 +6,15 @@
 
 namespace dstack::shim::client {
 
+int exit_status_of(std::optional<int> exit_code, std::string_view start_failure, std::string_view ended_in) {
+  if (exit_code) return *exit_code;
+  if (start_failure == "not_found") return exit_status::kCommandNotFound;
+  if (start_failure == "not_executable") return exit_status::kNotExecutable;
+  return ended_in == "running" ? exit_status::of_signal(SIGKILL) : exit_status::kNotRun;
+}
+
 int exit_status_of(const TaskDetails& details) {
-  if (details.exit_code) return *details.exit_code;
-  if (details.start_failure == "not_found") return exit_status::kCommandNotFound;
-  if (details.start_failure == "not_executable") return exit_status::kNotExecutable;
-  return details.ended_in == "running" ? exit_status::of_signal(SIGKILL) : exit_status::kNotRun;
+  return exit_status_of(details.exit_code, details.start_failure, details.ended_in);
 }
 
 }  // namespace dstack::shim::client

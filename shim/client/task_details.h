@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/secret.h"
@@ -41,6 +42,7 @@ struct TaskDetails {
 
 // As a shell reports it: the container's, 126 or 127 if its program could not be executed, 137 if it was killed, 125 if
 // it never ran.
+int exit_status_of(std::optional<int> exit_code, std::string_view start_failure, std::string_view ended_in);
 int exit_status_of(const TaskDetails& details);
 
 }  // namespace dstack::shim::client

@@ -7,12 +7,13 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/text/number.h"
 
 namespace dstack::shim::client {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kKeys{"id", "name", "image", "ancestor", "status", "local"};
+constexpr std::array<std::string_view, 7> kKeys{"id", "name", "image", "ancestor", "status", "exited", "local"};
 constexpr std::array<std::string_view, 6> kStatuses{"pending",  "preparing", "pulling",
                                                     "creating", "running",   "terminated"};
 
@@ -32,15 +33,16 @@ TaskFilter::TaskFilter(const std::vector<std::string>& filters) {
     Condition condition{.key = filter.substr(0, equals),
                         .value = equals == std::string::npos ? "" : filter.substr(equals + 1)};
     if (equals == std::string::npos || !std::ranges::contains(kKeys, condition.key)) {
-      throw Error(ErrorKind::invalid, std::format("invalid filter {}: use id, name, image, status or local, as in "
-                                                  "status=running",
+      throw Error(ErrorKind::invalid, std::format("invalid filter {}: use id, name, image, status, exited or local, as "
+                                                  "in status=running",
                                                   printable(filter)));
     }
     if (condition.key == "ancestor") condition.key = "image";
     if (condition.key == "status" && condition.value == "exited") condition.value = "terminated";
-    const bool known = condition.key == "status"  ? std::ranges::contains(kStatuses, condition.value)
-                       : condition.key == "local" ? condition.value == "true" || condition.value == "false"
-                                                  : true;
+    const bool known = condition.key == "exited"   ? text::parse_number<int>(condition.value).has_value()
+                       : condition.key == "status" ? std::ranges::contains(kStatuses, condition.value)
+                       : condition.key == "local"  ? condition.value == "true" || condition.value == "false"
+                                                   : true;
     if (!known) throw Error(ErrorKind::invalid, std::format("invalid filter {}: unknown value", printable(filter)));
     conditions_.push_back(std::move(condition));
   }
@@ -62,6 +64,7 @@ bool TaskFilter::matches(const Condition& condition, const TaskEntry& task) {
   if (key == "name") return task.name.contains(value);
   if (key == "image") return task.image == value || without_tag(task.image) == value;
   if (key == "status") return task.status == value;
+  if (key == "exited") return task.exit_status && task.exit_status == text::parse_number<int>(value);
   return task.local == (value == "true");
 }
 

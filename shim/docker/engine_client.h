@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -147,6 +148,21 @@ class EngineClient {
                  const std::function<bool(StreamFrames::Stream, std::string_view)>& take, const Call& call = {});
   // To its first process; `name` as "SIGINT". Error (conflict) if it does not run.
   void signal(const std::string& container, std::string_view name, const Call& call = {});
+
+  // Files of a container, running or not, as tar archives: engine_archive.cpp. Links on the way to a path are followed
+  // inside of the container; its last component is not.
+  //
+  // Nothing if there is no such path or container.
+  std::optional<ContainerPath> stat_path(const std::string& container, const std::string& path, const Call& call = {});
+  // Calls `take` with pieces of the archive, whose one root entry is the path's last component, until it is all there
+  // or `take` returns false. No limit of time unless `call` has one.
+  void read_archive(const std::string& container, const std::string& path,
+                    const std::function<bool(std::string_view)>& take, const Call& call = {});
+  // Unpacks the archive that `source` gives (see http::ClientRequest::body_source) into an existing folder, with its
+  // owners. A folder is not replaced with anything else, nor the other way round. No limit of time unless `call` has
+  // one.
+  void write_archive(const std::string& container, const std::string& folder,
+                     const std::function<std::size_t(std::span<char>)>& source, const Call& call = {});
 
   // Whether it is Podman that answers; asks once.
   bool is_podman(const Call& call = {});

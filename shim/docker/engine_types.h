@@ -98,6 +98,13 @@ struct ImageDetails {
   std::vector<std::string> exposed_ports;  // "8000/tcp"
 };
 
+// What is at a path in a container.
+struct ContainerPath {
+  bool is_folder = false;
+  bool is_link = false;
+  std::string link_target;  // in the container, all links resolved
+};
+
 // A network or a named volume of the engine.
 struct EngineResource {
   std::string id;  // what it is removed by

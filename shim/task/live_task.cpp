@@ -62,7 +62,10 @@ TaskDetails LiveTask::details(int runner_http_port) const {
                       .local = state_.config.local,
                       .submitted_at = state_.submitted_at,
                       .runner_port = std::nullopt,
-                      .process = state_.config.process()};
+                      .process = state_.config.process(),
+                      .ended_in = state_.ended_in,
+                      .exit_code = state_.exit_code,
+                      .start_failure = state_.start_failure};
   if (state_.status != TaskStatus::running || details.process == ProcessKind::image) return details;
   if (state_.config.network_mode == docker::NetworkMode::host) details.runner_port = runner_http_port;
   for (const docker::PortMapping& port : state_.ports.value_or(std::vector<docker::PortMapping>{})) {

@@ -85,6 +85,9 @@ struct TaskDetails {
   std::optional<std::int64_t> submitted_at;
   std::optional<int> runner_port;  // of the runner's API on 127.0.0.1, while the container runs
   ProcessKind process = ProcessKind::job;
+  std::optional<TaskStatus> ended_in;
+  std::optional<int> exit_code;  // nothing if it never ran, or runs
+  std::string start_failure;     // "not_found", "not_executable" if that kept the program from running; else empty
 };
 
 // <name>-<first 8 hex digits of sha256("<name>/<id>")>

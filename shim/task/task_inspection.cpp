@@ -30,10 +30,7 @@ std::string digest_of(const docker::ImageDetails& image, const std::string& name
 TaskInspection inspect_task(const TaskState& state, TaskDetails details, docker::EngineClient& engine) {
   TaskInspection inspection{.details = std::move(details),
                             .config = state.config,
-                            .ended_in = state.ended_in,
-                            .exit_code = state.exit_code,
                             .out_of_memory = state.out_of_memory,
-                            .start_failure = state.start_failure,
                             .runner_token = state.runner_token};
   if (state.container_id.empty()) return inspection;
   try {

@@ -15,10 +15,7 @@ struct TaskInspection {
   TaskConfig config;
   std::string address;          // of its container in its network; empty: none of its own, or not known
   std::string health = "none";  // "none", "starting", "healthy", "unhealthy"
-  std::optional<TaskStatus> ended_in;
-  std::optional<int> exit_code;  // nothing if it never ran, or runs
   bool out_of_memory = false;
-  std::string start_failure;  // "not_found", "not_executable" if that kept the program from running; else empty
   Secret runner_token;
   std::optional<docker::ImageDetails> image;  // of its container; nothing before that is made
   std::string digest;                         // the image's in its registry, "sha256:…"; empty for one from nowhere

@@ -9,10 +9,10 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/files/archive.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "common/os/unique_fd.h"
-#include "runner/files/archive.h"
 #include "tests/fuzz/guarded_folder.h"
 
 namespace fs = std::filesystem;
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const dstack::os::UniqueFd archive(::memfd_create("archive", MFD_CLOEXEC));
   dstack::os::write_all(archive.get(), {reinterpret_cast<const char*>(data) + 1, size - 1}, "the archive");
   try {
-    namespace files = dstack::runner::files;
+    namespace files = dstack::files;
     files::Tree tree(target, std::nullopt);
     files::Unpacking how;
     if (data[0] % 3 != 0) how.layout = files::Layout::one_root;

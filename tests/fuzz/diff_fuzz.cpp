@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::ofstream(repo / "a/g") << "one";
   fs::create_symlink("../outside", repo / "link");
   try {
-    dstack::runner::files::Tree tree(repo, std::nullopt);
+    dstack::files::Tree tree(repo, std::nullopt);
     dstack::runner::repo::apply_diff({reinterpret_cast<const char*>(data), size}, tree, folder.path());
   } catch (const dstack::Error&) {
   }

@@ -12,7 +12,7 @@
 
 namespace {
 
-using dstack::runner::files::FormParser;
+using dstack::files::FormParser;
 
 // Names and content, nothing for a form that is refused.
 std::optional<std::string> parse(std::string_view boundary, std::string_view body, std::size_t piece) {
@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t end = std::min(input.find('\n'), input.size());
   std::string boundary;
   try {
-    boundary = dstack::runner::files::multipart_boundary(std::string(input.substr(0, end)));
+    boundary = dstack::files::multipart_boundary(std::string(input.substr(0, end)));
   } catch (const dstack::Error&) {
     return 0;
   }

@@ -34,6 +34,9 @@ def test_wait_prints_the_exit_status_of_each_task(client, tmp_path):
     (tmp_path / "over").touch()
     output, complaints = waiting.communicate(timeout=60)
     assert output == b"3\n4\n137\n5\n127\n"
+    # What `wait` prints is what `ps` selects by.
+    for status, name in ((3, "job"), (4, "program"), (137, "killed"), (5, "attached"), (127, "absent")):
+        assert client.text("ps", "--filter", f"exited={status}", "--format", "{{.Name}}") == f"{name}\n"
     assert waiting.returncode == 1 and b"nothing" in complaints
 
 

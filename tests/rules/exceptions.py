@@ -30,7 +30,7 @@ NAMED = {
     "common/os/remove_tree.cpp": 1,
     "common/server_api/client.cpp": 2,
     "common/server_api/settings.cpp": 1,
-    "runner/files/archive.cpp": 2,
+    "common/files/archive.cpp": 2,
     "runner/join/state.cpp": 1,
     "runner/repo/apply.cpp": 1,
     "runner/repo/submodules.cpp": 1,

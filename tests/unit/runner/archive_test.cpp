@@ -1,4 +1,4 @@
-#include "runner/files/archive.h"
+#include "common/files/archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>

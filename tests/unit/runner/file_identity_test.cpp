@@ -1,4 +1,4 @@
-#include "runner/files/file_identity.h"
+#include "common/files/file_identity.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

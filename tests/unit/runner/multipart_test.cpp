@@ -8,7 +8,7 @@
 #include "common/error.h"
 
 using namespace dstack;
-using namespace dstack::runner::files;
+using namespace dstack::files;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 

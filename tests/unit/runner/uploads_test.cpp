@@ -8,7 +8,7 @@
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
-using runner::files::Uploads;
+using files::Uploads;
 
 namespace {
 

@@ -47,11 +47,16 @@ TEST_CASE("filters of one key are alternatives, those of several must all match"
   CHECK(matches({"status=running", "status=terminated"}, kJob));
   CHECK_FALSE(matches({"status=running", "name=job"}, kJob));
   CHECK(matches({"local=true"}, kJob));
+  CHECK_FALSE(matches({"exited=0"}, kJob));
+  TaskEntry ended = kJob;
+  ended.exit_status = 3;
+  CHECK(matches({"exited=0", "exited=3"}, ended));
+  CHECK_FALSE(matches({"exited=0"}, ended));
   CHECK_FALSE(matches({"local=false"}, kJob));
 }
 
 TEST_CASE("an unknown filter is refused by name") {
-  for (const char* filter : {"colour=red", "status", "status=asleep", "local=perhaps"}) {
+  for (const char* filter : {"colour=red", "status", "status=asleep", "local=perhaps", "exited=badly", "exited="}) {
     CHECK_THROWS_WITH(TaskFilter({filter}), Catch::Matchers::ContainsSubstring(filter));
   }
 }

@@ -2,9 +2,9 @@
 
 #include <optional>
 
-#include "runner/files/owner.h"
+#include "common/files/owner.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // While it lives, what this thread makes in file systems belongs to the owner from its first moment on, while the
 // thread keeps its own rights. Without an owner nothing changes. Throws Error.
@@ -19,4 +19,4 @@ class FileIdentity {
   std::optional<Owner> previous_;
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -2,7 +2,7 @@
 
 #include <sys/types.h>
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // Whom files are given to.
 struct Owner {
@@ -10,4 +10,4 @@ struct Owner {
   gid_t gid = 0;
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

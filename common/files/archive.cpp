@@ -1,9 +1,8 @@
-#include "runner/files/archive.h"
+#include "common/files/archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,34 +12,16 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/files/entry_path.h"
+#include "common/files/utf8_locale.h"
 #include "common/os/file.h"
-#include "runner/files/entry_path.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
 constexpr std::size_t kReadSize = std::size_t{1} << 20;
 constexpr std::uint64_t kEntriesBetweenQuestions = 256;
-
-// libarchive drops names that the locale cannot express. For the calling thread, while it lives.
-class Utf8Locale {
- public:
-  Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
-    if (locale_ != nullptr) previous_ = ::uselocale(locale_);
-  }
-  Utf8Locale(const Utf8Locale&) = delete;
-  Utf8Locale& operator=(const Utf8Locale&) = delete;
-  ~Utf8Locale() {
-    if (locale_ == nullptr) return;
-    ::uselocale(previous_);
-    ::freelocale(locale_);
-  }
-
- private:
-  locale_t locale_;
-  locale_t previous_ = nullptr;
-};
 
 struct FreeReader {
   void operator()(archive* reader) const { archive_read_free(reader); }
@@ -48,13 +29,12 @@ struct FreeReader {
 
 class Unpacker {
  public:
-  Unpacker(const std::filesystem::path& archive, Tree& tree, const Unpacking& how)
-      : tree_(tree), how_(how), file_(os::open_file(archive, O_RDONLY)), reader_(archive_read_new()) {
+  Unpacker(int archive, Tree& tree, const Unpacking& how) : tree_(tree), how_(how), reader_(archive_read_new()) {
     if (!reader_) throw Error(ErrorKind::internal, "read archive: out of memory");
     archive_read_support_filter_gzip(reader_.get());
     archive_read_support_format_tar(reader_.get());
     archive_read_support_format_empty(reader_.get());
-    if (archive_read_open_fd(reader_.get(), file_.get(), kReadSize) != ARCHIVE_OK) throw failure("read the archive");
+    if (archive_read_open_fd(reader_.get(), archive, kReadSize) != ARCHIVE_OK) throw failure("read the archive");
   }
 
   void run() {
@@ -123,22 +103,49 @@ class Unpacker {
 
   void take(archive_entry* entry, std::string_view name) {
     const std::string path = place_of(name);
+    if (how_.keep_kinds) expect_same_kind(path, archive_entry_filetype(entry) == AE_IFDIR);
+    if (!make(entry, name, path) || !how_.keep_owners || path.empty()) return;
+    tree_.give(path, {.uid = static_cast<uid_t>(archive_entry_uid(entry)),
+                      .gid = static_cast<gid_t>(archive_entry_gid(entry))});
+  }
+
+  void expect_same_kind(const std::string& path, bool folder) {
+    if (path.empty()) return;
+    const auto there = tree_.look(path);
+    if (!there || S_ISDIR(there->st_mode) == folder) return;
+    throw Error(ErrorKind::invalid, std::format("cannot replace {} {} with {}", folder ? "non-directory" : "directory",
+                                                printable(path), folder ? "a directory" : "a non-directory"));
+  }
+
+  // False if it was left out.
+  bool make(archive_entry* entry, std::string_view name, const std::string& path) {
     const mode_t mode = archive_entry_perm(entry);
-    if (const char* target = archive_entry_hardlink(entry)) return link(name, path, target);
+    if (const char* target = archive_entry_hardlink(entry)) {
+      link(name, path, target);
+      return true;
+    }
     switch (archive_entry_filetype(entry)) {
       case AE_IFDIR:
         if (!path.empty()) tree_.make_folder(path, mode);
-        return;
-      case AE_IFREG: expect_below_root(name, path); return write(entry, path, mode);
+        return true;
+      case AE_IFREG:
+        expect_below_root(name, path);
+        write(entry, path, mode);
+        return true;
       case AE_IFLNK: {
         expect_below_root(name, path);
         const char* target = archive_entry_symlink(entry);
         if (target == nullptr || *target == '\0') {
           throw Error(ErrorKind::invalid, std::format("{} is a symbolic link without a target", printable(name)));
         }
-        return tree_.make_link(path, target);
+        tree_.make_link(path, target);
+        return true;
       }
       default:
+        if (how_.skipped) {
+          how_.skipped(std::format("{} is a device, a pipe or a socket", printable(name)));
+          return false;
+        }
         throw Error(ErrorKind::invalid,
                     std::format("{} is a device, a pipe or a socket, which archives must not hold", printable(name)));
     }
@@ -200,7 +207,6 @@ class Unpacker {
 
   Tree& tree_;
   const Unpacking& how_;
-  const os::UniqueFd file_;
   const std::unique_ptr<archive, FreeReader> reader_;
   std::optional<std::string> root_;
 };
@@ -208,8 +214,13 @@ class Unpacker {
 }  // namespace
 
 void unpack(const std::filesystem::path& archive, Tree& tree, const Unpacking& how) {
+  const os::UniqueFd file = os::open_file(archive, O_RDONLY);
+  unpack(file.get(), tree, how);
+}
+
+void unpack(int archive, Tree& tree, const Unpacking& how) {
   const Utf8Locale locale;
   Unpacker(archive, tree, how).run();
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

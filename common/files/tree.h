@@ -12,12 +12,12 @@
 #include <unordered_set>
 
 #include "common/error.h"
+#include "common/files/attributes.h"
+#include "common/files/folder_walk.h"
+#include "common/files/owner.h"
 #include "common/os/unique_fd.h"
-#include "runner/files/attributes.h"
-#include "runner/files/folder_walk.h"
-#include "runner/files/owner.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 class FileIdentity;
 
@@ -54,6 +54,9 @@ class Tree {
   void make_link(const std::string& path, const std::string& target);
   // `existing` is a file of this tree; a link is linked, not followed. Where there are no hard links it is a copy.
   void make_hard_link(const std::string& path, const std::string& existing);
+
+  // Gives what is at `path` itself, a link too, to another owner; a file system without owners is fine.
+  void give(const std::string& path, const Owner& owner);
 
   // lstat(2); nothing where there is nothing, or where a component of its folder is missing.
   std::optional<struct stat> look(const std::string& path);
@@ -96,4 +99,4 @@ class Tree {
   std::optional<std::string> folder_path_;
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -4,9 +4,9 @@
 
 #include <string_view>
 
-#include "runner/files/owner.h"
+#include "common/files/owner.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // Sets what a job can do without: a file system may keep no owners or modes (squashed NFS, FAT, some FUSE and shared
 // folders) and have no links. Nothing here throws: the first refusal of each kind is a warning in the log.
@@ -32,4 +32,4 @@ class Attributes {
   bool warned_of_link_ = false;
 };
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -1,4 +1,4 @@
-#include "runner/files/attributes.h"
+#include "common/files/attributes.h"
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
@@ -10,7 +10,7 @@
 
 #include "common/error.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 void Attributes::set_owner(int fd, const Owner& owner, std::string_view path) {
   if (::fchown(fd, owner.uid, owner.gid) != 0) warn(warned_of_owner_, "change the owner of", path, errno);
@@ -38,4 +38,4 @@ void Attributes::warn(bool& warned, std::string_view what, std::string_view path
                os_error(what, printable(path), code).what());
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -1,4 +1,4 @@
-#include "runner/files/folder_walk.h"
+#include "common/files/folder_walk.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -48,4 +48,4 @@ os::UniqueFd open_folder_below(int root, const std::string& path, Walk walk) {
   return open_by_component(root, path);
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -1,4 +1,4 @@
-#include "runner/files/tree.h"
+#include "common/files/tree.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,13 +11,13 @@
 #include <ranges>
 
 #include "common/error.h"
+#include "common/files/entry_path.h"
+#include "common/files/file_identity.h"
 #include "common/os/capabilities.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
-#include "runner/files/entry_path.h"
-#include "runner/files/file_identity.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -241,6 +241,12 @@ void Tree::copy(const std::string& path, const std::string& existing) {
   file.finish(status->st_mode, &status->st_mtim);
 }
 
+void Tree::give(const std::string& path, const Owner& owner) {
+  const int folder = folder_for(path, false);
+  if (folder < 0) throw failure("change the owner of", path, errno);
+  attributes_.set_owner_at(folder, std::string(name_of(path)).c_str(), owner, path);
+}
+
 std::optional<struct stat> Tree::look(const std::string& path) {
   const FileIdentity identity = act();
   const int folder = folder_for(path, false);
@@ -306,4 +312,4 @@ bool Tree::remove_empty_folder(const std::string& path) {
   return folder >= 0 && ::unlinkat(folder, std::string(name_of(path)).c_str(), AT_REMOVEDIR) == 0;
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -1,4 +1,4 @@
-#include "runner/files/file_identity.h"
+#include "common/files/file_identity.h"
 
 #include <linux/capability.h>
 #include <sys/fsuid.h>
@@ -9,7 +9,7 @@
 
 #include "common/error.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -49,4 +49,4 @@ FileIdentity::~FileIdentity() {
   ::setfsgid(previous_->gid);
 }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

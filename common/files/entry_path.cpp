@@ -1,10 +1,10 @@
-#include "runner/files/entry_path.h"
+#include "common/files/entry_path.h"
 
 #include <format>
 
 #include "common/error.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 namespace {
 
@@ -41,4 +41,4 @@ std::string_view folder_of(std::string_view path) {
 
 std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -5,7 +5,7 @@
 
 #include "common/os/unique_fd.h"
 
-namespace dstack::runner::files {
+namespace dstack::files {
 
 // How a path below a folder is followed without a link on the way: in one system call where the kernel and the
 // container's profile allow openat2(2), else component by component.
@@ -18,4 +18,4 @@ Walk best_walk();
 // link or anything else than a folder, or missing, the answer is not valid and errno says why.
 os::UniqueFd open_folder_below(int root, const std::string& path, Walk walk);
 
-}  // namespace dstack::runner::files
+}  // namespace dstack::files

@@ -47,9 +47,12 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus;
   const GpuDetection detection({engine, puller, gpus}, options.service ? options.home : std::filesystem::path());
+  std::optional<task::KeptLogs> kept_logs;
+  if (options.keep_logs) kept_logs.emplace(options.home / "logs", *options.keep_logs, clock);
   task::TaskManager tasks(
-      options.home, {engine, puller, keys, volumes, gpus}, launch_settings(options), clock,
-      [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); }, [&metrics] { metrics.keys_left(); });
+      options.home, {engine, puller, keys, volumes, gpus, kept_logs ? &*kept_logs : nullptr}, launch_settings(options),
+      clock, [&metrics](std::chrono::nanoseconds took) { metrics.task_started(took); },
+      [&metrics] { metrics.keys_left(); });
   service_manager.status("Restoring tasks");
   tasks.restore();
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));

@@ -48,6 +48,7 @@ struct RawOptions {
   std::string binary_path;
   std::string log_level = "info";
   std::string runner_binary_path = kDefaultRunner;
+  std::string keep_logs;
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
@@ -82,6 +83,16 @@ std::vector<std::string> split_names(std::string_view list) {
 std::string check_level(const std::string& name) {
   if (log::parse_level(name)) return {};
   return std::format("unknown log level {}: use fatal, error, warn, info, debug, trace or 1 to 6", printable(name));
+}
+
+std::string check_log_limits(const std::string& limits) {
+  if (limits.empty()) return {};
+  try {
+    task::parse_log_limits(limits);
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 template <typename Value>
@@ -136,6 +147,9 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--task-pids", "DSTACK_SHIM_TASK_PIDS", options.task_pids,
       "Limit of processes and threads in a container (0: none)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{4194304}));
+  add(app, "--keep-logs", "DSTACK_SHIM_KEEP_LOGS", raw.keep_logs,
+      "Keep the logs of removed tasks in <home>/logs: SIZE,AGE in all, as 10G,30d (default: remove them)")
+      ->check(CLI::Validator(check_log_limits, ""));
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
   add_switch(app, "--allow-task-callers", "DSTACK_SHIM_ALLOW_TASK_CALLERS", options.allow_task_callers,
              "Also accept API calls from task containers (gives jobs root on the host)");
@@ -164,6 +178,7 @@ void finish(Options& options, const RawOptions& raw) {
   options.runner_binary_path = expand(raw.runner_binary_path.empty() ? kDefaultRunner : raw.runner_binary_path);
   options.log_level = log::parse_level(raw.log_level).value();
   options.pass_env = split_names(raw.pass_env);
+  if (!raw.keep_logs.empty()) options.keep_logs = task::parse_log_limits(raw.keep_logs);
 }
 
 // What a command takes of the daemon's flags.

@@ -3,11 +3,13 @@
 #include <spdlog/common.h>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "common/cli/commands.h"
+#include "shim/task/kept_logs.h"
 
 namespace dstack::shim {
 
@@ -32,8 +34,9 @@ struct Options {
 
   std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
-  std::int64_t task_pids = 32768;  // processes and threads of a container; 0: no limit
-  std::string pjrt_device;         // empty: not set in containers
+  std::int64_t task_pids = 32768;            // processes and threads of a container; 0: no limit
+  std::string pjrt_device;                   // empty: not set in containers
+  std::optional<task::LogLimits> keep_logs;  // of removed tasks
   bool service = false;
   bool allow_task_callers = false;
 };

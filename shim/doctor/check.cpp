@@ -66,6 +66,7 @@ std::vector<Check> all_checks() {
       {"network", check_network},
       {"clock", check_clock},
       {"containers", check_containers},
+      {"folders", check_folders},
       {"volumes", check_volumes},
   };
 }

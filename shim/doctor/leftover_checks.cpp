@@ -83,9 +83,19 @@ Finding judge_containers(const std::vector<docker::ContainerSummary>& containers
                    "the shim's log says what is wrong with each, at its start; their tasks are not taken up again");
   }
   if (unknown.empty()) return ok(std::format("{} of known tasks, none left behind{}", known, others));
-  return warning(std::format("{} that no task is known of: {}{}", unknown.size(), enumerate(unknown), others),
-                 "start dstack-shim, which takes over containers that a dstack-shim of another make left; what is in "
-                 "nobody's use goes with `docker rm -fv NAME`");
+  return warning(
+      std::format("{} that no task is known of: {}{}", unknown.size(), enumerate(unknown), others),
+      "restart dstack-shim: it takes over those that run, and removes those that have ended; or `docker rm -fv NAME`");
+}
+
+Finding judge_folders(const std::vector<std::string>& folders, const Journals& journals) {
+  std::vector<std::string> unknown;
+  for (const std::string& name : folders) {
+    if (!journals.container_names.contains(name)) unknown.push_back(readable(name));
+  }
+  if (unknown.empty()) return ok(std::format("{} of known tasks, none left behind", folders.size()));
+  return warning(std::format("{} of no known task: {}", unknown.size(), enumerate(unknown)),
+                 "a running dstack-shim removes them at its start and every hour, unless a container mounts them");
 }
 
 Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& journals) {
@@ -115,6 +125,13 @@ Finding check_containers(const Host& host) {
     return warning("unknown without Docker", "fix Docker first");
   }
   return judge_containers(containers, read_journals(host.home), host.home);
+}
+
+Finding check_folders(const Host& host) {
+  const os::Listing folders = os::list_directory(host.home / "runners");
+  if (folders.failure && folders.failure != std::errc::no_such_file_or_directory)
+    throw os_error("read", (host.home / "runners").string(), folders.failure.value());
+  return judge_folders(folders.names, read_journals(host.home));
 }
 
 Finding check_volumes(const Host& host) {

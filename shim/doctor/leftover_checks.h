@@ -14,6 +14,9 @@ Finding check_containers(const Host& host);
 // Volumes that are mounted, and no task holds them.
 Finding check_volumes(const Host& host);
 
+// Folders that containers of tasks saw, without a task.
+Finding check_folders(const Host& host);
+
 // What the journals in a home say. They are read as they are: a shim may write them meanwhile, each as one step.
 struct Journals {
   std::set<std::string> container_names;
@@ -25,6 +28,8 @@ Journals read_journals(const std::filesystem::path& home);
 
 Finding judge_containers(const std::vector<docker::ContainerSummary>& containers, const Journals& journals,
                          const std::filesystem::path& home);
+// `folders`: the names in <home>/runners.
+Finding judge_folders(const std::vector<std::string>& folders, const Journals& journals);
 Finding judge_volumes(const std::vector<os::Mount>& mounts, const Journals& journals);
 
 }  // namespace dstack::shim::doctor

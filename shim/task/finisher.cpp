@@ -5,6 +5,7 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/file.h"
 #include "common/termination_reason.h"
 
 namespace dstack::shim::task {
@@ -17,6 +18,7 @@ constexpr int kLastLineCount = 5;
 constexpr seconds kLastLinesLimit{5};
 // A server waits 9 s for the answer to a terminate.
 constexpr seconds kKillLimit{8};
+constexpr seconds kKeepOutputLimit{30};
 
 }  // namespace
 
@@ -91,7 +93,26 @@ std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, std
   }
 }
 
+void Finisher::keep_logs(const TaskState& state, const std::stop_token& stop) const {
+  std::function<void(int)> write_output;
+  if (state.config.process() == ProcessKind::image && !state.container_id.empty()) {
+    write_output = [&](int file) {
+      const docker::Call call{.stop = stop, .limit = kKeepOutputLimit};
+      parts_.engine.read_output(
+          state.container_id,
+          [file](std::string_view piece) {
+            os::write_all(file, piece, "output.log");
+            return true;
+          },
+          call);
+    };
+  }
+  parts_.kept_logs->keep(state.container_name, store_.runner_folder(state.container_name),
+                         store_.pull_log(state.container_name).parent_path(), write_output);
+}
+
 void Finisher::remove(const TaskState& state, std::stop_token stop) const {
+  if (parts_.kept_logs != nullptr) keep_logs(state, stop);
   if (state.create_sent) remove_container(state, stop);
   resources_.release(state.config.id, stop);
   store_.remove(state.container_name);

@@ -47,6 +47,7 @@ class Finisher {
   void remove(const TaskState& state, std::stop_token stop) const;
 
  private:
+  void keep_logs(const TaskState& state, const std::stop_token& stop) const;
   void remove_container(const TaskState& state, std::stop_token stop) const;
 
   HostParts parts_;

@@ -12,6 +12,7 @@
 #include "shim/gpu/gpu_pool.h"
 #include "shim/host/key_ring.h"
 #include "shim/task/engine_resources.h"
+#include "shim/task/kept_logs.h"
 #include "shim/task/task.h"
 #include "shim/task/task_store.h"
 #include "shim/volume/volume_manager.h"
@@ -25,6 +26,7 @@ struct HostParts {
   host::KeyRing& keys;
   volume::VolumeManager& volumes;
   gpu::GpuPool& gpus;
+  KeptLogs* kept_logs = nullptr;  // where logs of removed tasks go; null: they are removed
 };
 
 // What every container gets.

@@ -17,6 +17,8 @@ namespace {
 // For what runs in a container whose owner has gone.
 constexpr std::chrono::seconds kOwnerGrace{5};
 
+constexpr std::chrono::hours kSweepInterval{1};
+
 }  // namespace
 
 TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, LaunchSettings settings, os::Clock& clock,
@@ -35,19 +37,53 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
                 .made = [this](const std::string& id, const std::string& task) { container_made(id, task); }},
                clock),
       owners_([](const std::filesystem::path& file) { return os::is_locked(file); },
-              [this](const std::string& id) { owner_gone(id); }, clock) {}
+              [this](const std::string& id) { owner_gone(id); }, clock),
+      leftovers_(store_, parts.engine, known()) {}
 
 TaskManager::~TaskManager() {
   shut_down();
+  sweeper_.reset();
   // A worker may still be about to tell the watcher of its container, and the watcher goes first.
   threads_.finish();
 }
 
 void TaskManager::restore() {
   for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
-  resources_.sweep(exit_.get_token());
-  parts_.keys.remove_leftovers();
+  sweep(exit_.get_token());
   watcher_.start();
+  sweeper_.emplace("look for leftovers", kSweepInterval, [this](const std::stop_token& stop) { sweep(stop); }, clock_);
+}
+
+void TaskManager::sweep(const std::stop_token& stop) {
+  resources_.sweep(stop);
+  parts_.keys.remove_leftovers();
+  leftovers_.sweep(stop);
+  if (parts_.kept_logs != nullptr) parts_.kept_logs->prune();
+}
+
+Leftovers::Known TaskManager::known() {
+  return {.task =
+              [this](const std::string& id) {
+                const os::Lock lock(mutex_);
+                return tasks_.contains(id);
+              },
+          .unless_container =
+              [this](const std::string& name, const std::function<void()>& act) {
+                const os::Lock lock(mutex_);
+                for (const auto& [id, task] : tasks_) {
+                  if (task->info().container_name == name) return;
+                }
+                act();
+              },
+          .volume =
+              [this](const std::string& name) {
+                const os::Lock lock(mutex_);
+                return std::ranges::any_of(tasks_, [&name](const auto& entry) {
+                  const TaskState state = entry.second->state();
+                  return state.holds_volumes && !state.given_back &&
+                         std::ranges::contains(state.config.volumes, name, &volume::VolumeInfo::name);
+                });
+              }};
 }
 
 void TaskManager::take_up(TaskState state) {

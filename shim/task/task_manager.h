@@ -10,11 +10,13 @@
 
 #include "common/os/clock.h"
 #include "common/os/mutex.h"
+#include "common/os/repeating_thread.h"
 #include "common/secret.h"
 #include "shim/docker/container_watcher.h"
 #include "shim/host/peer_guard.h"
 #include "shim/task/finisher.h"
 #include "shim/task/launcher.h"
+#include "shim/task/leftovers.h"
 #include "shim/task/live_task.h"
 #include "shim/task/output_times.h"
 #include "shim/task/owner_watch.h"
@@ -83,6 +85,9 @@ class TaskManager {
   // By this engine, for a task of any shim; removed if it is for one of ours that has ended. Does not block.
   void container_made(const std::string& container_id, const std::string& task_id);
   void remove_leftovers(const std::vector<docker::ContainerSummary>& containers);
+  // What is left of tasks that are not known; at the start and every hour.
+  void sweep(const std::stop_token& stop);
+  Leftovers::Known known();
 
   const HostParts parts_;
   const TaskStore store_;
@@ -101,6 +106,8 @@ class TaskManager {
   WorkerThreads threads_;
   docker::ContainerWatcher watcher_;
   OwnerWatch owners_;
+  Leftovers leftovers_;
+  std::optional<os::RepeatingThread> sweeper_;  // last: it ends first
 };
 
 }  // namespace dstack::shim::task

@@ -25,6 +25,8 @@ using nlohmann::json;
 
 namespace {
 
+// No container has such a name.
+constexpr std::string_view kAside = ".left-";
 constexpr const char* kJournalName = "task.json";
 // The last flushed one, beside one that is not.
 constexpr const char* kFlushedName = "task.json.flushed";
@@ -226,6 +228,24 @@ void TaskStore::make_runner_folder(const std::string& container_name) const {
   os::remove_tree(runners_, container_name);
   const fs::path folder = runner_folder(container_name);
   if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
+}
+
+std::vector<std::string> TaskStore::runner_folders() const {
+  std::vector<std::string> names = os::list_folder(runners_);
+  std::erase_if(names, [](const std::string& name) { return name.starts_with(kAside); });
+  return names;
+}
+
+void TaskStore::set_runner_folder_aside(const std::string& container_name) const {
+  const fs::path aside = runners_ / (std::string(kAside) + container_name);
+  if (::rename(runner_folder(container_name).c_str(), aside.c_str()) != 0)
+    throw os_error("set aside", printable(runner_folder(container_name).string()));
+}
+
+void TaskStore::remove_folders_set_aside() const {
+  for (const std::string& name : os::list_folder(runners_)) {
+    if (name.starts_with(kAside)) os::remove_tree(runners_, name);
+  }
 }
 
 void TaskStore::remove(const std::string& container_name) const {

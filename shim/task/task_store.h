@@ -39,6 +39,12 @@ class TaskStore {
 
   // Makes the folder that the container sees, empty: what lies there by that name is removed before.
   void make_runner_folder(const std::string& container_name) const;
+  // The names of the folders in runners/, those that were set aside excepted.
+  std::vector<std::string> runner_folders() const;
+  // Takes a folder's name from it, quickly, so that it can be removed while a new one is made.
+  void set_runner_folder_aside(const std::string& container_name) const;
+  // Throws Error for what cannot be removed; the rest is gone then.
+  void remove_folders_set_aside() const;
   // Removes what the container saw, then the journal; what is gone already is fine.
   void remove(const std::string& container_name) const;
 

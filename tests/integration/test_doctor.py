@@ -36,6 +36,7 @@ CHECKS = [
     "network",
     "clock",
     "containers",
+    "folders",
     "volumes",
 ]
 

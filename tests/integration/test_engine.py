@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.certificates import make_certificates
 from support.hosts import stand_in_runner
 from support.processes import ROOT, Program, Shim, free_port, wait_until
 from support.registries import closed_image, closed_registry, layer_bytes, layered  # noqa: F401
@@ -75,21 +76,6 @@ class TcpEngine:
         self.listener.close()
 
 
-def make_certificates(folder: Path) -> Path:
-    """What DOCKER_CERT_PATH holds (ca.pem, cert.pem, key.pem), and server.pem with its key for 127.0.0.1."""
-    folder.mkdir()
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
-    openssl("req", "-x509", *new, "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem")
-    for name, key, subject in (("server.pem", "server-key.pem", "/CN=engine"), ("cert.pem", "key.pem", "/CN=client")):
-        openssl("req", "-x509", *new, "-subj", subject, "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
-                "basicConstraints=critical,CA:FALSE", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-keyout", key, "-out", name)  # fmt: skip
-    return folder
-
-
 def ask_for_settings(**environment: str) -> subprocess.CompletedProcess:
     """One call to the engine that DOCKER_HOST names."""
     return subprocess.run(
@@ -113,9 +99,7 @@ def run_tests(host: str, layered: str, closed_image: str, closed_registry) -> No
         "ENGINE_PREFIX": f"engine-test-{hashlib.sha256(layered.encode()).hexdigest()[:8]}-",
     }
     # In the order of the file: the pull comes first.
-    result = subprocess.run(
-        [TESTS, "--order", "decl"], env={**os.environ, **environment}, capture_output=True, text=True, timeout=170
-    )
+    result = subprocess.run([TESTS, "--order", "decl"], env={**os.environ, **environment}, capture_output=True, text=True, timeout=170)
     print(result.stdout, result.stderr)
     assert result.returncode == 0, result.stdout
 

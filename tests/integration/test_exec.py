@@ -1,11 +1,16 @@
 """dstack-shim exec: programs in a task's container, as docker exec runs them."""
 
+import io
 import os
 import signal
 import subprocess
+import tarfile
 
 import pytest
+from support.certificates import make_certificates
+from support.own_engine import OwnEngine
 from support.person import Client, Terminal
+from support.processes import Shim, free_port
 
 
 @pytest.fixture
@@ -120,6 +125,59 @@ def test_what_it_cannot_do_is_said_in_one_line(client, container):
     client.text("stop", "-t", "0", "job")
     ended = client("exec", "job", "--", "true")
     assert ended.returncode == 1 and "is not running" in ended.stderr.decode()
+
+
+@pytest.fixture
+def remote_engine(tmp_path, image):
+    """The address of a dockerd behind TLS that wants the client's certificate, and what DOCKER_CERT_PATH names."""
+    certificates = make_certificates(tmp_path / "certificates")
+    files = {"tlscacert": "ca.pem", "tlscert": "server.pem", "tlskey": "server-key.pem"}
+    engine = OwnEngine(tmp_path, tlsverify=True, **{key: str(certificates / name) for key, name in files.items()})
+    engine.hosts = [f"tcp://127.0.0.1:{free_port()}"]
+    with engine:
+        engine.call("pull", image)
+        yield engine.hosts[0], certificates
+
+
+def test_programs_and_files_go_through_an_engine_behind_tls(remote_engine, home, image, tmp_path):
+    host, certificates = remote_engine
+    environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CERT_PATH": str(certificates), "DOCKER_TLS_VERIFY": "1"}
+    with Shim(home, environment=environment) as shim:
+        shim.wait_ready()
+        client = Client(shim.port, image)
+        client.detach("job", "sleep 1000")
+
+        def run(*arguments, **more) -> tuple:
+            ended = subprocess.run(client.command(*arguments), capture_output=True, timeout=60, env=environment, **more)
+            return ended.returncode, ended.stdout, ended.stderr
+
+        assert run("exec", "job", "--", "sh", "-c", "echo out; echo err >&2; exit 7") == (7, b"out\n", b"err\n")
+        # The end of the input has to arrive, and what the program writes after it.
+        given = bytes(range(256)) * 10000
+        assert run("exec", "-i", "job", "--", "sh", "-c", "cat; echo end", input=given) == (0, given + b"end\n", b"")
+        plain = ("run", "--image", image, "-i", "--rm", "--entrypoint", "sh", "--", "-c", "cat; echo end")
+        assert run(*plain, input=b"hello\n")[:2] == (0, b"hello\nend\n")
+        with Terminal(client.command("exec", "-it", "job", "sh"), env=environment) as terminal:
+            terminal.type(b"echo $((40 + 2)); exit 3\n")
+            terminal.expect(b"\r\n42\r\n")
+            assert terminal.wait() == 3
+        assert run("cp", "-q", "-", "job:/tmp", input=tar_of("file", given)) == (0, b"", b"")
+        assert run("cp", "-q", "job:/tmp/file", str(tmp_path / "file")) == (0, b"", b"")
+        assert (tmp_path / "file").read_bytes() == given
+        # Without the certificates it says what it could not reach.
+        plain_environment = {**environment, "DOCKER_CERT_PATH": "", "DOCKER_TLS_VERIFY": "", "HOME": str(tmp_path)}
+        refused = subprocess.run(client.command("exec", "job", "--", "true"), capture_output=True, env=plain_environment)
+        assert refused.returncode == 1 and host.removeprefix("tcp://").encode() in refused.stderr
+        client.text("rm", "--force", "job")
+
+
+def tar_of(name: str, content: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
 
 
 def test_a_user_without_access_to_the_engine_is_told_so(client, container):

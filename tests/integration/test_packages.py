@@ -102,6 +102,15 @@ def test_the_rpm_installs_into_an_empty_tree_and_its_scripts_can_be_read(release
     run("sh", "-n", input=body)
 
 
+def test_rpmlint_finds_nothing_without_a_known_reason(release, tmp_path):
+    file = only(release, "*.x86_64.rpm" if ARCHITECTURE == "amd64" else "*.aarch64.rpm")
+    found = run("rpmlint", "--config", ROOT / "packaging/rpm/rpmlint.toml", file)
+    assert " 0 errors, 0 warnings" in found.stdout, found.stdout
+    # It would find something.
+    (tmp_path / "empty.toml").write_text("")
+    assert "statically-linked-binary" in run("rpmlint", "--config", tmp_path / "empty.toml", file, check=False).stdout
+
+
 def test_the_sbom_is_valid_and_names_every_library_that_is_carried(release):
     text = only(release, "*.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
@@ -124,7 +133,9 @@ def test_completions_can_be_read_by_their_shells():
 
 
 def test_bash_completes_commands_and_their_options():
-    script = f'source {ROOT}/packaging/completions/dstack-shim.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dstack_shim; echo "${{COMPREPLY[*]}}"'
+    script = (
+        f'source {ROOT}/packaging/completions/dstack-shim.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dstack_shim; echo "${{COMPREPLY[*]}}"'
+    )
 
     def completed(*words: str) -> list[str]:
         return run("bash", "-c", script, "bash", *words).stdout.split()
@@ -178,7 +189,12 @@ def test_a_second_copy_is_refused_and_tasks_outlive_upgrade_and_removal(host, re
     before = host.run("systemctl", "show", "-p", "MainPID", "--value", "dstack-shim").stdout
     newer = only(package(ROOT, binaries, tmp_path / "newer", "--arch", ARCHITECTURE, "--version", "99.0.0"), "*.deb")
     install(host, newer)
-    wait_until(lambda: host.run("systemctl", "show", "-p", "MainPID", "--value", "dstack-shim").stdout not in (before, "0\n"), "the new process", 60, pause=0.2)
+    wait_until(
+        lambda: host.run("systemctl", "show", "-p", "MainPID", "--value", "dstack-shim").stdout not in (before, "0\n"),
+        "the new process",
+        60,
+        pause=0.2,
+    )
     wait_until(lambda: answers(host), "the upgraded shim", 60, pause=0.2)
     assert host.run("docker", "inspect", "-f", "{{.State.Running}}", container).stdout.strip() == "true"
     assert "running" in host.run("dstack-shim", "ps").stdout

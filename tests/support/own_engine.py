@@ -23,11 +23,13 @@ class OwnEngine:
         # A bridge of its own: the usual one is the host's Docker's, and "none" would remove that.
         self.bridge = f"dst-{self.folder.name[-8:]}"
         self.prefix: list[str] = []  # of the daemon's command line
+        self.hosts: list[str] = []  # that it listens on as well
 
     def start(self) -> "OwnEngine":
         self.configure()
         self.daemon = Program(
             [*self.prefix, "dockerd", "--config-file", self.folder / "daemon.json", "--host", self.host]
+            + [word for host in self.hosts for word in ("--host", host)]
             + ["--data-root", self.folder / "data", "--exec-root", self.folder / "exec"]
             + ["--pidfile", self.folder / "pid", "--bridge", self.bridge, "--iptables=false", "--ip6tables=false"],
             self.log_folder / "own-engine.log",

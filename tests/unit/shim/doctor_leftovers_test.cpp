@@ -97,4 +97,15 @@ TEST_CASE_METHOD(LeftoverFixture, "without Docker the containers cannot be told,
   CHECK(check_containers(host).verdict == Verdict::warning);
 }
 
+TEST_CASE_METHOD(LeftoverFixture, "a folder that a container saw and that has no task is named") {
+  task("a-1", "\"given_back\":true");
+  CHECK(check_folders(host).verdict == Verdict::ok);
+  std::filesystem::create_directories(host.home / "runners/a-1");
+  CHECK(check_folders(host).verdict == Verdict::ok);
+  std::filesystem::create_directories(host.home / "runners/b-2");
+  const Finding finding = check_folders(host);
+  CHECK(finding.verdict == Verdict::warning);
+  CHECK(finding.found.contains("b-2"));
+}
+
 }  // namespace dstack::shim::doctor

@@ -46,8 +46,8 @@ TEST_CASE_METHOD(ContainerFixture, "a plain task needs no runner, and its end is
   const task::TaskInfo info = await_status(TaskStatus::terminated);
   CHECK(info.termination_reason == dstack::termination_reason::kContainerExitedWithError);
   const task::TaskInspection inspection = tasks().inspect("1");
-  CHECK(inspection.exit_code == 3);
-  CHECK(inspection.ended_in == TaskStatus::running);
+  CHECK(inspection.details.exit_code == 3);
+  CHECK(inspection.details.ended_in == TaskStatus::running);
   CHECK(inspection.address == "172.18.0.2");
   CHECK(inspection.health == "none");
   CHECK(inspection.digest == "sha256:0123");
@@ -119,7 +119,7 @@ TEST_CASE_METHOD(ContainerFixture, "a file or folder to mount that is not there 
   const task::TaskInfo info = run(std::move(config));
   CHECK(info.termination_reason == dstack::termination_reason::kExecutorError);
   CHECK(info.termination_message.contains("absent"));
-  CHECK(tasks().inspect("1").ended_in == TaskStatus::preparing);
+  CHECK(tasks().inspect("1").details.ended_in == TaskStatus::preparing);
 }
 
 TEST_CASE_METHOD(ContainerFixture, "a held task's runner gets a token, which is in the journal and nowhere else") {

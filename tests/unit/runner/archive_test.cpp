@@ -20,7 +20,6 @@
 #include "tests/unit/runner/tree_of.h"
 
 using namespace dstack;
-using namespace dstack::runner;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 namespace fs = std::filesystem;

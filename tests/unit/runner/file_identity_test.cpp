@@ -10,7 +10,6 @@
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
-using namespace dstack::runner;
 
 namespace {
 

@@ -90,7 +90,7 @@ std::string check_log_limits(const std::string& limits) {
   try {
     task::parse_log_limits(limits);
     return {};
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return error.what();
   }
 }

@@ -101,7 +101,7 @@ class Packer {
     for (const std::string& inner : names) {
       try {
         add(folder.get(), inner, as + "/" + inner);
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         if (failure_ || fatal_) throw;
         how_.skipped(std::format("{}: {}", printable(as + "/" + inner), error.what()));
       }

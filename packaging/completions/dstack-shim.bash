@@ -20,6 +20,7 @@ _dstack_shim() {
             /serve) path=/serve ;;
             /run) path=/run ;;
             /exec) path=/exec ;;
+            /cp) path=/cp ;;
             /ps) path=/ps ;;
             /attach) path=/attach ;;
             /wait) path=/wait ;;
@@ -56,15 +57,16 @@ _dstack_shim() {
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
             /ci-runner) path=/ci-runner ;;
-            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--interval | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--interval | */--keep-logs | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --pjrt-device --allow-task-callers --service serve run exec ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale ci-runner' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --keep-logs --pjrt-device --allow-task-callers --service serve run exec cp ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale ci-runner' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --env-file -v --volume -p --publish -w --workdir -u --user --entrypoint -i --interactive -t --tty -d --detach --rm --json' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
+        /cp) mapfile -t COMPREPLY < <(compgen -W '-h --help -a --archive -L --follow-link -q --quiet' -- "$current") ;;
         /ps) mapfile -t COMPREPLY < <(compgen -W '-h --help -a --all -q --quiet -f --filter --format --json' -- "$current") ;;
         /attach) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /wait) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;

@@ -78,6 +78,11 @@ def engine_has() -> set[str]:
     return found - before_the_test
 
 
+def await_line(process: subprocess.Popen, part: str) -> None:
+    while part not in (line := process.stdout.readline()):
+        assert line, f"no {part}"
+
+
 def inspect(container: str) -> dict:
     return json.loads(docker("inspect", container))[0]
 
@@ -362,16 +367,14 @@ def test_a_cancelled_container_step_leaves_no_container(start, image):
     job = start()
     args = job.action_args(image, ["-c", "trap 'echo leaving; exit 9' INT; echo up; while :; do sleep 0.1; done"], entrypoint="sh")
     running = job.start("run_container_step", args)
-    while running.stdout.readline() != "up\n":
-        pass
+    await_line(running, "up\n")
     assert engine_has()
     running.send_signal(signal.SIGINT)
     assert "leaving\n" in running.communicate(timeout=30)[0] and running.returncode == 9
     assert engine_has() == set()
     # Of a hook that is killed, the next step removes it.
     running = job.start("run_container_step", args)
-    while running.stdout.readline() != "up\n":
-        pass
+    await_line(running, "up\n")
     running.kill()
     assert job.action(image, "true", state=None, entrypoint="env").status == 0
     assert engine_has() == set()
@@ -406,6 +409,13 @@ def test_an_action_with_a_dockerfile_is_built_and_its_image_removed(start, image
     (tmp_path / "Dockerfile").write_text(f"FROM {image}\n")
     done = job.action(None, dockerfile=folder / "out/Dockerfile", state=None)
     assert done.status == 1 and "work folder" in done.output, done
+    before = set(docker("ps", "-q").split())
+    (folder / "Dockerfile").write_text(f"FROM {image}\nRUN echo building; sleep 600\n")
+    running = job.start("run_container_step", job.action_args(None, [], folder / "Dockerfile"), state=None)
+    await_line(running, "building")
+    running.send_signal(signal.SIGINT)
+    assert "cancelled" in running.communicate(timeout=30)[0] and running.returncode == 1
+    wait_until(lambda: set(docker("ps", "-q").split()) <= before, "the end of the build", 30)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/bash").symlink_to("/bin/bash")
     without = start(path=str(tmp_path / "bin"))

@@ -17,7 +17,7 @@ std::optional<JobRecord> Hook::find_job() const {
   if (!request.has_state) return std::nullopt;
   auto record = folder.read();
   if (!record || record->job != request.state_job)
-    throw Error(ErrorKind::conflict, "state: not that of a job which is prepared here");
+    throw Error(ErrorKind::conflict, "state: does not belong to a job that was prepared here");
   return record;
 }
 

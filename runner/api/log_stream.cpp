@@ -29,8 +29,10 @@ constexpr std::chrono::seconds kDeliveryPatience{10};
 constexpr std::chrono::milliseconds kLookAgain{500};
 // After something was sent, what comes gathers for this long or until there is so much of it: a job that writes without
 // a pause would otherwise be interrupted for every 4 KiB, and itself be the slower for it. What comes after a pause is
-// sent at once.
-constexpr std::chrono::milliseconds kGatherTime{1};
+// sent at once, and of a job that writes little at a time almost everything is.
+constexpr std::chrono::microseconds kGatherTime{1000};
+constexpr std::chrono::microseconds kShortGatherTime{200};
+constexpr std::uint64_t kLittle = 4096;
 constexpr std::uint64_t kGatherSize = std::uint64_t{64} << 10;
 
 }  // namespace
@@ -89,7 +91,7 @@ class LogStream::Implementation {
       const os::SteadyTime now = clock_.now();
       const bool ended = log_.ended();
       if (const std::uint64_t size = log_.size(); ended || now >= next_look_ || size >= size_ + kGatherSize) {
-        if (size > size_) next_look_ = now + kGatherTime;
+        if (size > size_) next_look_ = now + (size - size_ < kLittle ? kShortGatherTime : kGatherTime);
         size_ = size;
       }
       const bool more = advance_all(ended, now);

@@ -19,11 +19,16 @@ namespace {
 
 constexpr std::size_t kPieceSize = 64 * 1024;
 constexpr std::size_t kLastWordsLimit = 1 << 20;
+// A job that writes at least this much a second in small pieces is left to write for a while between two reads. The
+// terminal has room for what comes meanwhile; of a faster job a read gets enough as it is.
+constexpr double kSlowJob = 200e3;
+constexpr double kFastJob = 64e6;
+constexpr std::chrono::microseconds kGatherTime{250};
 
 }  // namespace
 
-TerminalReader::TerminalReader(int output, std::function<void(std::string_view)> take)
-    : output_(output), take_(std::move(take)) {
+TerminalReader::TerminalReader(int output, std::function<void(std::string_view)> take, os::Clock& clock)
+    : output_(output), take_(std::move(take)), clock_(clock), timer_(clock.make_timer()) {
   thread_ = os::start_thread("read the job's output", [this] { read(); });
 }
 
@@ -40,6 +45,7 @@ void TerminalReader::read() {
   }
   std::array<pollfd, 2> waiting{
       {{.fd = output_, .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
+  os::SteadyTime last_read{};
   while (true) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
     if (waiting[1].revents != 0) {
@@ -47,11 +53,25 @@ void TerminalReader::read() {
       return;
     }
     // With a look at finish_ now and then: a process may write without a pause.
-    if (!read_available(kLastWordsLimit)) return;
+    const std::optional<std::size_t> size = read_available(kLastWordsLimit);
+    if (!size) return;
+    const os::SteadyTime now = clock_.now();
+    const std::chrono::duration<double> since_last = now - last_read;
+    last_read = now;
+    const double rate = static_cast<double>(*size) / since_last.count();
+    if (rate > kSlowJob && rate < kFastJob) let_gather(now);
   }
 }
 
-bool TerminalReader::read_available(std::size_t limit) {
+void TerminalReader::let_gather(os::SteadyTime now) {
+  timer_->arm(now + kGatherTime);
+  std::array<pollfd, 2> waiting{
+      {{.fd = timer_->fd(), .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
+  while (::poll(waiting.data(), waiting.size(), -1) < 0) {
+  }
+}
+
+std::optional<std::size_t> TerminalReader::read_available(std::size_t limit) {
   std::array<char, kPieceSize> buffer;
   std::size_t total = 0;
   while (total < limit) {
@@ -64,11 +84,13 @@ bool TerminalReader::read_available(std::size_t limit) {
         spdlog::error("{} bytes of the job's output are lost: {}", count, error.what());
       }
       total += static_cast<std::size_t>(count);
+    } else if (count < 0 && errno == EAGAIN) {
+      return total;
     } else if (count == 0 || errno != EINTR) {
-      return count < 0 && errno == EAGAIN;
+      return std::nullopt;
     }
   }
-  return true;
+  return total;
 }
 
 }  // namespace dstack::runner::job

@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <csignal>
 
+#include "tests/support/fake_clock.h"
 #include "tests/unit/runner/running_job.h"
 
 namespace dstack::runner::job {
@@ -72,6 +73,34 @@ TEST_CASE("a process that writes without a pause does not keep the reader from i
   job.reader.finish();
   ::kill(job.process.pid(), SIGKILL);
   job.process.wait();
+}
+
+TEST_CASE("what a job writes quickly in small pieces gathers for a moment") {
+  test::FakeClock clock;
+  Terminal terminal;
+  test::Output output;
+  TerminalReader reader(terminal.output(), [&output](std::string_view text) { output.append(text); }, clock);
+  reader.begin();
+  const auto write = [&terminal](const std::string& line) {
+    REQUIRE(::write(terminal.job_side(), line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+  };
+  write("after a pause\n");
+  output.await("after a pause");
+  // A megabyte in a second.
+  clock.advance(std::chrono::milliseconds(1));
+  write(std::string(1000, 'x') + "\n");
+  output.await("x\r\n");
+  clock.await_waiters();
+  write("gathered\n");
+  SECTION("and is read when that moment is over") {
+    CHECK_FALSE(output.text().contains("gathered"));
+    clock.advance(std::chrono::milliseconds(1));
+    output.await("gathered");
+  }
+  SECTION("and is read at once at the end") {
+    reader.finish();
+    CHECK(output.text().ends_with("gathered\r\n"));
+  }
 }
 
 }  // namespace dstack::runner::job

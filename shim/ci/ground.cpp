@@ -183,7 +183,13 @@ void Ground::ensure_shim(const std::stop_token& stop) {
   shim_.reset();
   journal_.own_shim = true;
   write_journal();
-  shim_ = std::make_unique<OwnShim>(folder_->shim(), shim_ended_, stop);
+  try {
+    shim_ = std::make_unique<OwnShim>(folder_->shim(), shim_ended_, stop);
+  } catch (const std::exception& error) {
+    if (error_kind(error) == ErrorKind::cancelled) throw;
+    report_missing_shim(error.what());
+    needs_own_shim_ = false;
+  }
 }
 
 void Ground::write_journal() const { ci::write_journal(workdir_, journal_); }

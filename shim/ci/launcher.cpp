@@ -89,6 +89,7 @@ class Launcher final : public Life::Hands {
       if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
       if (waiting[0].revents != 0) take_signal();
       if (waiting[1].revents != 0) mail_.run_all();
+      // What was posted may have ended the watch.
       if (waiting[2].revents != 0 && going_away_ && going_away_->appeared())
         life_.hurry("the machine is about to be shut down");
       if (deadline && clock_.now() >= *deadline && !life_.exit_status()) life_.time_passed();

@@ -1,6 +1,7 @@
 #include "shim/ci/work_folder.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,8 +67,14 @@ void WorkFolder::hold_tasks() {
 
 void WorkFolder::clear(bool also_folder) {
   owner_.reset();
-  for (const char* name : {"state", "agents", "shim", "config.toml", ".runner_system_id", "going-away"})
+  for (const char* name : {"state", "shim", "config.toml", ".runner_system_id", "going-away"})
     os::remove_tree(path_, name);
+  try {
+    os::remove_tree(path_, "agents");
+  } catch (const std::exception& error) {
+    // A job's containers may have written as root what another user cannot remove. No later agent uses it.
+    spdlog::warn("{}", error.what());
+  }
   // Last: until here it says what there is to remove.
   os::remove_tree(path_, "launcher.json");
   os::remove_tree(path_, kLockName);

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -303,6 +304,20 @@ def test_by_the_name_cml_runner_jobs_run_on_the_host_unless_told_otherwise(tmp_p
     assert any("--host-jobs" in message for message in launcher.messages())
     refused = start("--single", "--shim-http-port", "1", host_jobs=False, program=[program], environment={"CML_RUNNER_HOST_JOBS": "0"})
     assert refused.await_end() == 1 and "port 1" in refused.messages()[-1]
+
+
+def test_a_user_who_is_not_root_has_folders_at_home(github, start):
+    home = Path(tempfile.mkdtemp())
+    os.chown(home, 65534, 65534)
+    copy = shutil.copy(SHIM, home)  # the checkout may be out of that user's reach
+    program = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "ci-runner"]
+    environment = {"HOME": str(home), "CML_RUNNER_AGENT_CACHE": ""}
+    job = add_job(github, "id -u; pwd")
+    launcher = start("--single", "--workdir", home / ".dstack/ci/r", program=program, environment=environment)
+    assert launcher.await_end() == 0, launcher.log()
+    assert f"65534\n{home}/.dstack/ci/r/agents/" in job["log"] and job["conclusion"] == "success"
+    assert list((home / ".cache/dstack-ci").glob("*.tar.gz")) and not (home / ".dstack/ci/r").exists()
+    shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("form", ["folder", "tar.gz"])

@@ -143,14 +143,14 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   Choice project;
   project.or_else(given.project, "--project").or_else(environment("DSTACK_PROJECT"), "DSTACK_PROJECT");
   project.or_else(setting_in(own, "project"), files.own);
-  project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli).or_else(kDefaultProject, "default");
+  project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli).or_else(kDefaultProject, kDefaultOrigin);
   settings.project = *project.found();
   const json of_cli = project_of_cli(cli, settings.project.value);
 
   Choice server;
   server.or_else(given.server, "--server").or_else(environment("DSTACK_SERVER_URL"), "DSTACK_SERVER_URL");
   server.or_else(setting_in(own, "server"), files.own).or_else(setting_in(of_cli, "url"), files.cli);
-  server.or_else(kDefaultServer, "default");
+  server.or_else(kDefaultServer, kDefaultOrigin);
   settings.server = *server.found();
   settings.server.value = checked_url(settings.server.value, settings.server.origin);
 

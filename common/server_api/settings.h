@@ -38,9 +38,12 @@ SettingsFiles find_settings_files(const os::UserDatabase& users = os::UserDataba
 std::filesystem::path own_settings_file(const os::UserDatabase& users = os::UserDatabase(),
                                         const Environment& environment = process_environment);
 
+// The origin of a setting that nothing says.
+inline constexpr const char* kDefaultOrigin = "default";
+
 struct Setting {
   std::string value;
-  std::string origin;  // "--server", "DSTACK_SERVER_URL", a file's path, "default"
+  std::string origin;  // "--server", "DSTACK_SERVER_URL", a file's path, kDefaultOrigin
 };
 
 struct Settings {

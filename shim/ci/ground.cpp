@@ -26,7 +26,7 @@ bool Ground::prepare(const Patience& patience) {
               .driver = target_.driver,
               .base_url = target_.base_url,
               .path = target_.path};
-  Connection connection = connect_with_agent(journal_, asked_.token, asked_.flags, clock_);
+  Connection connection = connect_with_agent(journal_, asked_.token, asked_.given, asked_.flags, clock_);
   ci_ = std::move(connection.ci);
   agent_ = std::move(connection.agent);
   succession_ = std::make_unique<Succession>(*ci_, asked_.name, asked_.flags.labels, clock_);
@@ -39,7 +39,9 @@ bool Ground::prepare(const Patience& patience) {
   journal_.made_folder = folder_->was_made();
   remove_dead_of_own_folder(patience);
   remove_dead(find_remains(workdir_.parent_path(), {}), patience);
+  if (asked_.check_name) asked_.check_name();
   free_name(runners, remains, patience);
+  if (asked_.flags.cloud.is_wanted()) return true;
   agent_->find(patience);
   find_shim();
   warn_of_open_flags();
@@ -130,7 +132,7 @@ void Ground::free_name(const std::vector<ListedRunner>& runners, const std::vect
 void Ground::find_shim() {
   const ContainerFlags& flags = asked_.flags.containers;
   const int port = flags.port();
-  if (shim_answers(port)) {
+  if (!asked_.in_cloud_run && shim_answers(port)) {
     journal_.shim_port = port;
     if (flags.gpus.empty()) {
       spdlog::info("Jobs get no GPUs: the dstack-shim on port {} may serve a dstack server; --gpus gives them some",
@@ -196,9 +198,9 @@ void Ground::write_journal() const { ci::write_journal(workdir_, journal_); }
 
 Registration Ground::register_runner(const Patience& patience) {
   const os::Lock lock(work_);
-  if (!journal_.runner.empty()) journal_.earlier.push_back(std::exchange(journal_.runner, ""));
+  if (!journal_.runner.empty() && !asked_.given) journal_.earlier.push_back(std::exchange(journal_.runner, ""));
   ensure_shim(patience.stop);
-  agent_->prepare(*folder_, container_flags(), patience);
+  if (!asked_.flags.cloud.is_wanted()) agent_->prepare(*folder_, container_flags(), patience);
   const auto announce = [this](const std::string& name) {
     journal_.may_be_listed = true;
     journal_.listed_name = name == journal_.name ? "" : name;
@@ -239,6 +241,32 @@ void Ground::remove_earlier(const Patience& patience) {
   }
 }
 
+void Ground::note_run(const CloudRun& run) {
+  const os::Lock lock(work_);
+  journal_.run = run.name;
+  journal_.submission = run.submission;
+  journal_.dstack_url = run.url;
+  journal_.dstack_project = run.project;
+  journal_.may_be_listed = true;
+  write_journal();
+}
+
+void Ground::forget_run() {
+  const os::Lock lock(work_);
+  journal_.run.clear();
+  write_journal();
+}
+
+void Ground::hand_over() {
+  {
+    const os::Lock lock(work_);
+    journal_.run.clear();
+    journal_.runner.clear();
+    journal_.may_be_listed = false;
+  }
+  clean_up();
+}
+
 void Ground::clean_up() {
   const os::Lock lock(work_);
   if (shim_) {
@@ -253,7 +281,7 @@ void Ground::clean_up() {
   if (!folder_) return;
   if (journal_.shim_port != 0)
     remove_leftover_containers(*folder_, target_.base_url, static_cast<int>(journal_.shim_port));
-  const bool something_left = journal_.own_shim || journal_.has_runners();
+  const bool something_left = journal_.own_shim || journal_.has_runners() || !journal_.run.empty();
   try {
     if (something_left) {
       write_journal();

@@ -34,11 +34,25 @@ class Ground {
     std::optional<std::string> driver;
     Secret token;
     std::string name;
+    // A runner that is registered already, of which only its own token is known: see cloud/.
+    std::optional<Registration> given = {};
+    // In a run of --cloud: a shim that answers there is the machine's, which serves the dstack server.
+    bool in_cloud_run = false;
+    // Called before a runner of the same name is removed; throws Error if the name cannot be used. May be missing.
+    std::function<void()> check_name = {};
+  };
+  // A run of a dstack server, which the journal names until another launcher is in charge of the runner.
+  struct CloudRun {
+    std::string url;
+    std::string project;
+    std::string name;
+    std::string submission;
   };
   // `shim_ended` is called on another thread.
   Ground(Asked asked, std::function<void(const std::string& how)> shim_ended, os::Clock& clock);
 
-  // The checks, in the contract's order; nothing is made at the CI. False if --reuse found a runner. Throws Error.
+  // The checks, in the contract's order; nothing is made at the CI. False if --reuse found a runner. With --cloud
+  // nothing of this machine is checked but the work folder. Throws Error.
   bool prepare(const Patience& patience);
   // Makes a runner, another if there was one already; the journal says so first. What its agent and its jobs need is
   // ready then. Throws Error; see has_runners().
@@ -49,6 +63,11 @@ class Ground {
   Removal remove_runners(const Secret& own, const Patience& patience);
   // Whether the runner is in the CI's list. Earlier ones that could not be removed are tried again.
   bool is_listed(const std::string& runner, const Patience& patience);
+  // Before the run is submitted, whose launcher may register the runner. Throw Error.
+  void note_run(const CloudRun& run);
+  void forget_run();
+  // The runner and the run go on by themselves: nothing of them is removed by whoever reads the journal.
+  void hand_over();
   // Ends the own shim with its containers, and empties the work folder, unless the runner is still listed. Problems are
   // logged.
   void clean_up();
@@ -56,6 +75,7 @@ class Ground {
   Ci& ci() { return *ci_; }
   const WorkFolder* folder() const { return folder_ ? &*folder_ : nullptr; }
   Agent& agent() { return *agent_; }
+  const std::string& driver() const { return target_.driver; }
 
  private:
   bool is_dead(const std::vector<Remains>& remains, const ListedRunner& runner) const;

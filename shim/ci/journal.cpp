@@ -25,6 +25,10 @@ void visit_fields(Record& journal, auto&& field) {
   field("shim_port", journal.shim_port, json::Range{.minimum = 0, .maximum = 65535});
   field("own_shim", journal.own_shim);
   field("made_folder", journal.made_folder);
+  field("run", journal.run);
+  field("submission", journal.submission);
+  field("dstack_url", journal.dstack_url);
+  field("dstack_project", journal.dstack_project);
 }
 
 std::filesystem::path journal_file(const std::filesystem::path& workdir) { return workdir / "launcher.json"; }

@@ -24,6 +24,12 @@ struct Journal {
   std::int64_t shim_port = 0;  // of a shim that was there; 0: the launcher has its own
   bool own_shim = false;       // below the work folder
   bool made_folder = false;    // the work folder itself
+  // Of a runner on a machine of a cloud, while it is waited for: the run, empty if there is none, what marks it as this
+  // launcher's, and where it is.
+  std::string run;
+  std::string submission;
+  std::string dstack_url;
+  std::string dstack_project;
 
   // Whether there may be a runner at the CI.
   bool has_runners() const { return may_be_listed || !runner.empty() || !earlier.empty(); }

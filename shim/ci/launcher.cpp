@@ -20,6 +20,8 @@
 #include "common/os/command.h"
 #include "common/os/signals.h"
 #include "shim/ci/agent.h"
+#include "shim/ci/cloud/launch.h"
+#include "shim/ci/cloud/run_command.h"
 #include "shim/ci/errands.h"
 #include "shim/ci/file_appears.h"
 #include "shim/ci/ground.h"
@@ -52,12 +54,6 @@ std::string random_name() {
   return name;
 }
 
-// An id as a number, which it is at GitLab.
-nlohmann::json id_json(const std::string& id) {
-  const nlohmann::json number = nlohmann::json::parse(id, nullptr, false);
-  return number.is_number_integer() ? number : nlohmann::json(id);
-}
-
 class Launcher final : public Life::Hands {
  public:
   Launcher(Ground::Asked asked, const os::UniqueFd& signals, Lines& lines)
@@ -69,6 +65,7 @@ class Launcher final : public Life::Hands {
         life_({.name = asked.name,
                .idle = asked.flags.idle.limit,
                .single = asked.flags.single,
+               .runner_is_given = asked.given.has_value(),
                .rerun_lost_jobs = !asked.flags.no_retry},
               *this, clock_) {}
 
@@ -353,6 +350,18 @@ class Launcher final : public Life::Hands {
 
 }  // namespace
 
+namespace {
+
+// In a run of `ci-runner --cloud`: the runner that was registered there.
+std::optional<Registration> given_runner(const Variables& variables, const std::string& name) {
+  const char* const id = variables(cloud::kRunnerVariable);
+  const char* const token = variables(cloud::kRunnerTokenVariable);
+  if (id == nullptr || token == nullptr || *id == '\0' || *token == '\0') return std::nullopt;
+  return Registration{.id = id, .name = name, .token = Secret(token)};
+}
+
+}  // namespace
+
 int run_launcher(const LauncherFlags& flags) {
   // Before git is asked, which starts a thread.
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
@@ -360,12 +369,21 @@ int run_launcher(const LauncherFlags& flags) {
   Ground::Asked asked{.flags = flags,
                       .repository = {},
                       .driver = {},
-                      .token = infer_token(flags.token, variables),
-                      .name = flags.name.empty() ? random_name() : flags.name};
+                      .token = {},
+                      .name = flags.name.empty() ? random_name() : flags.name,
+                      .in_cloud_run = variables(cloud::kSubmissionVariable) != nullptr};
+  asked.given = given_runner(variables, asked.name);
+  if (!asked.given) asked.token = infer_token(flags.token, variables);
   asked.repository = infer_repository(flags.repo, variables, git_origin);
   asked.driver = infer_driver(flags.driver, asked.repository, variables);
+  std::optional<server_api::Account> account;
+  if (flags.cloud.is_wanted()) {
+    cloud::check(flags, asked.name);
+    account = cloud::find_account(flags.cloud);
+  }
   Lines lines(flags.log_format, asked.repository.url(), os::system_clock());
   for (const std::string& warning : flags.warnings) spdlog::warn("{}", warning);
+  if (account) return cloud::launch(std::move(asked), *std::move(account), signals, lines);
   return Launcher(std::move(asked), signals, lines).run();
 }
 

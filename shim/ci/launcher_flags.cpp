@@ -17,7 +17,6 @@ namespace dstack::shim::ci {
 namespace {
 
 constexpr std::size_t kLongestName = 64;
-constexpr std::string_view kTokenFlag = "--token";
 // What the name cml-runner stands for, between launcher_command_line() and the parsing.
 constexpr const char* kCmlRunnerFlag = "--as-cml-runner";
 
@@ -30,18 +29,11 @@ constexpr std::array kIgnoredFlags = {"--log",
                                       "--cloud-aws-subnet-id",
                                       "--cloud-kubernetes-node-selector",
                                       "--cloud-image",
-                                      "--cloud-region",
-                                      "--cloud-type",
-                                      "--cloud-gpu",
-                                      "--cloud-hdd-size",
-                                      "--cloud-ssh-private",
-                                      "--cloud-spot-price",
-                                      "--cloud-startup-script",
                                       "--tpi-version",
                                       "--cml-version",
                                       "--destroy-delay",
                                       "--tf-resource"};
-constexpr std::array kIgnoredSwitches = {"--cloud-spot", "--cloud-ssh-private-visible"};
+constexpr std::array kIgnoredSwitches = {"--cloud-ssh-private-visible"};
 
 // The checks of CLI11: what is wrong with a value, "" if nothing is.
 
@@ -115,19 +107,16 @@ void add_ignored_flags(CLI::App& command, LauncherFlags& flags) {
   for (const char* flag : kIgnoredSwitches) {
     command.add_flag_function(flag, [warn, flag](std::int64_t) { warn(flag); })->group("");
   }
-  command
-      .add_option_function<std::string>("--cloud",
-                                        [](const std::string&) {
-                                          throw CLI::ValidationError(
-                                              "--cloud", "machines of a cloud are not supported by this version");
-                                        })
-      ->group("");
 }
 
 // After the parsing: takes the variables in, and checks what one flag alone cannot show.
 void finish(CLI::App& command, LauncherFlags& flags) {
   read_variables(command);
   if (flags.is_cml_runner && command.get_option("--host-jobs")->count() == 0) flags.containers.host_jobs = true;
+  for (std::string& warning : cloud::check_cloud_flags(command, flags.cloud))
+    flags.warnings.push_back(std::move(warning));
+  if (flags.cloud.is_wanted() && flags.containers.shim_port)
+    flags.warnings.emplace_back("--shim-http-port means nothing with --cloud and is ignored");
   if (flags.single && (flags.reuse || flags.reuse_idle))
     throw CLI::ValidationError("--single", "cannot be used with --reuse or --reuse-idle");
   // Checked here, so that the message does not quote it.
@@ -168,6 +157,7 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
   add_container_flags(*command, flags.containers);
   add(*command, "--log-format", "text or json, on standard error (default: text on a terminal)", problem_of_format,
       [&flags](const std::string& format) { flags.log_format = format == "json" ? LogFormat::json : LogFormat::text; });
+  cloud::add_cloud_flags(*command, flags.cloud);
   add_ignored_flags(*command, flags);
   command->add_flag(kCmlRunnerFlag, flags.is_cml_runner)->group("");
   command->add_flag("--version", "Print the version and exit");
@@ -177,11 +167,14 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
 
 void hide_token(int argc, char** argv) {
   const auto hide = [](char* value) { std::memset(value, '*', std::strlen(value)); };
+  std::vector<std::string> secret = cloud::secret_cloud_flags();
+  secret.emplace_back("--token");
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument == kTokenFlag && i + 1 < argc) hide(argv[++i]);
-    if (argument.starts_with(kTokenFlag) && argument.substr(kTokenFlag.size()).starts_with('='))
-      hide(argv[i] + kTokenFlag.size() + 1);
+    for (const std::string& flag : secret) {
+      if (argument == flag && i + 1 < argc) hide(argv[i + 1]);
+      if (argument.starts_with(flag) && argument.substr(flag.size()).starts_with('=')) hide(argv[i] + flag.size() + 1);
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/secret.h"
+#include "shim/ci/cloud/flags.h"
 #include "shim/ci/container_flags.h"
 #include "shim/ci/idle_time.h"
 
@@ -32,6 +33,7 @@ struct LauncherFlags {
   bool no_retry = false;
   std::filesystem::path workdir;  // empty: by the name
   ContainerFlags containers;
+  cloud::CloudFlags cloud;
   std::optional<LogFormat> log_format;  // nothing: by what standard error is
   bool is_cml_runner = false;           // called by that name: --host-jobs is the default
   std::vector<std::string> warnings;    // of CML's flags that do nothing here
@@ -40,7 +42,8 @@ struct LauncherFlags {
 // `flags` must outlive the parsing.
 CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags);
 
-// Overwrites the value of --token in the process's own argument list, which every user of the machine can read.
+// Overwrites the values of --token and the other secret flags in the process's own argument list, which every user of
+// the machine can read.
 void hide_token(int argc, char** argv);
 
 // The arguments behind the program's name; those of `dstack-shim ci-runner` where it was called as cml-runner.

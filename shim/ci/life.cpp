@@ -298,6 +298,7 @@ void Life::begin_anew(const std::string& why) {
   if (agent_.one_job) return replace();
   state_ = State::renewing;
   limit_state({});
+  if (settings_.runner_is_given) return register_runner();
   hands_.remove_runner();
 }
 

@@ -18,6 +18,7 @@ struct LifeSettings {
   std::string name;                          // the runner's
   std::optional<std::chrono::seconds> idle;  // nothing: it never ends for want of a job
   bool single = false;
+  bool runner_is_given = false;  // it was registered elsewhere, and cannot be made again
   bool rerun_lost_jobs = true;
 };
 

@@ -29,6 +29,11 @@ std::string as_text(const nlohmann::json& value) {
 
 }  // namespace
 
+nlohmann::json id_json(const std::string& id) {
+  const nlohmann::json number = nlohmann::json::parse(id, nullptr, false);
+  return number.is_number_integer() ? number : nlohmann::json(id);
+}
+
 class Lines::Sink final : public spdlog::sinks::sink {
  public:
   Sink(LogFormat format, std::string repo, os::Clock& clock) : format_(format), repo_(std::move(repo)), clock_(clock) {}

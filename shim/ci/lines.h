@@ -10,6 +10,9 @@
 
 namespace dstack::shim::ci {
 
+// An id as a number, where it is one.
+nlohmann::json id_json(const std::string& id);
+
 // What a launcher writes on standard error, a line each: what has happened to the runner as `status` with fields, and
 // all else as `message`, which is what is logged with spdlog from now on. From any thread.
 class Lines {

@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/os/directory.h"
+#include "shim/ci/cloud/left_run.h"
 #include "shim/ci/leftover_containers.h"
 #include "shim/ci/own_shim.h"
 #include "shim/ci/requests.h"
@@ -64,6 +65,10 @@ Removal remove_runners(Journal& journal, Ci& ci, const Secret& own, const Patien
 
 bool remove_remains(WorkFolder& folder, Journal journal, Ci& ci, bool also_folder, os::Clock& clock,
                     const Patience& patience) {
+  if (!journal.run.empty()) {
+    cloud::stop_left_run(journal, clock, patience);
+    journal.run.clear();
+  }
   const os::SteadyTime end = clock.now() + kBusyLimit;
   GrowingPause growing;
   bool is_busy = remove_runners(journal, ci, {}, patience) == Removal::busy;

@@ -22,10 +22,10 @@ struct Remains {
 // Those of `parent`'s folders, and `folder` itself. One that cannot be read is logged and left out.
 std::vector<Remains> find_remains(const std::filesystem::path& parent, const std::filesystem::path& folder);
 
-// Removes what the journal names: the runner at the CI, an own shim with its containers, the folder's content. A runner
-// that is busy at the CI (its agent was killed a moment ago) is tried for 30 s; then it stays in the journal, with all
-// else removed, and this is false. Throws Error for the first that could not be removed; the journal stays then.
-// `also_folder`: the folder too, if the launcher had made it.
+// Removes what the journal names: the run at a dstack server, the runner at the CI, an own shim with its containers,
+// the folder's content. A runner that is busy at the CI (its agent was killed a moment ago) is tried for 30 s; then it
+// stays in the journal, with all else removed, and this is false. Throws Error for the first that could not be removed;
+// the journal stays then. `also_folder`: the folder too, if the launcher had made it.
 bool remove_remains(WorkFolder& folder, Journal journal, Ci& ci, bool also_folder, os::Clock& clock,
                     const Patience& patience);
 

@@ -87,7 +87,7 @@ class Cloud:
         release = make_release(self.folder / "release", sums=False)
         self.machine.run(ROOT / "scripts/upload", "--dist", release, environment={**KEYS, **where})
 
-    def server(self) -> Server:
+    def server(self, **more: str) -> Server:
         downloads = f"{AWS}/{BUCKET}/{{version}}/binaries"
         return Server(
             self.machine,
@@ -103,6 +103,7 @@ class Cloud:
             GPUHUNT_CATALOG_URL=CATALOGUE,
             AWS_ENDPOINT_URL=AWS,
             AWS_EC2_METADATA_DISABLED="true",
+            **more,
         )
 
     def shim(self, *arguments: str, check: bool = True, token: str = TOKEN, limit: float = 240, **more):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 
 import pytest
 from support.aws_cloud import REGION, SERVER_ADDRESS, Cloud, Instance
@@ -58,7 +59,14 @@ def start(tmp_path, cloud, server, gitlab):
     started = []
 
     def start(*arguments, name: str = "gpu-1", environment: dict | None = None):
-        variables = {"REPO_TOKEN": CI_TOKEN, "HOME": "/root", "DSTACK_URL": URL, "DSTACK_PROJECT": "main", "DSTACK_TOKEN": TOKEN, **(environment or {})}
+        variables = {
+            "REPO_TOKEN": CI_TOKEN,
+            "HOME": "/root",
+            "DSTACK_URL": URL,
+            "DSTACK_PROJECT": "main",
+            "DSTACK_TOKEN": TOKEN,
+            **(environment or {}),
+        }
         flags = ["--repo", f"{gitlab.base}/team/project", "--driver", "gitlab", "--name", name, "--workdir", f"/root/ci/{name}"]
         program = cloud.machine.inside("env", *(f"{key}={value}" for key, value in variables.items()), SHIM, "ci-runner")
         launcher = CloudLauncher(tmp_path / f"launcher-{len(started)}.log", *flags, *arguments, program=program)
@@ -100,6 +108,7 @@ NO_FLEET = "no fleet of project main at http://127.0.0.1:3000 takes the run"
 NO_MACHINE = "the backend of project main at http://127.0.0.1:3000 has no machine that fits"
 
 
+@pytest.mark.long
 def test_the_server_takes_every_row_of_the_flags_and_says_what_is_missing(cloud, server, gitlab, start):
     for flags, offers in ROWS:
         message = start(*HERE, *flags).failure()
@@ -107,7 +116,7 @@ def test_the_server_takes_every_row_of_the_flags_and_says_what_is_missing(cloud,
         assert expected in message, (flags, message)
         assert (NO_FLEET in message) == (offers > 0)
     message = start("--cloud", "gcp").failure()
-    assert "project main at http://127.0.0.1:3000 has no backend \"gcp\"; it has aws" in message
+    assert 'project main at http://127.0.0.1:3000 has no backend "gcp"; it has aws' in message
     assert "there is no project other" in start(*HERE, "--dstack-project", "other").failure()
     assert "the token is not valid" in start(*HERE, "--dstack-token", "wrong").failure()
     nothing_is_left(cloud, server, gitlab)
@@ -132,7 +141,6 @@ def launched(cloud: Cloud, count: int = 1) -> list[dict]:
 STARTUP = base64.b64encode(f"docker load -i {JOB_IMAGES}".encode()).decode()
 
 
-@pytest.mark.long
 def test_a_job_runs_on_a_machine_of_the_cloud_which_is_gone_when_it_is_idle(cloud, server, gitlab, instance, image, start):
     cloud.shim("autoscale", "allow", "c5.large", "-m", "1", "-d", "--idle", "10s")
     launcher = start(*SMALL, "--image", image, "--idle-timeout", "15s", "--labels", "gpu", "--cloud-startup-script", STARTUP, name="GPU-1")
@@ -161,3 +169,62 @@ def test_a_job_runs_on_a_machine_of_the_cloud_which_is_gone_when_it_is_idle(clou
     output = server.logs("gpu-1")
     assert "idle" in output and runner["token"] not in output
     nothing_is_left(cloud, server, gitlab, "GPU-1")
+
+
+def waiting(cloud, start, *arguments, **more) -> CloudLauncher:
+    """One whose machine has been asked for, and does not answer yet."""
+    cloud.shim("autoscale", "allow", "c5.large", "-m", "1", "-d", "--idle", "10s")
+    launcher = start(*SMALL, *arguments, **more)
+    launched(cloud)
+    return launcher
+
+
+@pytest.mark.long
+def test_a_signal_leaves_nothing_and_a_server_that_restarts_meanwhile_is_waited_for(cloud, server, gitlab, start):
+    launcher = waiting(cloud, start)
+    server.program.kill()
+    wait_until(lambda: any("trying again" in message for message in launcher.messages()), "a warning", 30)
+    server.program = server._start()
+    # Another of that name hears that it is taken, and disturbs nothing.
+    other = start(*SMALL, "--workdir", "/root/ci/other")
+    assert "run gpu-1 of project main at http://127.0.0.1:3000 is already in use" in other.failure()
+    assert launcher.process.poll() is None and len(gitlab.runners) == 1
+
+    launcher.signal(signal.SIGTERM)
+    assert launcher.find_reason() == "signal"
+    nothing_is_left(cloud, server, gitlab)
+    assert server.run_of("gpu-1")["status"] in ("terminating", "terminated")
+
+
+@pytest.mark.long
+def test_what_a_killed_one_has_made_is_removed_by_clean_and_by_the_next_start(cloud, server, gitlab, start):
+    waiting(cloud, start).signal(signal.SIGKILL)
+    cleaned = cloud.shim("ci", "clean", "--token", CI_TOKEN, "--workdir", "/root/ci/gpu-1", environment={"DSTACK_URL": URL})
+    assert "removed runner gpu-1" in cleaned.stdout
+    nothing_is_left(cloud, server, gitlab)
+
+    waiting(cloud, start).signal(signal.SIGKILL)
+    (first,) = gitlab.runners
+    launcher = start(*SMALL)
+    wait_until(lambda: any("is submitted" in message for message in launcher.messages()), "the second run", 240, pause=0.5)
+    assert first not in gitlab.runners and len(gitlab.runners) == 1
+    launcher.signal(signal.SIGINT)
+    assert launcher.find_reason() == "signal"
+    nothing_is_left(cloud, server, gitlab)
+
+
+@pytest.mark.long
+def test_a_run_that_ends_before_its_runner_is_online_leaves_nothing(cloud, server, gitlab, start):
+    launcher = waiting(cloud, start)
+    server.call("project/main/runs/stop", runs_names=["gpu-1"], abort=True)
+    assert "run gpu-1 of project main at http://127.0.0.1:3000 is termina" in launcher.failure()
+    nothing_is_left(cloud, server, gitlab)
+
+
+@pytest.mark.long
+def test_a_startup_script_that_fails_ends_the_run_and_leave_nothing(cloud, server, gitlab, instance, image, start):
+    launcher = waiting(cloud, start, "--cloud-startup-script", base64.b64encode(b"echo to-be-seen; exit 7").decode())
+    instance.boot(launched(cloud)[0])
+    assert "exited with status 7" in launcher.failure()
+    assert "to-be-seen" in server.logs("gpu-1")
+    assert gitlab.runners == {}

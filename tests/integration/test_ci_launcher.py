@@ -1,9 +1,11 @@
 """The launcher of CI runners against a strict GitLab, with a stand-in of gitlab-runner whose jobs run on this host: no containers."""
 
+import json
 import os
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,13 @@ def start(tmp_path, gitlab, project, shim_port):
     started = []
 
     def start(*arguments, repo: str | None = None, name: str | None = "r", environment: dict | None = None, **more):
-        usual = {"--agent": FOLDER / "gitlab-runner", "--shim-http-port": shim_port, "--driver": "gitlab", "--workdir": tmp_path / f"work/{name or 'r'}", "--name": name}
+        usual = {
+            "--agent": FOLDER / "gitlab-runner",
+            "--shim-http-port": shim_port,
+            "--driver": "gitlab",
+            "--workdir": tmp_path / f"work/{name or 'r'}",
+            "--name": name,
+        }
         flags = [word for flag, value in usual.items() if value is not None and flag not in arguments for word in (flag, value)]
         env = {"REPO_TOKEN": TOKEN, "STAND_IN_DRIVER": str(FOLDER / "host_driver"), **(environment or {})}
         launcher = Launcher(
@@ -212,7 +220,12 @@ def test_no_token_is_seen_by_others(tmp_path, gitlab, project, start):
         (["--log-format", "xml"], {}, "--log-format"),
         (["--gpus", "some"], {}, "--gpus"),
         (["--shim-http-port", "x"], {}, "--shim-http-port"),
-        (["--cloud", "aws"], {}, "--cloud"),
+        (["--cloud", "aws"], {"HOME": "/nowhere"}, "--dstack-url, --dstack-project, --dstack-token"),
+        (["--cloud", "aws"], {"HOME": "/nowhere", "DSTACK_URL": "http://127.0.0.1:1", "DSTACK_PROJECT": "p"}, "--dstack-token"),
+        (["--cloud", "aws", "--name", "gpu_1"], {}, "--name"),
+        (["--cloud", "aws", "--cloud-startup-script", "no!"], {}, "--cloud-startup-script"),
+        (["--cloud", "aws", "--cloud-ssh-private", "/nowhere"], {}, "--cloud-ssh-private"),
+        ([], {"CML_RUNNER_CLOUD_HDD_SIZE": "big"}, "CML_RUNNER_CLOUD_HDD_SIZE"),
         ([], {"REPO_TOKEN": ""}, "--token"),
         (["--repo", "nowhere"], {}, "--repo"),
     ],
@@ -235,7 +248,12 @@ def test_the_version_is_told_whatever_else_is_said(tmp_path):
 
 def test_flags_come_from_variables_and_cmls_others_are_ignored_with_a_warning(gitlab, project, start):
     launcher = start(
-        "--cloud-region", "us-west", "--log", "debug", name=None, environment={"CML_RUNNER_NAME": "by-variable", "CML_RUNNER_LABELS": "a,b", "CML_RUNNER_IDLE_TIMEOUT": "1", "CML_RUNNER_SINGLE": "0"}
+        "--cloud-region",
+        "us-west",
+        "--log",
+        "debug",
+        name=None,
+        environment={"CML_RUNNER_NAME": "by-variable", "CML_RUNNER_LABELS": "a,b", "CML_RUNNER_IDLE_TIMEOUT": "1", "CML_RUNNER_SINGLE": "0"},
     )
     ready = launcher.await_status("ready")
     assert gitlab.runners[ready["runner"]]["tag_list"] == ["a", "b"] and ready["name"] == "by-variable"
@@ -409,3 +427,48 @@ def test_a_launcher_killed_at_any_moment_is_cleaned_up_after(tmp_path, gitlab, p
     launcher.process.wait()
     assert start("--idle-timeout", "1").await_end() == 0
     assert runners(gitlab) == [] and list((tmp_path / "work").iterdir()) == []
+
+
+def registered_elsewhere(gitlab, project) -> dict[str, str]:
+    """The variables by which a run of --cloud gets its runner, and no token of the CI."""
+    body = {
+        "runner_type": "project_type",
+        "project_id": project["id"],
+        "description": "r",
+        "tag_list": ["cml"],
+        "run_untagged": True,
+        "locked": True,
+        "access_level": "not_protected",
+    }
+    headers = {"PRIVATE-TOKEN": TOKEN, "Content-Type": "application/json", "User-Agent": "test"}
+    with urllib.request.urlopen(urllib.request.Request(f"{gitlab.base}/api/v4/user/runners", json.dumps(body).encode(), headers)) as answer:
+        made = json.load(answer)
+    gitlab.requests.clear()
+    return {"REPO_TOKEN": "", "DSTACK_CI_RUNNER": str(made["id"]), "DSTACK_CI_RUNNER_TOKEN": made["token"]}
+
+
+def test_a_runner_that_was_registered_elsewhere_is_used_and_removed_by_its_own_token(gitlab, project, start):
+    given = registered_elsewhere(gitlab, project)
+    launcher = start("--idle-timeout", "3s", environment=given)
+    assert launcher.await_status("ready")["runner"] == int(given["DSTACK_CI_RUNNER"])
+    job = gitlab.add_job(project, ["env | grep DSTACK_CI && exit 3; true"], strategy="none")
+    # An agent that ends is started again for the same runner.
+    launcher.await_status("job_ended")
+    os.kill(next(pid for pid in below(launcher.process.pid) if "run-single" in command_line(pid) and "keep" not in command_line(pid)), signal.SIGKILL)
+    assert launcher.find_reason() == "idle"
+    assert job["status"] == "success", gitlab.log(job)
+    assert runners(gitlab) == [] and gitlab.count("POST .*/user/runners") == 0
+    assert not any(request.headers.get("PRIVATE-TOKEN") for request in gitlab.requests)
+    assert given["DSTACK_CI_RUNNER_TOKEN"] not in launcher.log()
+
+
+def test_a_runner_that_was_registered_elsewhere_and_is_gone_ends_the_launcher(gitlab, project, start):
+    given = registered_elsewhere(gitlab, project)
+    launcher = start(environment=given)
+    launcher.await_status("ready")
+    gitlab.runners.clear()
+    assert launcher.await_end() == 1
+    assert launcher.messages()[-1] == "runner r was removed at the CI"
+    again = start(environment=given)
+    assert again.await_end() == 1
+    assert "is not known" in again.messages()[-1]

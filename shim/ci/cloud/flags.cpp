@@ -75,11 +75,6 @@ void add_secret(CLI::App& command, const std::string& flag, const std::string& d
 
 [[noreturn]] void refuse(const std::string& message) { throw CommandError(exit_status::kBadFlag, message); }
 
-std::string missing(const char* what, const char* flag) {
-  return std::format("no {} of a dstack server: give it with {}, or configure a default project with `dstack project`",
-                     what, flag);
-}
-
 }  // namespace
 
 void add_cloud_flags(CLI::App& command, CloudFlags& flags) {
@@ -148,9 +143,17 @@ server_api::Account find_account(const CloudFlags& flags, const std::filesystem:
   } catch (const CommandError& error) {
     refuse(std::format("the dstack server (--dstack-url, --dstack-token): {}", error.what()));
   }
-  if (settings.server.origin == server_api::kDefaultOrigin) refuse(missing("URL", "--dstack-url"));
-  if (settings.project.origin == server_api::kDefaultOrigin) refuse(missing("project", "--dstack-project"));
-  if (settings.token.empty()) refuse(missing("token", kTokenFlag));
+  std::string missing;
+  const auto need = [&missing](bool is_there, std::string_view flag) {
+    if (!is_there) missing += std::format("{}{}", missing.empty() ? "" : ", ", flag);
+  };
+  need(settings.server.origin != server_api::kDefaultOrigin, "--dstack-url");
+  need(settings.project.origin != server_api::kDefaultOrigin, "--dstack-project");
+  need(!settings.token.empty(), kTokenFlag);
+  if (!missing.empty()) {
+    refuse(std::format("--cloud needs a dstack server: give {}, or configure a default project with `dstack project`",
+                       missing));
+  }
   return settings.account();
 }
 

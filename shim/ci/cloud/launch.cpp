@@ -133,8 +133,11 @@ class Launch {
       });
     }
     if (may_be_listed_) {
-      attempt(std::format("runner {} may still be listed", name_),
-              [&] { ground_.remove_runner(registration_.token, {.stop = stop, .network = kRemovalPatience}); });
+      attempt(std::format("runner {} may still be listed", name_), [&] {
+        const Patience patience{.stop = stop, .network = kRemovalPatience};
+        if (ground_.remove_runners(registration_.token, patience) == Removal::busy)
+          throw Error(ErrorKind::conflict, "the CI says that it has a job");
+      });
     }
     ground_.clean_up();
     return problems;

@@ -1,6 +1,6 @@
 """A small catalogue of offers over HTTP, laid out as a dstack server's library of offers reads it (GPUHUNT_CATALOG_URL).
 
-    catalogue.py ADDRESS PORT
+catalogue.py ADDRESS PORT
 """
 
 import csv
@@ -9,9 +9,7 @@ import io
 import sys
 import zipfile
 
-COLUMNS = (
-    "instance_name location price cpu memory gpu_count gpu_name gpu_memory spot disk_size gpu_vendor flags cpu_arch provider_data"
-).split()
+COLUMNS = ("instance_name location price cpu memory gpu_count gpu_name gpu_memory spot disk_size gpu_vendor flags cpu_arch provider_data").split()
 PROVIDERS = "aws azure verda gcp lambdalabs nebius oci runpod cloudrift".split()
 VERSION = "20261101"
 
@@ -40,7 +38,22 @@ def rows():
                 yield dict(
                     zip(
                         COLUMNS,
-                        (name, region, round(price * (0.3 if spot else 1), 4), cpus, float(memory), gpus, gpu, gpu_memory, spot, "", "nvidia" if gpus else "", "", "x86", "{}"),
+                        (
+                            name,
+                            region,
+                            round(price * (0.3 if spot else 1), 4),
+                            cpus,
+                            float(memory),
+                            gpus,
+                            gpu,
+                            gpu_memory,
+                            spot,
+                            "",
+                            "nvidia" if gpus else "",
+                            "",
+                            "x86",
+                            "{}",
+                        ),
                         strict=True,
                     )
                 )

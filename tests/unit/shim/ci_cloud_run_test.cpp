@@ -60,13 +60,20 @@ class Fixture {
   void await(Ci& ci) {
     auto waiting = std::async(
         std::launch::async, [&] { await_online(run_, "r", ci, {.name = "r", .id = "7"}, clock_, stop_.get_token()); });
-    while (waiting.wait_for(1ms) != std::future_status::ready) clock_.advance(3s);
+    end_waits_until_ready(waiting);
     waiting.get();
   }
   void stop() {
     auto stopping = std::async(std::launch::async, [&] { run_.stop(10s); });
-    clock_.advance_until_ready(stopping);
+    end_waits_until_ready(stopping);
     stopping.get();
+  }
+
+  // Only pauses pass, not the limits of requests.
+  void end_waits_until_ready(const std::future<void>& work) {
+    while (work.wait_for(0ms) != std::future_status::ready) {
+      if (!clock_.end_next_wait(5min)) work.wait_for(1ms);
+    }
   }
 
   test::FakeDstackServer server_;
@@ -104,7 +111,7 @@ TEST_CASE_METHOD(Fixture, "a submission whose answer was lost is not made twice"
   server_.set("project/p/runs/apply", 502, {});
   server_.set("project/p/runs/get", 200, run("submitted"));
   auto submitting = std::async(std::launch::async, [&] { run_.submit({{"run_name", "r"}}); });
-  clock_.advance_until_ready(submitting);
+  end_waits_until_ready(submitting);
   CHECK_NOTHROW(submitting.get());
   CHECK(server_.bodies("project/p/runs/apply").size() == 1);
 }
@@ -114,7 +121,7 @@ TEST_CASE_METHOD(Fixture, "a submission that did not arrive is made again, and a
   server_.then("project/p/runs/apply", 200, run("submitted"));
   server_.set("project/p/runs/get", 400, test::FakeDstackServer::detail("Run not found", "resource_not_exists"));
   auto submitting = std::async(std::launch::async, [&] { run_.submit({{"run_name", "r"}}); });
-  clock_.advance_until_ready(submitting);
+  end_waits_until_ready(submitting);
   CHECK_NOTHROW(submitting.get());
   CHECK(server_.bodies("project/p/runs/apply").size() == 2);
 

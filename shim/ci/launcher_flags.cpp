@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/text/control_characters.h"
 #include "common/text/letter_case.h"
 #include "common/text/split.h"
 #include "common/text/trim.h"
@@ -37,13 +38,9 @@ constexpr std::array kIgnoredSwitches = {"--cloud-ssh-private-visible"};
 
 // The checks of CLI11: what is wrong with a value, "" if nothing is.
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 std::string problem_of_text(const std::string& text) {
   if (text::trim(text).empty()) return "an empty value";
-  return has_control(text) ? std::format("{} has control characters", printable(text)) : std::string();
+  return text::has_control(text) ? std::format("{} has control characters", printable(text)) : std::string();
 }
 
 std::string problem_of_token(const std::string& token) {
@@ -60,7 +57,7 @@ std::vector<std::string> split_labels(std::string_view list) {
 }
 
 std::string problem_of_labels(const std::string& list) {
-  if (has_control(list)) return std::format("{} has control characters", printable(list));
+  if (text::has_control(list)) return std::format("{} has control characters", printable(list));
   return split_labels(list).empty() ? std::format("{} has no label", printable(list)) : std::string();
 }
 
@@ -120,7 +117,7 @@ void finish(CLI::App& command, LauncherFlags& flags) {
   if (flags.single && (flags.reuse || flags.reuse_idle))
     throw CLI::ValidationError("--single", "cannot be used with --reuse or --reuse-idle");
   // Checked here, so that the message does not quote it.
-  if (has_control(flags.token.reveal())) throw CLI::ValidationError("--token", "the token has control characters");
+  if (text::has_control(flags.token.reveal())) throw CLI::ValidationError("--token", "the token has control characters");
   // A path with a slash at its end names the same folder.
   if (!flags.workdir.empty() && !flags.workdir.has_filename()) flags.workdir = flags.workdir.parent_path();
 }

@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/text/base64.h"
+#include "common/text/control_characters.h"
 #include "common/text/number.h"
 #include "common/text/trim.h"
 
@@ -26,13 +27,9 @@ constexpr std::int64_t kLargestDisk = 1'000'000;
 
 // The checks of CLI11: what is wrong with a value, "" if nothing is.
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 std::string problem_of_word(const std::string& text) {
   if (text::trim(text).empty()) return "an empty value";
-  return has_control(text) ? std::format("{} has control characters", printable(text)) : std::string();
+  return text::has_control(text) ? std::format("{} has control characters", printable(text)) : std::string();
 }
 
 // Does not quote the value.
@@ -104,7 +101,7 @@ void add_cloud_flags(CLI::App& command, CloudFlags& flags) {
 std::vector<std::string> secret_cloud_flags() { return {kTokenFlag, kKeyFlag, kScriptFlag}; }
 
 std::vector<std::string> check_cloud_flags(const CLI::App& command, const CloudFlags& flags) {
-  if (has_control(flags.dstack_token.reveal()))
+  if (text::has_control(flags.dstack_token.reveal()))
     throw CLI::ValidationError(kTokenFlag, "the token has control characters");
   if (!flags.startup_script.empty() && !text::decode_base64(flags.startup_script.reveal()))
     throw CLI::ValidationError(kScriptFlag, "it is not base64");

@@ -52,10 +52,10 @@ void TerminalReader::read() {
       read_available(kLastWordsLimit);
       return;
     }
+    const os::SteadyTime now = clock_.now();
     // With a look at finish_ now and then: a process may write without a pause.
     const std::optional<std::size_t> size = read_available(kLastWordsLimit);
     if (!size) return;
-    const os::SteadyTime now = clock_.now();
     const std::chrono::duration<double> since_last = now - last_read;
     last_read = now;
     const double rate = static_cast<double>(*size) / since_last.count();

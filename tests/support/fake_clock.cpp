@@ -135,6 +135,11 @@ void FakeClock::await_waiters(std::size_t count) {
   waiters_changed_.wait(lock, [&] { return deadlines() >= count; });
 }
 
+bool FakeClock::has_waiters(std::size_t count) {
+  const std::scoped_lock lock(mutex_);
+  return deadlines() >= count;
+}
+
 void FakeClock::await_deadline_within(std::chrono::nanoseconds within) {
   std::unique_lock lock(mutex_);
   const auto moment = now_ + std::chrono::duration_cast<os::SteadyTime::duration>(within);

@@ -36,6 +36,8 @@ class FakeClock final : public os::Clock {
   // Blocks until `count` or more waits and armed timers have a deadline: so a test knows that the code under test
   // has got as far as waiting. Real time passes only while that thread still works.
   void await_waiters(std::size_t count = 1);
+  // Whether that many wait now.
+  bool has_waiters(std::size_t count = 1);
   // Blocks until something waits for a moment at or before now() + `within`.
   void await_deadline_within(std::chrono::nanoseconds within);
 

@@ -71,6 +71,7 @@ void Life::registered(const std::string& id) {
   if (ending_) return remove();
   state_ = State::starting;
   had_job_ = false;
+  is_interrupted_ = false;
   refused_end_.reset();
   watch_.begin(agent_.reports_connection);
   limit_state(agent_.start_limit);
@@ -133,7 +134,7 @@ void Life::job_started(const std::string& job) {
 void Life::job_ended(const AgentEvent& event) {
   hands_.report_ended(event);
   const std::string job = std::exchange(job_, "");
-  if (state_ == State::stopping && event.lost) lose(job.empty() ? event.job : job);
+  if ((state_ == State::stopping || is_interrupted_) && event.lost) lose(job.empty() ? event.job : job);
   if (state_ == State::finishing) limit_state(kFinishLimit);
   if (state_ != State::working) return;
   if (after_job_) return leave(*std::exchange(after_job_, std::nullopt));
@@ -236,8 +237,9 @@ void Life::finish(bool is_busy) {
   state_ = State::finishing;
   limit_state(job_.empty() ? std::optional(kFinishLimit) : std::nullopt);
   // An agent for one job ends by itself after that; asked to end before, it would cancel it.
-  const bool ends_by_itself = agent_.one_job && (is_busy || !job_.empty());
-  if (!ends_by_itself) hands_.finish_agent();
+  if (agent_.one_job && (is_busy || !job_.empty())) return;
+  is_interrupted_ = agent_.one_job;
+  hands_.finish_agent();
 }
 
 void Life::stop_now() {

@@ -150,6 +150,8 @@ class Life {
   int signals_ = 0;
   std::string job_;       // that runs
   bool had_job_ = false;  // this agent
+  // An agent for one job was asked to end while it had none: one that has come meanwhile is cut off.
+  bool is_interrupted_ = false;
 
   IdleCountdown idle_;
   CiWatch watch_;

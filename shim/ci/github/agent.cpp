@@ -87,7 +87,7 @@ AgentManners ActionsAgent::actions_manners() {
   return {.one_job = true,
           .reports_connection = true,
           .start_limit = 2min,
-          .withdraw_limit = 2min,
+          .withdraw_limit = 30s,
           // It gives its job 30 s to end.
           .stop_limit = 30s,
           // The hook that notes the job runs when the agent has fetched the job's actions.

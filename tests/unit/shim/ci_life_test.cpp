@@ -57,7 +57,7 @@ AgentEvent ended(const std::string& job, const std::string& result = "success", 
 
 // GitHub's agent.
 constexpr AgentManners kOneJob{
-    .one_job = true, .reports_connection = true, .start_limit = 120s, .withdraw_limit = 120s, .stop_limit = 30s};
+    .one_job = true, .reports_connection = true, .start_limit = 120s, .withdraw_limit = 30s, .stop_limit = 30s};
 
 struct Running {
   explicit Running(LifeSettings settings = {.name = "r", .idle = 300s}, AgentManners agent = {})
@@ -584,6 +584,27 @@ TEST_CASE("an idle runner that the CI has removed lets its agent be interrupted"
   running.pass(300s);
   running.life.withdrawn(Removal::removed);
   CHECK(running.hands.take() == Calls{"withdraw", "finish"});
+}
+
+TEST_CASE("a job that an agent gets just before it is interrupted is run again") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.pass(300s);
+  running.hands.take();
+  running.pass(30s);  // GitHub does not answer
+  CHECK(running.hands.take() == Calls{"finish"});
+  running.life.agent_said(started("a"));
+  running.life.agent_said(ended("a", "cancelled", true));
+  CHECK(running.hands.take() == Calls{"started a", "ended a cancelled", "rerun a"});
+}
+
+TEST_CASE("a job that a person cancels while the launcher waits for it is not run again") {
+  Running running({.name = "r", .idle = 300s}, kOneJob);
+  running.life.agent_said(started("a"));
+  running.life.signal("SIGTERM");
+  running.life.withdrawn(Removal::busy);
+  running.life.agent_said(ended("a", "cancelled", true));
+  running.end_agent_and_clean();
+  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun a"));
 }
 
 TEST_CASE("a runner that has just got a job when it is idle waits anew") {

@@ -56,6 +56,8 @@ class Agent {
 
   // Looks for the program, or fetches it: for the first time before anything is registered. Throws Error.
   virtual void find(const Patience& patience) = 0;
+  // What a launcher that cannot ask the CI itself needs to fetch the program, as JSON; empty: nothing. Throws Error.
+  virtual std::string offer(const Patience&) { return {}; }
   // Before each registration: makes what the next agent needs in the work folder. What the last one left is removed;
   // problems with that are logged. `containers` are the launcher's flags. Throws Error.
   virtual void prepare(WorkFolder& folder, const ContainerFlags& containers, const Patience& patience) = 0;

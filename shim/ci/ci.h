@@ -57,6 +57,12 @@ struct Registration {
   Secret token;  // the agent's: GitLab's token of the runner, GitHub's just-in-time configuration
 };
 
+// A runner that was registered by another launcher, of which only its own token is known: see cloud/.
+struct GivenRunner {
+  Registration runner;
+  std::string agent_offer;  // Agent::offer(); may be empty
+};
+
 // A job by the CI's own ids; what is not known is empty.
 struct CiJob {
   std::string id;        // at GitHub the job's name in the workflow

@@ -34,8 +34,7 @@ class Ground {
     std::optional<std::string> driver;
     Secret token;
     std::string name;
-    // A runner that is registered already, of which only its own token is known: see cloud/.
-    std::optional<Registration> given = {};
+    std::optional<GivenRunner> given = {};  // instead of a token
     // In a run of --cloud: a shim that answers there is the machine's, which serves the dstack server.
     bool in_cloud_run = false;
     // Called before a runner of the same name is removed; throws Error if the name cannot be used. May be missing.

@@ -17,12 +17,12 @@ namespace dstack::shim::ci {
 // The CI that a journal names. Throws Error.
 std::unique_ptr<Ci> connect(const Journal& journal, const Secret& token, os::Clock& clock);
 
-// A CI and the agent that speaks its protocol. `given`: a runner of which only its own token is known.
+// A CI and the agent that speaks its protocol. With `given` the token is not needed.
 struct Connection {
   std::unique_ptr<Ci> ci;
   std::unique_ptr<Agent> agent;  // may use `ci`: it goes first
 };
-Connection connect_with_agent(const Journal& journal, const Secret& token, const std::optional<Registration>& given,
+Connection connect_with_agent(const Journal& journal, const Secret& token, const std::optional<GivenRunner>& given,
                               const LauncherFlags& flags, os::Clock& clock);
 
 }  // namespace dstack::shim::ci

@@ -353,11 +353,13 @@ class Launcher final : public Life::Hands {
 namespace {
 
 // In a run of `ci-runner --cloud`: the runner that was registered there.
-std::optional<Registration> given_runner(const Variables& variables, const std::string& name) {
+std::optional<GivenRunner> given_runner(const Variables& variables, const std::string& name) {
   const char* const id = variables(cloud::kRunnerVariable);
   const char* const token = variables(cloud::kRunnerTokenVariable);
   if (id == nullptr || token == nullptr || *id == '\0' || *token == '\0') return std::nullopt;
-  return Registration{.id = id, .name = name, .token = Secret(token)};
+  const char* const offer = variables(cloud::kAgentVariable);
+  return GivenRunner{.runner = {.id = id, .name = name, .token = Secret(token)},
+                     .agent_offer = offer == nullptr ? "" : offer};
 }
 
 }  // namespace

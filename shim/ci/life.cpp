@@ -297,10 +297,10 @@ void Life::begin_anew(const std::string& why) {
     return remove();
   }
   // It may be busy for a while at the CI: the next runner does not wait for that.
+  if (settings_.runner_is_given) return register_runner();
   if (agent_.one_job) return replace();
   state_ = State::renewing;
   limit_state({});
-  if (settings_.runner_is_given) return register_runner();
   hands_.remove_runner();
 }
 

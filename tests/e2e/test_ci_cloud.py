@@ -7,6 +7,7 @@ import signal
 import pytest
 from support.aws_cloud import REGION, SERVER_ADDRESS, Cloud, Instance
 from support.ci.docker_in_docker import DIND_IMAGE, JOB_IMAGES, allow_privileged, docker_in_docker
+from support.ci.fake_github import FakeGitHub
 from support.ci.fake_gitlab import FakeGitLab
 from support.ci.launcher import Launcher
 from support.dstack_server import TOKEN, URL
@@ -17,6 +18,7 @@ from support.processes import SHIM, wait_until
 pytestmark = pytest.mark.timeout(900)
 
 CI_TOKEN = "glpat-good"
+GITHUB_TOKEN = "ghp-good"
 HERE = ("--cloud", "aws", "--cloud-region", REGION)
 SMALL = (*HERE, "--cloud-type", "c5.large")
 
@@ -58,7 +60,7 @@ class CloudLauncher(ProgramInside, Launcher):
 def start(tmp_path, cloud, server, gitlab):
     started = []
 
-    def start(*arguments, name: str = "gpu-1", environment: dict | None = None):
+    def start(*arguments, name: str = "gpu-1", driver: str = "gitlab", repo: str | None = None, environment: dict | None = None):
         variables = {
             "REPO_TOKEN": CI_TOKEN,
             "HOME": "/root",
@@ -67,7 +69,7 @@ def start(tmp_path, cloud, server, gitlab):
             "DSTACK_TOKEN": TOKEN,
             **(environment or {}),
         }
-        flags = ["--repo", f"{gitlab.base}/team/project", "--driver", "gitlab", "--name", name, "--workdir", f"/root/ci/{name}"]
+        flags = ["--repo", repo or f"{gitlab.base}/team/project", "--driver", driver, "--name", name, "--workdir", f"/root/ci/{name}"]
         program = cloud.machine.inside("env", *(f"{key}={value}" for key, value in variables.items()), SHIM, "ci-runner")
         launcher = CloudLauncher(tmp_path / f"launcher-{len(started)}.log", *flags, *arguments, program=program)
         started.append(launcher)
@@ -228,3 +230,31 @@ def test_a_startup_script_that_fails_ends_the_run_and_leave_nothing(cloud, serve
     assert "exited with status 7" in launcher.failure()
     assert "to-be-seen" in server.logs("gpu-1")
     assert gitlab.runners == {}
+
+
+@pytest.mark.long
+def test_at_github_the_run_of_a_single_runner_gets_its_configuration_and_no_token(cloud, server, gitlab, start):
+    github = made_in_network_of(cloud.machine, lambda: FakeGitHub(host=SERVER_ADDRESS))
+    try:
+        more = {"driver": "github", "repo": f"{github.url}/acme/demo", "environment": {"REPO_TOKEN": GITHUB_TOKEN}}
+        launcher = waiting(cloud, start, "--single", **more)
+        (runner,) = github.runners.values()
+        variables = server.run_of("gpu-1")["run_spec"]["configuration"]["env"]
+        assert (runner["name"], variables["DSTACK_CI_RUNNER"]) == ("gpu-1", str(runner["id"]))
+        assert variables["DSTACK_CI_RUNNER_TOKEN"] and json.loads(variables["DSTACK_CI_AGENT"])["sha256"]
+        assert GITHUB_TOKEN not in json.dumps(server.run_of("gpu-1"))
+        launcher.signal(signal.SIGTERM)
+        assert launcher.find_reason() == "signal"
+        assert github.runners == {}
+        nothing_is_left(cloud, server, gitlab)
+
+        # One that takes job after job makes its runners itself.
+        launcher = waiting(cloud, start, name="gpu-2", **more)
+        assert server.run_of("gpu-2")["run_spec"]["configuration"]["env"]["REPO_TOKEN"] == GITHUB_TOKEN
+        assert github.runners == {}
+        launcher.signal(signal.SIGTERM)
+        assert launcher.find_reason() == "signal"
+        nothing_is_left(cloud, server, gitlab, "gpu-2")
+        assert github.violations == []
+    finally:
+        github.close()

@@ -1,6 +1,7 @@
 """The launcher of GitHub runners against a strict GitHub, with a stand-in of the Actions agent whose jobs run on this host: no containers."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -591,3 +593,34 @@ def test_a_launcher_killed_at_any_moment_is_cleaned_up_after(tmp_path, github, s
     launcher.process.wait()
     assert start("--idle-timeout", "1").await_end() == 0
     assert runners(github) == [] and list((tmp_path / "work").iterdir()) == []
+
+
+def ask(github, path: str, body: dict | None = None):
+    headers = {"Authorization": f"Bearer {TOKEN}", "User-Agent": "test", "Content-Type": "application/json"}
+    data = json.dumps(body).encode() if body else None
+    with urllib.request.urlopen(urllib.request.Request(f"{github.url}/api/v3/repos/acme/demo/actions/runners{path}", data, headers)) as answer:
+        return json.load(answer)
+
+
+def test_a_runner_that_was_registered_elsewhere_has_its_job_without_a_token(tmp_path, github, start):
+    made = ask(github, "/generate-jitconfig", {"name": "r", "runner_group_id": 1, "labels": LABELS, "work_folder": "_work"})
+    agent = next(
+        each
+        for each in ask(github, "/downloads")
+        if each["os"] == "linux" and each["architecture"] == ("arm64" if os.uname().machine == "aarch64" else "x64")
+    )
+    offer = {"file_name": agent["filename"], "url": agent["download_url"], "sha256": agent["sha256_checksum"]}
+    github.requests.clear()
+    given = {
+        "DSTACK_CI_RUNNER": str(made["runner"]["id"]),
+        "DSTACK_CI_RUNNER_TOKEN": made["encoded_jit_config"],
+        "DSTACK_CI_AGENT": json.dumps(offer),
+    }
+    launcher = start("--single", environment={"REPO_TOKEN": "", **given})
+    assert launcher.await_status("ready")["runner"] == made["runner"]["id"]
+    job = add_job(github, "env | grep DSTACK_CI && exit 3; echo from-the-job")
+    assert launcher.find_reason() == "single"
+    assert job["conclusion"] == "success" and "from-the-job" in job["log"]
+    assert runners(github) == [] and not (tmp_path / "work/r").exists()
+    assert not any(TOKEN in (request.headers.get("Authorization") or "") for request in github.requests)
+    assert made["encoded_jit_config"] not in launcher.log()

@@ -155,6 +155,9 @@ class Launch {
   void register_runner() {
     may_be_listed_ = true;
     if (!registers_here()) return;
+    // The launcher in the run cannot ask for it.
+    if (ground_.driver() == "github")
+      agent_offer_ = ground_.agent().offer({.stop = stop_, .network = kBeginningPatience});
     registration_ = ground_.register_runner({.stop = stop_, .network = kBeginningPatience});
   }
 
@@ -165,6 +168,7 @@ class Launch {
       variables[kRunnerVariable] = registration_.id;
       variables[kRunnerTokenVariable] = registration_.token.reveal();
     }
+    if (!agent_offer_.empty()) variables[kAgentVariable] = agent_offer_;
     if (!flags_.cloud.startup_script.empty()) variables[kStartupVariable] = flags_.cloud.startup_script.reveal();
     return variables;
   }
@@ -192,6 +196,7 @@ class Launch {
       flags_.cloud.ssh_private.empty() ? throwaway_public_key() : public_half(flags_.cloud.ssh_private.reveal());
   bool is_submitted_ = false;
   bool may_be_listed_ = false;
+  std::string agent_offer_;
   Registration registration_;
 };
 

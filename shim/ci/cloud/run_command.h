@@ -13,6 +13,7 @@ inline constexpr const char* kShimOfInstance = "/usr/local/bin/dstack-shim";
 // Variables of a run.
 inline constexpr const char* kRunnerVariable = "DSTACK_CI_RUNNER";             // the runner's id
 inline constexpr const char* kRunnerTokenVariable = "DSTACK_CI_RUNNER_TOKEN";  // its own token
+inline constexpr const char* kAgentVariable = "DSTACK_CI_AGENT";               // Agent::offer()
 inline constexpr const char* kTokenVariable = "REPO_TOKEN";                    // the CI's, where the run needs that
 inline constexpr const char* kStartupVariable = "DSTACK_CI_STARTUP_SCRIPT";    // base64
 inline constexpr const char* kSubmissionVariable = "DSTACK_CI_SUBMISSION";     // which launcher has submitted it

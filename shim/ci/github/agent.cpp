@@ -9,6 +9,8 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/json/dump.h"
+#include "common/json/member.h"
 #include "common/text/trim.h"
 #include "shim/ci/agent_environment.h"
 #include "shim/ci/work_folder.h"
@@ -94,8 +96,12 @@ AgentManners ActionsAgent::actions_manners() {
           .describe_limit = 60s};
 }
 
-ActionsAgent::ActionsAgent(GitHub& github, std::filesystem::path given, AgentCache cache, os::Clock& clock)
-    : github_(github), given_(std::move(given)), cache_(std::move(cache)), clock_(clock), job_start_(clock.now()) {}
+ActionsAgent::ActionsAgent(Newest newest, std::filesystem::path given, AgentCache cache, os::Clock& clock)
+    : newest_(std::move(newest)),
+      given_(std::move(given)),
+      cache_(std::move(cache)),
+      clock_(clock),
+      job_start_(clock.now()) {}
 
 void ActionsAgent::find(const Patience& patience) {
   if (!given_.empty()) {
@@ -105,8 +111,14 @@ void ActionsAgent::find(const Patience& patience) {
   download(false, patience);
 }
 
+std::string ActionsAgent::offer(const Patience& patience) {
+  if (!given_.empty()) return {};
+  const AgentRelease release = newest_(patience);
+  return json::dump({{"file_name", release.file_name}, {"url", release.url}, {"sha256", release.sha256}});
+}
+
 void ActionsAgent::download(bool anew, const Patience& patience) {
-  file_ = cache_.fetch(github_.newest_agent(patience), anew, patience);
+  file_ = cache_.fetch(newest_(patience), anew, patience);
   is_newest_ = true;
 }
 

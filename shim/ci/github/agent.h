@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,11 +18,14 @@ namespace dstack::shim::ci::github {
 // The official Actions agent, once for each job.
 class ActionsAgent final : public Agent {
  public:
-  // `given`: the agent's folder or .tar.gz; empty: it is downloaded. `github` and `clock` must outlive this.
-  ActionsAgent(GitHub& github, std::filesystem::path given, AgentCache cache, os::Clock& clock);
+  // Says what to download.
+  using Newest = std::function<AgentRelease(const Patience&)>;
+  // `given`: the agent's folder or .tar.gz; empty: it is downloaded. `clock` must outlive this.
+  ActionsAgent(Newest newest, std::filesystem::path given, AgentCache cache, os::Clock& clock);
 
   AgentManners manners() const override { return actions_manners(); }
   void find(const Patience& patience) override;
+  std::string offer(const Patience& patience) override;
   void prepare(WorkFolder& folder, const ContainerFlags& containers, const Patience& patience) override;
   KeptProgramSpec program(const Registration& runner) override;
   AgentEvent parse(const std::string& line) override;
@@ -37,7 +41,7 @@ class ActionsAgent final : public Agent {
   void download(bool anew, const Patience& patience);
   void download_after_refusal(const Patience& patience);
 
-  GitHub& github_;
+  const Newest newest_;
   const std::filesystem::path given_;
   AgentCache cache_;
   os::Clock& clock_;

@@ -67,6 +67,16 @@ bool is_sha256(const std::string& text) {
 
 }  // namespace
 
+AgentRelease parse_agent_release(const std::string& text) {
+  const json offer = json::parse(text, nullptr, false);
+  AgentRelease release{.file_name = dstack::json::text_member(offer, "file_name"),
+                       .url = dstack::json::text_member(offer, "url"),
+                       .sha256 = dstack::json::text_member(offer, "sha256")};
+  if (!is_file_name(release.file_name) || !is_sha256(release.sha256))
+    throw Error(ErrorKind::invalid, "there is no agent to download: give one with --agent");
+  return release;
+}
+
 std::string api_url(const std::string& base_url) {
   const auto url = http::parse_url(base_url);
   if (!url) throw Error(ErrorKind::invalid, std::format("{} is not the URL of a GitHub", base_url));

@@ -59,6 +59,9 @@ class GitHub final : public Ci {
   os::Clock& clock_;
 };
 
+// An agent as ActionsAgent::offer() has it. Throws Error.
+AgentRelease parse_agent_release(const std::string& text);
+
 // Where the API of a GitHub is.
 std::string api_url(const std::string& base_url);
 

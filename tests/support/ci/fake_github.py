@@ -41,8 +41,8 @@ def agent_tarball(version):
 class FakeGitHub(Fake):
     VERSION = "2.336.0"
 
-    def __init__(self, version=VERSION):
-        super().__init__()
+    def __init__(self, version=VERSION, host="127.0.0.1"):
+        super().__init__(host)
         self.api = self.url + "/api/v3"
         self.version_ = version
         self.tokens = {"ghp-good": {"repo", "admin:org"}}

@@ -163,4 +163,14 @@ TEST_CASE("a file's SHA-256 checksum is that of its content") {
   CHECK_THROWS_WITH(component::sha256_of(parent.path() / "missing"), ContainsSubstring("missing"));
 }
 
+TEST_CASE("what another launcher says of an agent is checked as GitHub's own answer is") {
+  const std::string sum(64, 'a');
+  const AgentRelease release =
+      parse_agent_release(R"({"file_name":"actions-runner.tar.gz","url":"https://x/a","sha256":")" + sum + "\"}");
+  CHECK((release.file_name == "actions-runner.tar.gz" && release.url == "https://x/a" && release.sha256 == sum));
+  CHECK_THROWS_AS(parse_agent_release(""), Error);
+  CHECK_THROWS_AS(parse_agent_release(R"({"file_name":"../a.tar.gz","url":"u","sha256":")" + sum + "\"}"), Error);
+  CHECK_THROWS_AS(parse_agent_release(R"({"file_name":"a.tar.gz","url":"u","sha256":""})"), Error);
+}
+
 }  // namespace dstack::shim::ci::github

@@ -11,9 +11,9 @@ namespace dstack::shim::ci::gitlab {
 
 // GitLab for a launcher that was given a runner with its own token and nothing else: it can neither look at the list
 // nor run a job again.
-class GivenRunner final : public Ci {
+class KnownRunner final : public Ci {
  public:
-  GivenRunner(const std::string& base_url, Registration runner, os::Clock& clock);
+  KnownRunner(const std::string& base_url, Registration runner, os::Clock& clock);
 
   void check(const Patience& patience) override;
   std::vector<ListedRunner> runners(const Patience& patience) override;

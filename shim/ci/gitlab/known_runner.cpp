@@ -1,4 +1,4 @@
-#include "shim/ci/gitlab/given_runner.h"
+#include "shim/ci/gitlab/known_runner.h"
 
 #include <format>
 #include <nlohmann/json.hpp>
@@ -8,25 +8,25 @@
 
 namespace dstack::shim::ci::gitlab {
 
-GivenRunner::GivenRunner(const std::string& base_url, Registration runner, os::Clock& clock)
+KnownRunner::KnownRunner(const std::string& base_url, Registration runner, os::Clock& clock)
     : requests_(base_url + "/api/v4", "", runner.token, clock), runner_(std::move(runner)) {}
 
-std::string GivenRunner::body() const { return dstack::json::dump({{"token", runner_.token.reveal()}}); }
+std::string KnownRunner::body() const { return dstack::json::dump({{"token", runner_.token.reveal()}}); }
 
-void GivenRunner::check(const Patience& patience) {
+void KnownRunner::check(const Patience& patience) {
   if (!is_listed(runner_.id, patience))
     throw CiFailure(403, std::format("runner {} is not known at {}", runner_.id, requests_.base_url()));
 }
 
-std::vector<ListedRunner> GivenRunner::runners(const Patience&) { return {}; }
+std::vector<ListedRunner> KnownRunner::runners(const Patience&) { return {}; }
 
-bool GivenRunner::has_labels(const ListedRunner&, const std::vector<std::string>&, const Patience&) { return false; }
+bool KnownRunner::has_labels(const ListedRunner&, const std::vector<std::string>&, const Patience&) { return false; }
 
-bool GivenRunner::is_busy(const std::string&, const Patience&) { return false; }
+bool KnownRunner::is_busy(const std::string&, const Patience&) { return false; }
 
-Registration GivenRunner::add(const std::string&, const std::vector<std::string>&, const Patience&) { return runner_; }
+Registration KnownRunner::add(const std::string&, const std::vector<std::string>&, const Patience&) { return runner_; }
 
-bool GivenRunner::is_listed(const std::string&, const Patience& patience) {
+bool KnownRunner::is_listed(const std::string&, const Patience& patience) {
   const auto answer = requests_.ask("POST", "/runners/verify", body(), patience);
   if (answer.status == 403 || answer.status == 404) return false;
   if (answer.status / 100 != 2)
@@ -35,9 +35,9 @@ bool GivenRunner::is_listed(const std::string&, const Patience& patience) {
   return true;
 }
 
-Removal GivenRunner::withdraw(const std::string&, const Patience&) { return Removal::removed; }
+Removal KnownRunner::withdraw(const std::string&, const Patience&) { return Removal::removed; }
 
-Removal GivenRunner::remove(const std::string&, const Secret&, const Patience& patience) {
+Removal KnownRunner::remove(const std::string&, const Secret&, const Patience& patience) {
   const auto answer = requests_.ask("DELETE", "/runners", body(), patience);
   // A token that is not known any more is one of a runner that is gone.
   if (answer.status == 204 || answer.status == 403 || answer.status == 404) return Removal::removed;
@@ -45,7 +45,7 @@ Removal GivenRunner::remove(const std::string&, const Secret&, const Patience& p
                                              requests_.base_url(), requests_.quote(answer)));
 }
 
-RerunAnswer GivenRunner::rerun(const CiJob&, const Patience&) {
+RerunAnswer KnownRunner::rerun(const CiJob&, const Patience&) {
   throw CiFailure(
       403, "the runner's own token does not allow that; `retry: {when: runner_system_failure}` makes GitLab do it");
 }

@@ -6,6 +6,7 @@
 #include "common/log/log.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
+#include "common/os/startup_memory.h"
 #include "common/text/escape.h"
 #include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
@@ -14,7 +15,6 @@
 #include "shim/gpu/host_gpus.h"
 #include "shim/gpu_detection.h"
 #include "shim/home_lock.h"
-#include "shim/host/startup_memory.h"
 #include "shim/liveness.h"
 #include "shim/metrics/registry.h"
 #include "shim/options.h"
@@ -65,7 +65,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   const int port = server.bind("127.0.0.1", options.http_port);
   api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
-  host::give_back_startup_memory();
+  os::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });
   service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));
   const Liveness liveness(service_manager, [port] { return answers_health_check(port); });

@@ -134,12 +134,12 @@ def measure_memory(bench: Bench) -> Iterator[Figure]:
         size = bench.sizes.output * 10**6
         container.submit(["/bench/bench_writer", "plain", str(size), "/result/wrote"])
         readers = [Reader(container.port) for _ in range(bench.sizes.readers)]
-        peak = Figure(f"runner's peak memory, {bench.sizes.readers} readers of {bench.sizes.output} MB", "MB", at_most(6))
+        peak = Figure(f"runner's memory at most, {bench.sizes.readers} readers of {bench.sizes.output} MB", "MB", at_most(6))
         peaks = []
         container.post("/api/run")
         while any(reader.process.poll() is None for reader in readers):
             try:
-                peaks.append(memory(pid, "VmHWM"))
+                peaks.append(memory(pid))
             except (OSError, AssertionError):
                 break
             time.sleep(0.02)

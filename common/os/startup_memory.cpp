@@ -1,4 +1,4 @@
-#include "shim/host/startup_memory.h"
+#include "common/os/startup_memory.h"
 
 #include <link.h>
 #ifdef __GLIBC__
@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace dstack::shim::host {
+namespace dstack::os {
 
 namespace {
 
@@ -41,4 +41,4 @@ void give_back_startup_memory() {
       nullptr);
 }
 
-}  // namespace dstack::shim::host
+}  // namespace dstack::os

@@ -20,13 +20,13 @@
 #include "common/os/command.h"
 #include "common/os/signals.h"
 #include "shim/ci/agent.h"
+#include "shim/ci/background_work.h"
 #include "shim/ci/cloud/launch.h"
 #include "shim/ci/cloud/run_command.h"
-#include "shim/ci/errands.h"
 #include "shim/ci/file_appears.h"
-#include "shim/ci/ground.h"
 #include "shim/ci/infer.h"
 #include "shim/ci/kept_program.h"
+#include "shim/ci/launcher_setup.h"
 #include "shim/ci/life.h"
 #include "shim/ci/lines.h"
 #include "shim/ci/mailbox.h"
@@ -54,13 +54,13 @@ std::string random_name() {
   return name;
 }
 
-class Launcher final : public Life::Hands {
+class Launcher final : public Life::Actions {
  public:
-  Launcher(Ground::Asked asked, const os::UniqueFd& signals, Lines& lines)
+  Launcher(LauncherSetup::Asked asked, const os::UniqueFd& signals, Lines& lines)
       : name_(asked.name),
         lines_(lines),
         signals_(signals),
-        ground_(
+        setup_(
             asked, [this](const std::string& how) { mail_.post([this, how] { life_.shim_ended(how); }); }, clock_),
         life_({.name = asked.name,
                .idle = asked.flags.idle.limit,
@@ -97,7 +97,7 @@ class Launcher final : public Life::Hands {
   }
 
  private:
-  using Result = Errands::Result;
+  using Result = BackgroundWork::Result;
 
   void take_signal() {
     const int number = os::next_signal(signals_);
@@ -105,7 +105,7 @@ class Launcher final : public Life::Hands {
     signalled_ = true;
     life_.signal(std::string(os::signal_name(number).value_or("a signal")));
     if (!first) return;
-    errands_.run("ask systemd", [this]() -> Result {
+    background_.run("ask systemd", [this]() -> Result {
       try {
         const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = 5s});
         if (state.output.starts_with("stopping")) return [this] { life_.hurry("the machine is shutting down"); };
@@ -115,15 +115,15 @@ class Launcher final : public Life::Hands {
     });
   }
 
-  // --- Life::Hands
+  // --- Life::Actions
 
   void prepare() override {
-    errands_.run("prepare", [this]() -> Result {
+    background_.run("prepare", [this]() -> Result {
       try {
-        if (!ground_.prepare(patience_at_beginning())) return [this] { life_.found_another(); };
+        if (!setup_.prepare(patience_at_beginning())) return [this] { life_.found_another(); };
         return [this] {
           watch_for_end_of_machine();
-          life_.prepared(ground_.agent().manners());
+          life_.prepared(setup_.agent().manners());
         };
       } catch (const std::exception& error) {
         return failure(error, false);
@@ -133,7 +133,7 @@ class Launcher final : public Life::Hands {
 
   void watch_for_end_of_machine() {
     try {
-      going_away_.emplace(ground_.folder()->going_away());
+      going_away_.emplace(setup_.folder()->going_away());
     } catch (const std::exception& error) {
       spdlog::warn("{}", error.what());
     }
@@ -142,15 +142,15 @@ class Launcher final : public Life::Hands {
   void register_runner() override {
     end_agent();
     const std::chrono::seconds network = registration_.id.empty() ? kBeginningPatience : kRenewalPatience;
-    errands_.run("register the runner", [this, network]() -> Result {
+    background_.run("register the runner", [this, network]() -> Result {
       try {
-        Registration registration = ground_.register_runner({.stop = beginning_.get_token(), .network = network});
+        Registration registration = setup_.register_runner({.stop = beginning_.get_token(), .network = network});
         return [this, registration = std::move(registration)] {
           registration_ = registration;
           life_.registered(registration.id);
         };
       } catch (const CiFailure& error) {
-        return failure(error, !ground_.has_runners());
+        return failure(error, !setup_.has_runners());
       } catch (const std::exception& error) {
         return failure(error, false);
       }
@@ -173,7 +173,7 @@ class Launcher final : public Life::Hands {
     const int number = ++agent_number_;
     try {
       agent_ = std::make_unique<KeptProgram>(
-          ground_.agent().program(registration_),
+          setup_.agent().program(registration_),
           [this, number](const std::string& line) {
             mail_.post([this, number, line] {
               if (number == agent_number_) agent_wrote(line);
@@ -181,7 +181,7 @@ class Launcher final : public Life::Hands {
           },
           [this, number](const os::ExitStatus& status) {
             mail_.post([this, number, status] {
-              if (number == agent_number_) life_.agent_ended(ground_.agent().take_end(status));
+              if (number == agent_number_) life_.agent_ended(setup_.agent().take_end(status));
             });
           });
     } catch (const std::exception& error) {
@@ -190,16 +190,16 @@ class Launcher final : public Life::Hands {
   }
 
   void agent_wrote(const std::string& line) {
-    if (const auto warning = ground_.agent().warning_in(line)) spdlog::warn("agent: {}", *warning);
-    life_.agent_said(ground_.agent().parse(line));
+    if (const auto warning = setup_.agent().warning_in(line)) spdlog::warn("agent: {}", *warning);
+    life_.agent_said(setup_.agent().parse(line));
   }
 
   void withdraw_runner() override {
-    const std::chrono::seconds network = ground_.agent().manners().withdraw_limit / 2;
-    errands_.run("withdraw the runner", [this, id = registration_.id, network]() -> Result {
+    const std::chrono::seconds network = setup_.agent().manners().withdraw_limit / 2;
+    background_.run("withdraw the runner", [this, id = registration_.id, network]() -> Result {
       Removal removal = Removal::removed;
       try {
-        removal = ground_.ci().withdraw(id, {.stop = errands_.stop(), .network = network});
+        removal = setup_.ci().withdraw(id, {.stop = background_.stop(), .network = network});
       } catch (const std::exception& error) {  // the runner is removed later, which then fails or not
         spdlog::debug("{}", error.what());
       }
@@ -207,8 +207,8 @@ class Launcher final : public Life::Hands {
     });
   }
 
-  void finish_agent() override { signal_agent(ground_.agent().finish_signal()); }
-  void stop_agent() override { signal_agent(ground_.agent().stop_signal()); }
+  void finish_agent() override { signal_agent(setup_.agent().finish_signal()); }
+  void stop_agent() override { signal_agent(setup_.agent().stop_signal()); }
   void signal_agent(int number) {
     if (agent_) agent_->signal(number);
   }
@@ -218,14 +218,14 @@ class Launcher final : public Life::Hands {
 
   void remove_runner() override {
     end_agent();
-    errands_.run("remove the runner", [this, own = registration_.token]() -> Result {
+    background_.run("remove the runner", [this, own = registration_.token]() -> Result {
       const os::SteadyTime end = clock_.now() + kRemovalPatience;
       GrowingPause growing;
       while (true) {
         const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - clock_.now());
         std::string problem;
         try {
-          const Removal removal = ground_.remove_runners(own, {.stop = errands_.stop(), .network = left});
+          const Removal removal = setup_.remove_runners(own, {.stop = background_.stop(), .network = left});
           if (removal != Removal::busy) return [this, removal] { life_.removed(removal); };
           problem = "the CI says that it has a job";
         } catch (const CiFailure& error) {
@@ -235,17 +235,17 @@ class Launcher final : public Life::Hands {
           problem = error.what();
         }
         const std::chrono::seconds pause = growing.next();
-        if (clock_.now() + pause > end || !os::pause(clock_, pause, errands_.stop()))
+        if (clock_.now() + pause > end || !os::pause(clock_, pause, background_.stop()))
           return [this, problem] { life_.not_removed(problem, false); };
       }
     });
   }
 
   void look_at_runner() override {
-    errands_.run("look at the runner", [this, id = registration_.id]() -> Result {
+    background_.run("look at the runner", [this, id = registration_.id]() -> Result {
       Sight sight = Sight::listed;
       try {
-        if (!ground_.is_listed(id, {.stop = errands_.stop()})) sight = Sight::gone;
+        if (!setup_.is_listed(id, {.stop = background_.stop()})) sight = Sight::gone;
       } catch (const CiFailure& error) {  // another refusal says nothing about the runner
         if (error.is_token_refused()) sight = Sight::token_refused;
       } catch (const std::exception&) {
@@ -256,11 +256,11 @@ class Launcher final : public Life::Hands {
   }
 
   void rerun(const std::string& id) override {
-    errands_.run("run a job again", [this, id, job = describe(id)]() -> Result {
+    background_.run("run a job again", [this, id, job = describe(id)]() -> Result {
       RerunResult result = RerunResult::too_early;
       std::string message;
       try {
-        const RerunAnswer answer = ground_.ci().rerun(job, {.stop = errands_.stop()});
+        const RerunAnswer answer = setup_.ci().rerun(job, {.stop = background_.stop()});
         if (answer.rerun == Rerun::started) result = RerunResult::started;
         if (answer.rerun == Rerun::not_needed) result = RerunResult::not_needed;
         message = answer.refusal;
@@ -277,8 +277,8 @@ class Launcher final : public Life::Hands {
   void clean_up() override {
     end_agent();
     going_away_.reset();
-    errands_.run("clean up", [this]() -> Result {
-      ground_.clean_up();
+    background_.run("clean up", [this]() -> Result {
+      setup_.clean_up();
       return [this] { life_.cleaned_up(); };
     });
   }
@@ -287,7 +287,7 @@ class Launcher final : public Life::Hands {
 
   CiJob describe(const std::string& id) {
     if (const auto known = jobs_.find(id); known != jobs_.end()) return known->second;
-    return ground_.agent().job_finder(id)().value_or(CiJob{.id = id, .project = "", .pipeline = ""});
+    return setup_.agent().job_finder(id)().value_or(CiJob{.id = id, .project = "", .pipeline = ""});
   }
 
   nlohmann::json job_fields(const CiJob& job) {
@@ -300,10 +300,10 @@ class Launcher final : public Life::Hands {
 
   // The CI's own ids are known a moment after the agent has the job.
   void report_started(const std::string& id) override {
-    const os::SteadyTime end = clock_.now() + ground_.agent().manners().describe_limit;
-    errands_.run("look up a job", [this, id, end, find = ground_.agent().job_finder(id)]() -> Result {
+    const os::SteadyTime end = clock_.now() + setup_.agent().manners().describe_limit;
+    background_.run("look up a job", [this, id, end, find = setup_.agent().job_finder(id)]() -> Result {
       while (!find() && clock_.now() < end) {
-        if (!os::pause(clock_, kNotePause, errands_.stop())) break;
+        if (!os::pause(clock_, kNotePause, background_.stop())) break;
       }
       return [this, id] { say_started(id); };
     });
@@ -337,7 +337,7 @@ class Launcher final : public Life::Hands {
   const os::UniqueFd& signals_;
   Mailbox mail_;
   std::stop_source beginning_;
-  Ground ground_;
+  LauncherSetup setup_;
   Life life_;
   Registration registration_;
   std::unique_ptr<KeptProgram> agent_;
@@ -345,7 +345,7 @@ class Launcher final : public Life::Hands {
   std::optional<FileAppears> going_away_;
   std::map<std::string, CiJob> jobs_;
   bool signalled_ = false;
-  Errands errands_{mail_};  // last: they end before what they use
+  BackgroundWork background_{mail_};  // last: they end before what they use
 };
 
 }  // namespace
@@ -368,12 +368,12 @@ int run_launcher(const LauncherFlags& flags) {
   // Before git is asked, which starts a thread.
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
   const Variables variables = [](const char* name) -> const char* { return std::getenv(name); };
-  Ground::Asked asked{.flags = flags,
-                      .repository = {},
-                      .driver = {},
-                      .token = {},
-                      .name = flags.name.empty() ? random_name() : flags.name,
-                      .in_cloud_run = variables(cloud::kSubmissionVariable) != nullptr};
+  LauncherSetup::Asked asked{.flags = flags,
+                             .repository = {},
+                             .driver = {},
+                             .token = {},
+                             .name = flags.name.empty() ? random_name() : flags.name,
+                             .in_cloud_run = variables(cloud::kSubmissionVariable) != nullptr};
   asked.given = given_runner(variables, asked.name);
   if (!asked.given) asked.token = infer_token(flags.token, variables);
   asked.repository = infer_repository(flags.repo, variables, git_origin);

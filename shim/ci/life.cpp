@@ -29,9 +29,9 @@ void take_earlier(std::optional<os::SteadyTime>& first, std::optional<os::Steady
 
 }  // namespace
 
-Life::Life(LifeSettings settings, Hands& hands, os::Clock& clock)
+Life::Life(LifeSettings settings, Actions& actions, os::Clock& clock)
     : settings_(std::move(settings)),
-      hands_(hands),
+      actions_(actions),
       clock_(clock),
       idle_(settings_.idle, clock),
       watch_(clock),
@@ -58,7 +58,7 @@ void Life::register_runner() {
   state_ = State::registering;
   limit_state({});
   may_be_listed_ = true;
-  hands_.register_runner();
+  actions_.register_runner();
 }
 
 void Life::found_another() {
@@ -75,7 +75,7 @@ void Life::registered(const std::string& id) {
   refused_end_.reset();
   watch_.begin(agent_.reports_connection);
   limit_state(agent_.start_limit);
-  hands_.start_agent();
+  actions_.start_agent();
 }
 
 void Life::failed(const std::string& message, bool nothing_made) {
@@ -85,8 +85,8 @@ void Life::failed(const std::string& message, bool nothing_made) {
   remove();
 }
 
-void Life::become_ready() {
-  if (!std::exchange(is_ready_, true)) hands_.report_ready();
+void Life::enter_ready() {
+  if (!std::exchange(is_ready_, true)) actions_.report_ready();
   limit_state({});
   wait_for_job();
 }
@@ -108,7 +108,7 @@ void Life::agent_said(const AgentEvent& event) {
   switch (event.kind) {
     case Kind::nothing: break;
     case Kind::alive:
-      if (state_ == State::starting) become_ready();
+      if (state_ == State::starting) enter_ready();
       break;
     case Kind::connected: reachable(); break;
     case Kind::job_started: job_started(event.job); break;
@@ -119,7 +119,7 @@ void Life::agent_said(const AgentEvent& event) {
 }
 
 void Life::job_started(const std::string& job) {
-  if (state_ == State::starting) become_ready();
+  if (state_ == State::starting) enter_ready();
   job_ = job;
   had_job_ = true;
   if (state_ == State::waiting) {
@@ -128,11 +128,11 @@ void Life::job_started(const std::string& job) {
   } else if (state_ == State::finishing) {
     limit_state({});
   }
-  hands_.report_started(job);
+  actions_.report_started(job);
 }
 
 void Life::job_ended(const AgentEvent& event) {
-  hands_.report_ended(event);
+  actions_.report_ended(event);
   const std::string job = std::exchange(job_, "");
   if ((state_ == State::stopping || is_interrupted_) && event.lost) lose(job.empty() ? event.job : job);
   if (state_ == State::finishing) limit_state(kFinishLimit);
@@ -151,7 +151,7 @@ void Life::expect_end_of_agent() {
 
 void Life::lose(const std::string& job) {
   if (job.empty()) return;
-  if (!settings_.rerun_lost_jobs) return hands_.warn(std::format("job {} was cut off", job));
+  if (!settings_.rerun_lost_jobs) return actions_.warn(std::format("job {} was cut off", job));
   lost_.add(job);
   rerun_lost_jobs();
 }
@@ -162,20 +162,20 @@ void Life::unreachable() {
   if (!is_up()) return;
   if (state_ == State::starting) limit_state({});
   if (!watch_.unreachable()) return;
-  hands_.warn("the CI cannot be reached");
+  actions_.warn("the CI cannot be reached");
   idle_.pause();
 }
 
 void Life::reachable() {
-  if (watch_.reachable()) hands_.inform("the CI can be reached again");
-  if (state_ == State::starting) return become_ready();
+  if (watch_.reachable()) actions_.inform("the CI can be reached again");
+  if (state_ == State::starting) return enter_ready();
   count_idle_time();
 }
 
 void Life::refused() {
   if (!is_up() || !watch_.refused()) return;
   limit_state({});
-  hands_.look_at_runner();
+  actions_.look_at_runner();
 }
 
 void Life::seen(Sight sight) {
@@ -187,16 +187,16 @@ void Life::seen(Sight sight) {
   switch (finding) {
     case Finding::nothing: break;
     case Finding::reachable:
-      hands_.inform("the CI can be reached again");
-      if (state_ == State::starting) return become_ready();
+      actions_.inform("the CI can be reached again");
+      if (state_ == State::starting) return enter_ready();
       return count_idle_time();
     case Finding::gone:
       if (is_used_up) break;
       return leave_after_job({.reason = "", .failure = std::format("runner {} was removed at the CI", settings_.name)});
     case Finding::token_refused: return leave_after_job({.reason = "", .failure = "the token is no longer accepted"});
     case Finding::refused_although_listed:
-      if (refused_end_) return begin_anew(std::format("the agent {}", *refused_end_));
-      anew_because_ = "the CI refuses the agent";
+      if (refused_end_) return restart(std::format("the agent {}", *refused_end_));
+      restart_reason_ = "the CI refuses the agent";
       return stop_now();
   }
 }
@@ -205,7 +205,7 @@ void Life::seen(Sight sight) {
 
 void Life::leave_after_job(Ending ending) {
   if (job_.empty()) return leave(std::move(ending));
-  if (!after_job_) hands_.warn(std::format("{}; waiting for job {} to finish", ending.failure, job_));
+  if (!after_job_) actions_.warn(std::format("{}; waiting for job {} to finish", ending.failure, job_));
   after_job_ = std::move(ending);
 }
 
@@ -215,7 +215,7 @@ void Life::leave(Ending ending) {
   if (refused_end_) return remove();
   state_ = State::withdrawing;
   limit_state(agent_.withdraw_limit);
-  hands_.withdraw_runner();
+  actions_.withdraw_runner();
 }
 
 void Life::withdrawn(Removal removal) {
@@ -239,7 +239,7 @@ void Life::finish(bool is_busy) {
   // An agent for one job ends by itself after that; asked to end before, it would cancel it.
   if (agent_.one_job && (is_busy || !job_.empty())) return;
   is_interrupted_ = agent_.one_job;
-  hands_.finish_agent();
+  actions_.finish_agent();
 }
 
 void Life::stop_now() {
@@ -248,7 +248,7 @@ void Life::stop_now() {
   state_ = State::stopping;
   killing_ = false;
   limit_state(agent_.stop_limit);
-  hands_.stop_agent();
+  actions_.stop_agent();
 }
 
 // The runner has had its one job. The next has the same name, and the CI may need a moment to forget this one.
@@ -260,7 +260,7 @@ void Life::replace() {
 void Life::agent_ended(const std::string& how) {
   if (!job_.empty()) {
     const std::string job = std::exchange(job_, "");
-    hands_.report_ended(
+    actions_.report_ended(
         {.kind = AgentEvent::Kind::job_ended, .job = job, .result = "lost", .seconds = 0, .lost = true});
     lose(job);
   }
@@ -274,21 +274,21 @@ void Life::agent_ended(const std::string& how) {
     ending_ = std::exchange(after_job_, std::nullopt);
     return remove();
   }
-  if (is_up()) return begin_anew(std::format("the agent {}", how));
+  if (is_up()) return restart(std::format("the agent {}", how));
   const bool leaving = state_ == State::withdrawing || state_ == State::finishing || state_ == State::stopping;
   if (!leaving) return;
-  if (!ending_ && !anew_because_.empty()) return begin_anew(std::exchange(anew_because_, ""));
+  if (!ending_ && !restart_reason_.empty()) return restart(std::exchange(restart_reason_, ""));
   remove();
 }
 
 void Life::shim_ended(const std::string& how) {
   if (!is_up()) return;
-  anew_because_ = std::format("the dstack-shim of this runner {}", how);
+  restart_reason_ = std::format("the dstack-shim of this runner {}", how);
   stop_now();
 }
 
-void Life::begin_anew(const std::string& why) {
-  hands_.warn(std::format("{}: starting again", why));
+void Life::restart(const std::string& why) {
+  actions_.warn(std::format("{}: starting again", why));
   idle_.pause();
   unexpected_ends_.push_back(clock_.now());
   while (unexpected_ends_.front() + kUnexpectedSpan < clock_.now()) unexpected_ends_.pop_front();
@@ -301,14 +301,14 @@ void Life::begin_anew(const std::string& why) {
   if (agent_.one_job) return replace();
   state_ = State::renewing;
   limit_state({});
-  hands_.remove_runner();
+  actions_.remove_runner();
 }
 
 void Life::remove() {
   limit_state({});
   if (runner_.empty() && !may_be_listed_) return clean();
   state_ = State::removing;
-  hands_.remove_runner();
+  actions_.remove_runner();
 }
 
 void Life::removed(Removal removal) {
@@ -337,7 +337,7 @@ void Life::clean() {
   state_ = State::cleaning;
   limit_state({});
   lost_.hurry();
-  hands_.clean_up();
+  actions_.clean_up();
 }
 
 void Life::cleaned_up() {
@@ -349,10 +349,10 @@ void Life::end_if_done() {
   if (state_ != State::cleaning || !is_clean_ || !lost_.empty()) return;
   state_ = State::over;
   if (ending_->failure.empty()) {
-    hands_.report_terminated(ending_->reason);
+    actions_.report_terminated(ending_->reason);
     exit_status_ = exit_status::kDone;
   } else {
-    hands_.fail(ending_->failure);
+    actions_.fail(ending_->failure);
     exit_status_ = exit_status::kFailed;
   }
 }
@@ -360,17 +360,17 @@ void Life::end_if_done() {
 // --- jobs that were cut off
 
 void Life::rerun_lost_jobs() {
-  for (const std::string& job : lost_.take_due()) hands_.rerun(job);
+  for (const std::string& job : lost_.take_due()) actions_.rerun(job);
 }
 
 void Life::reran(const std::string& job, RerunResult result, const std::string& message) {
   if (!lost_.settle(job, result)) return;
   if (result == RerunResult::started) {
-    hands_.inform(std::format("job {} was cut off and is run again", job));
+    actions_.inform(std::format("job {} was cut off and is run again", job));
   } else if (result == RerunResult::not_needed) {
-    hands_.inform(std::format("job {} was cut off and need not be run again", job));
+    actions_.inform(std::format("job {} was cut off and need not be run again", job));
   } else {
-    hands_.warn(std::format("job {} was cut off and could not be run again: {}", job, message));
+    actions_.warn(std::format("job {} was cut off and could not be run again: {}", job, message));
   }
   end_if_done();
 }
@@ -381,38 +381,38 @@ void Life::signal(const std::string& name) {
   ++signals_;
   if (signals_ == 2) return hurry("a second signal, " + name);
   if (signals_ > 2) {
-    hands_.kill_agent();
+    actions_.kill_agent();
     const bool listed = !runner_.empty() || may_be_listed_;
-    hands_.fail(listed ? std::format("killed by a third signal: runner {} is still listed, dstack-shim ci clean "
-                                     "removes it",
-                                     runner())
-                       : "killed by a third signal");
+    actions_.fail(listed ? std::format("killed by a third signal: runner {} is still listed, dstack-shim ci clean "
+                                       "removes it",
+                                       runner())
+                         : "killed by a third signal");
     state_ = State::over;
     exit_status_ = exit_status::kFailed;
     return;
   }
-  hands_.inform(job_.empty() ? std::format("{}: leaving", name)
-                             : std::format("{}: taking no more jobs; exiting when job {} has finished", name, job_));
+  actions_.inform(job_.empty() ? std::format("{}: leaving", name)
+                               : std::format("{}: taking no more jobs; exiting when job {} has finished", name, job_));
   Ending ending{.reason = kSignal, .failure = ""};
   if (state_ == State::preparing || state_ == State::registering) {
     ending_ = std::move(ending);
-    hands_.give_up();
+    actions_.give_up();
   } else if (is_up()) {
     leave(std::move(ending));
   } else if (!ending_) {  // between two agents
     ending_ = std::move(ending);
-    anew_because_.clear();
+    restart_reason_.clear();
   }
 }
 
 void Life::hurry(const std::string& why) {
   if (std::exchange(hurried_, true)) return;
   if (!ending_) ending_ = {.reason = kSignal, .failure = ""};
-  if (state_ == State::preparing || state_ == State::registering) return hands_.give_up();
+  if (state_ == State::preparing || state_ == State::registering) return actions_.give_up();
   const bool has_agent =
       is_up() || state_ == State::withdrawing || state_ == State::finishing || state_ == State::replacing;
   if (!has_agent) return;
-  hands_.warn(job_.empty() ? std::format("{}: exiting", why) : std::format("{}: stopping job {}", why, job_));
+  actions_.warn(job_.empty() ? std::format("{}: exiting", why) : std::format("{}: stopping job {}", why, job_));
   stop_now();
 }
 
@@ -433,7 +433,7 @@ void Life::time_passed() {
   if (is_past(idle_.end())) leave({.reason = kIdle, .failure = ""});
   if (is_up() && is_past(watch_.next_look())) {
     watch_.looking();
-    hands_.look_at_runner();
+    actions_.look_at_runner();
   }
   rerun_lost_jobs();
 }
@@ -442,17 +442,17 @@ void Life::state_took_too_long() {
   limit_state({});
   switch (state_) {
     case State::starting:
-      if (!agent_.reports_connection) return become_ready();
-      anew_because_ = "the agent does not start";
+      if (!agent_.reports_connection) return enter_ready();
+      restart_reason_ = "the agent does not start";
       return stop_now();
     case State::withdrawing: return finish(false);
-    case State::replacing: anew_because_ = "the agent does not exit after its job"; [[fallthrough]];
-    case State::finishing: hands_.warn("the agent has no job and does not exit: stopping it"); return stop_now();
+    case State::replacing: restart_reason_ = "the agent does not exit after its job"; [[fallthrough]];
+    case State::finishing: actions_.warn("the agent has no job and does not exit: stopping it"); return stop_now();
     case State::stopping:
       if (!std::exchange(killing_, true)) {
-        hands_.warn("the agent does not exit: killing it");
+        actions_.warn("the agent does not exit: killing it");
         limit_state(kAgentKillLimit);
-        return hands_.kill_agent();
+        return actions_.kill_agent();
       }
       return agent_ended("cannot be killed");
     default: return;

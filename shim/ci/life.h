@@ -23,13 +23,13 @@ struct LifeSettings {
 };
 
 // The life of a launcher from its checks to its end: what happens when, and nothing of how. It hears of what happens,
-// and asks `Hands` for what is to be done; each of those begins something, returns at once, and its result comes back
+// and asks `Actions` for what is to be done; each of those begins something, returns at once, and its result comes back
 // later by the function that is named there. One thread uses it.
 class Life {
  public:
-  class Hands {
+  class Actions {
    public:
-    virtual ~Hands() = default;
+    virtual ~Actions() = default;
     virtual void prepare() = 0;  // the checks; prepared(), found_another(), failed()
     // Another, if there is one already. With a shim, if one is missing; registered(), failed().
     virtual void register_runner() = 0;
@@ -53,11 +53,11 @@ class Life {
     virtual void fail(const std::string& message) = 0;  // the last line of a life that has failed
   };
 
-  Life(LifeSettings settings, Hands& hands, os::Clock& clock);
+  Life(LifeSettings settings, Actions& actions, os::Clock& clock);
 
-  void start() { hands_.prepare(); }
+  void start() { actions_.prepare(); }
 
-  // Results of what the hands have done.
+  // Results of what the actions have done.
   void prepared(const AgentManners& agent = {});
   void found_another();  // --reuse: another runner does
   void registered(const std::string& id);
@@ -110,7 +110,7 @@ class Life {
   std::string runner() const;
   void register_runner();
   void limit_state(std::optional<std::chrono::seconds> limit);
-  void become_ready();
+  void enter_ready();
   void wait_for_job();
   void count_idle_time();
   void job_started(const std::string& job);
@@ -125,7 +125,7 @@ class Life {
   void expect_end_of_agent();
   void stop_now();
   void replace();
-  void begin_anew(const std::string& why);
+  void restart(const std::string& why);
   void remove();
   void clean();
   void end_if_done();
@@ -133,7 +133,7 @@ class Life {
   void rerun_lost_jobs();
 
   const LifeSettings settings_;
-  Hands& hands_;
+  Actions& actions_;
   os::Clock& clock_;
   AgentManners agent_;
 
@@ -141,7 +141,7 @@ class Life {
   std::optional<os::SteadyTime> state_deadline_;
   std::optional<Ending> ending_;     // from the moment that it leaves
   std::optional<Ending> after_job_;  // to leave by when the running job has ended
-  std::string anew_because_;         // of a stop after which all begins anew
+  std::string restart_reason_;       // of a stop after which all begins anew
   std::string runner_;               // its id
   bool may_be_listed_ = false;       // the request that makes the runner was made
   bool is_ready_ = false;

@@ -77,7 +77,7 @@ std::string new_submission() {
 
 class Launch {
  public:
-  Launch(Ground::Asked asked, server_api::Account account, Lines& lines, std::stop_token stop)
+  Launch(LauncherSetup::Asked asked, server_api::Account account, Lines& lines, std::stop_token stop)
       : flags_(asked.flags),
         repo_(asked.repository.url()),
         token_(asked.token),
@@ -86,28 +86,28 @@ class Launch {
         account_(std::move(account)),
         lines_(lines),
         stop_(std::move(stop)),
-        ground_(with_check(std::move(asked)), [](const std::string&) {}, clock_) {}
+        setup_(with_check(std::move(asked)), [](const std::string&) {}, clock_) {}
 
   // False: another runner does.
   bool run() {
-    if (!ground_.prepare({.stop = stop_, .network = kBeginningPatience})) return false;
+    if (!setup_.prepare({.stop = stop_, .network = kBeginningPatience})) return false;
     ServerRun server(account_, run_name_, submission_, clock_, stop_);
     server.hide(token_);
     server.check_backend(flags_.cloud.backend);
     const std::int64_t offers = server.plan(spec(variables()));
     register_runner();
     server.hide(registration_.token);
-    ground_.note_run({.url = account_.url, .project = account_.project, .name = run_name_, .submission = submission_});
+    setup_.note_run({.url = account_.url, .project = account_.project, .name = run_name_, .submission = submission_});
     is_submitted_ = true;
     server.submit(spec(variables()));
     spdlog::info("Run {} is submitted to project {} at {}: {} offers", run_name_, account_.project, account_.url,
                  offers);
-    await_online(server, run_name_, ground_.ci(), {.name = name_, .id = registration_.id}, clock_, stop_);
+    await_online(server, run_name_, setup_.ci(), {.name = name_, .id = registration_.id}, clock_, stop_);
     return true;
   }
 
   void hand_over() {
-    ground_.hand_over();
+    setup_.hand_over();
     lines_.status(
         "ready",
         {{"name", name_}, {"runner", id_json(registration_.id)}, {"run", run_name_}, {"project", account_.project}});
@@ -129,36 +129,36 @@ class Launch {
         server.hide(token_);
         server.hide(registration_.token);
         server.stop(kRemovalPatience);
-        ground_.forget_run();
+        setup_.forget_run();
       });
     }
     if (may_be_listed_) {
       attempt(std::format("runner {} may still be listed", name_), [&] {
         const Patience patience{.stop = stop, .network = kRemovalPatience};
-        if (ground_.remove_runners(registration_.token, patience) == Removal::busy)
+        if (setup_.remove_runners(registration_.token, patience) == Removal::busy)
           throw Error(ErrorKind::conflict, "the CI says that it has a job");
       });
     }
-    ground_.clean_up();
+    setup_.clean_up();
     return problems;
   }
 
  private:
-  Ground::Asked with_check(Ground::Asked asked) {
+  LauncherSetup::Asked with_check(LauncherSetup::Asked asked) {
     asked.check_name = [this] { ServerRun(account_, run_name_, submission_, clock_, stop_).check_name(); };
     return asked;
   }
 
   // The launcher in the run gets no token of the CI where the runner's own will do.
-  bool registers_here() const { return ground_.driver() != "github" || flags_.single; }
+  bool registers_here() const { return setup_.driver() != "github" || flags_.single; }
 
   void register_runner() {
     may_be_listed_ = true;
     if (!registers_here()) return;
     // The launcher in the run cannot ask for it.
-    if (ground_.driver() == "github")
-      agent_offer_ = ground_.agent().offer({.stop = stop_, .network = kBeginningPatience});
-    registration_ = ground_.register_runner({.stop = stop_, .network = kBeginningPatience});
+    if (setup_.driver() == "github")
+      agent_offer_ = setup_.agent().offer({.stop = stop_, .network = kBeginningPatience});
+    registration_ = setup_.register_runner({.stop = stop_, .network = kBeginningPatience});
   }
 
   std::map<std::string, std::string> variables() const {
@@ -176,7 +176,7 @@ class Launch {
   nlohmann::json spec(std::map<std::string, std::string> variables) const {
     return run_spec(flags_.cloud,
                     {.name = run_name_,
-                     .commands = run_commands(flags_, {.name = name_, .driver = ground_.driver(), .repo = repo_}),
+                     .commands = run_commands(flags_, {.name = name_, .driver = setup_.driver(), .repo = repo_}),
                      .variables = std::move(variables),
                      .ssh_public_key = ssh_key_});
   }
@@ -191,7 +191,7 @@ class Launch {
   const server_api::Account account_;
   Lines& lines_;
   const std::stop_token stop_;
-  Ground ground_;
+  LauncherSetup setup_;
   const std::string ssh_key_ =
       flags_.cloud.ssh_private.empty() ? throwaway_public_key() : public_half(flags_.cloud.ssh_private.reveal());
   bool is_submitted_ = false;
@@ -202,7 +202,7 @@ class Launch {
 
 }  // namespace
 
-int launch(Ground::Asked asked, server_api::Account account, const os::UniqueFd& signals, Lines& lines) {
+int launch(LauncherSetup::Asked asked, server_api::Account account, const os::UniqueFd& signals, Lines& lines) {
   const SignalWatch watch(signals);
   Launch launch(std::move(asked), std::move(account), lines, watch.work());
   std::string failure;

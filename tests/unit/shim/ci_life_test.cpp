@@ -18,7 +18,7 @@ using Calls = std::vector<std::string>;
 namespace {
 
 // What a life asks for, in order.
-class Recorder final : public Life::Hands {
+class Recorder final : public Life::Actions {
  public:
   // Since the last time.
   Calls take() { return std::exchange(calls_, {}); }
@@ -61,12 +61,12 @@ constexpr AgentManners kOneJob{
 
 struct Running {
   explicit Running(LifeSettings settings = {.name = "r", .idle = 300s}, AgentManners agent = {})
-      : life(std::move(settings), hands, clock) {
+      : life(std::move(settings), actions, clock) {
     life.start();
     life.prepared(agent);
     life.registered("7");
     life.agent_said({.kind = agent.reports_connection ? Kind::connected : Kind::alive});
-    hands.take();
+    actions.take();
   }
 
   // Turns the clock, and calls as often as a launcher would.
@@ -85,7 +85,7 @@ struct Running {
   }
 
   test::FakeClock clock;
-  Recorder hands;
+  Recorder actions;
   Life life;
 };
 
@@ -93,44 +93,44 @@ struct Running {
 
 TEST_CASE("a launcher prepares, registers, starts the agent and is ready once") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.prepared();
   life.registered("7");
-  CHECK(hands.take() == Calls{"prepare", "register", "start"});
+  CHECK(actions.take() == Calls{"prepare", "register", "start"});
   life.agent_said({.kind = Kind::alive});
   life.agent_said({.kind = Kind::alive});
-  CHECK(hands.take() == Calls{"ready"});
+  CHECK(actions.take() == Calls{"ready"});
 }
 
 TEST_CASE("an agent that says nothing is ready two seconds later") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.prepared();
   life.registered("7");
   REQUIRE(life.deadline() == clock.now() + 2s);
   clock.advance(2s);
   life.time_passed();
-  CHECK(hands.take() == Calls{"prepare", "register", "start", "ready"});
+  CHECK(actions.take() == Calls{"prepare", "register", "start", "ready"});
 }
 
 TEST_CASE("an idle launcher pauses the runner, lets the agent end, removes the runner and cleans up") {
   Running running;
   running.life.seen(Sight::listed);
   running.pass(299s);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"withdraw"});
+  CHECK(running.actions.take() == Calls{"withdraw"});
   running.life.withdrawn(Removal::removed);
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"finish", "remove"});
+  CHECK(running.actions.take() == Calls{"finish", "remove"});
   running.life.removed();
   CHECK_FALSE(running.life.exit_status());
   running.life.cleaned_up();
-  CHECK(running.hands.take() == Calls{"clean", "terminated idle"});
+  CHECK(running.actions.take() == Calls{"clean", "terminated idle"});
   CHECK(running.life.exit_status() == 0);
 }
 
@@ -140,13 +140,13 @@ TEST_CASE("idle time is not counted while a job runs, and begins anew when it ha
   running.life.agent_said(started("1"));
   running.pass(24h);
   running.life.agent_said(ended("1"));
-  Calls calls = running.hands.take();
+  Calls calls = running.actions.take();
   std::erase(calls, "look");
   CHECK(calls == Calls{"started 1", "ended 1 success"});
   running.pass(299s);
-  running.hands.take();
+  running.actions.take();
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"withdraw"});
+  CHECK(running.actions.take() == Calls{"withdraw"});
 }
 
 TEST_CASE("without an idle time it waits for ever") {
@@ -156,7 +156,7 @@ TEST_CASE("without an idle time it waits for ever") {
     running.life.seen(Sight::listed);
   }
   CHECK_FALSE(running.life.exit_status());
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "withdraw"));
 }
 
 TEST_CASE("a job that comes while the launcher leaves is finished") {
@@ -164,21 +164,21 @@ TEST_CASE("a job that comes while the launcher leaves is finished") {
   running.pass(300s);
   running.life.agent_said(started("1"));
   running.life.withdrawn(Removal::removed);
-  running.hands.take();
+  running.actions.take();
   running.pass(24h);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.life.agent_said(ended("1"));
   running.end_agent_and_clean();
-  CHECK(running.hands.take() == Calls{"ended 1 success", "remove", "clean", "terminated idle"});
+  CHECK(running.actions.take() == Calls{"ended 1 success", "remove", "clean", "terminated idle"});
   CHECK(running.life.exit_status() == 0);
 }
 
 TEST_CASE("a pause that hangs or fails does not keep the launcher from leaving") {
   Running running;
   running.pass(300s);
-  running.hands.take();
+  running.actions.take();
   running.pass(10s);
-  CHECK(running.hands.take() == Calls{"finish"});
+  CHECK(running.actions.take() == Calls{"finish"});
 }
 
 TEST_CASE("a CI that lets no runner go while a job has just come makes the idle time begin anew") {
@@ -187,24 +187,24 @@ TEST_CASE("a CI that lets no runner go while a job has just come makes the idle 
   running.life.agent_said(started("1"));
   running.life.withdrawn(Removal::busy);
   running.life.agent_said(ended("1"));
-  running.hands.take();
+  running.actions.take();
   running.pass(299s);
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "withdraw"));
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"withdraw"});
+  CHECK(running.actions.take() == Calls{"withdraw"});
 }
 
 TEST_CASE("an agent that does not end without a job is stopped, then killed") {
   Running running;
   running.pass(300s);
   running.life.withdrawn(Removal::removed);
-  running.hands.take();
+  running.actions.take();
   running.pass(60s);
-  CHECK(running.hands.take() == Calls{"stop"});
+  CHECK(running.actions.take() == Calls{"stop"});
   running.pass(20s);
-  CHECK(running.hands.take() == Calls{"kill"});
+  CHECK(running.actions.take() == Calls{"kill"});
   running.life.agent_ended("was killed by signal 9");
-  CHECK(running.hands.take() == Calls{"remove"});
+  CHECK(running.actions.take() == Calls{"remove"});
 }
 
 TEST_CASE("a first signal waits for the running job however long it takes") {
@@ -212,12 +212,12 @@ TEST_CASE("a first signal waits for the running job however long it takes") {
   running.life.agent_said(started("1"));
   running.life.signal("SIGTERM");
   running.life.withdrawn(Removal::removed);
-  running.hands.take();
+  running.actions.take();
   running.pass(24h * 7);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.life.agent_said(ended("1", "failed"));
   running.end_agent_and_clean();
-  CHECK(running.hands.take() == Calls{"ended 1 failed", "remove", "clean", "terminated signal"});
+  CHECK(running.actions.take() == Calls{"ended 1 failed", "remove", "clean", "terminated signal"});
   CHECK(running.life.exit_status() == 0);
 }
 
@@ -226,12 +226,12 @@ TEST_CASE("a second signal stops the job, and just that job is run again") {
   running.life.agent_said(started("1"));
   running.life.signal("SIGTERM");
   running.life.withdrawn(Removal::removed);
-  running.hands.take();
+  running.actions.take();
   running.life.signal("SIGTERM");
-  CHECK(running.hands.take() == Calls{"stop"});
+  CHECK(running.actions.take() == Calls{"stop"});
   running.life.agent_said(ended("1", "failed", true));
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"ended 1 failed", "rerun 1", "remove"});
+  CHECK(running.actions.take() == Calls{"ended 1 failed", "rerun 1", "remove"});
   running.life.removed();
   running.life.cleaned_up();
   CHECK_FALSE(running.life.exit_status());
@@ -243,11 +243,11 @@ TEST_CASE("a job whose script has ended by itself is not run again") {
   Running running;
   running.life.agent_said(started("1"));
   running.life.hurry("the machine is about to be shut down");
-  running.hands.take();
+  running.actions.take();
   SECTION("well") { running.life.agent_said(ended("1")); }
   SECTION("badly") { running.life.agent_said(ended("1", "failed", false)); }
   running.end_agent_and_clean();
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun 1"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "rerun 1"));
   CHECK(running.life.exit_status() == 0);
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("with --no-retry a job that was cut off is not run again") {
   running.life.hurry("the machine is about to be shut down");
   running.life.agent_said(ended("1", "failed", true));
   running.end_agent_and_clean();
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun 1"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "rerun 1"));
   CHECK(running.life.exit_status() == 0);
 }
 
@@ -269,23 +269,23 @@ TEST_CASE("a job that the CI does not run again yet is tried for five minutes") 
   running.end_agent_and_clean();
   int tries = 0;
   while (!running.life.exit_status() && tries < 1000) {
-    REQUIRE(std::ranges::contains(running.hands.take(), "rerun 1"));
+    REQUIRE(std::ranges::contains(running.actions.take(), "rerun 1"));
     running.life.reran("1", RerunResult::too_early, "HTTP 403");
     running.pass(5s);
     ++tries;
   }
   CHECK(tries == 61);
   CHECK(running.life.exit_status() == 0);
-  CHECK_THAT(running.hands.said.back(), ContainsSubstring("job 1") && ContainsSubstring("HTTP 403"));
+  CHECK_THAT(running.actions.said.back(), ContainsSubstring("job 1") && ContainsSubstring("HTTP 403"));
 }
 
 TEST_CASE("an agent that does not stop is killed, and the runner is removed, within 40 s") {
   Running running;
   running.life.agent_said(started("1"));
   running.life.hurry("the machine is about to be shut down");
-  running.hands.take();
+  running.actions.take();
   running.pass(39s);
-  CHECK(running.hands.take() == Calls{"kill", "ended 1 lost", "rerun 1", "remove"});
+  CHECK(running.actions.take() == Calls{"kill", "ended 1 lost", "rerun 1", "remove"});
 }
 
 TEST_CASE("a third signal kills at once and leaves the rest to a later start") {
@@ -294,20 +294,20 @@ TEST_CASE("a third signal kills at once and leaves the rest to a later start") {
   for (int i = 0; i < 3; ++i) running.life.signal("SIGINT");
   CHECK(running.life.was_killed());
   CHECK(running.life.exit_status() == 1);
-  CHECK_THAT(running.hands.failure, ContainsSubstring("runner r (7) is still listed"));
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "clean"));
+  CHECK_THAT(running.actions.failure, ContainsSubstring("runner r (7) is still listed"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "clean"));
 }
 
 TEST_CASE("a signal while it prepares ends the launcher without a runner") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   SECTION("during the checks") {
     life.signal("SIGTERM");
     life.failed("cancelled");
     life.cleaned_up();
-    CHECK(hands.take() == Calls{"prepare", "give up", "clean", "terminated signal"});
+    CHECK(actions.take() == Calls{"prepare", "give up", "clean", "terminated signal"});
   }
   SECTION("while the runner is made") {
     life.prepared();
@@ -315,7 +315,7 @@ TEST_CASE("a signal while it prepares ends the launcher without a runner") {
     life.failed("cancelled");
     life.removed();
     life.cleaned_up();
-    CHECK(hands.take() == Calls{"prepare", "register", "give up", "remove", "clean", "terminated signal"});
+    CHECK(actions.take() == Calls{"prepare", "register", "give up", "remove", "clean", "terminated signal"});
   }
   CHECK(life.exit_status() == 0);
 }
@@ -325,49 +325,49 @@ TEST_CASE("with --single it ends after one job, whatever its result") {
   running.life.agent_said(started("1"));
   running.life.agent_said(ended("1", "failed"));
   running.end_agent_and_clean();
-  CHECK(running.hands.take() == Calls{"started 1", "ended 1 failed", "remove", "clean", "terminated single"});
+  CHECK(running.actions.take() == Calls{"started 1", "ended 1 failed", "remove", "clean", "terminated single"});
   CHECK(running.life.exit_status() == 0);
 }
 
 TEST_CASE("another runner that does ends the launcher at once") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.found_another();
   life.cleaned_up();
-  CHECK(hands.take() == Calls{"prepare", "clean", "terminated reuse"});
+  CHECK(actions.take() == Calls{"prepare", "clean", "terminated reuse"});
   CHECK(life.exit_status() == 0);
 }
 
 TEST_CASE("a failing check ends the launcher with its message last") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.failed("HTTP 401: 401 Unauthorized");
   life.cleaned_up();
-  CHECK(hands.take() == Calls{"prepare", "clean"});
-  CHECK(hands.failure == "HTTP 401: 401 Unauthorized");
+  CHECK(actions.take() == Calls{"prepare", "clean"});
+  CHECK(actions.failure == "HTTP 401: 401 Unauthorized");
   CHECK(life.exit_status() == 1);
 }
 
 TEST_CASE("a refused registration is not looked for in the list") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.prepared();
   SECTION("refused") {
     life.failed("HTTP 403", true);
-    CHECK(hands.take() == Calls{"prepare", "register", "clean"});
+    CHECK(actions.take() == Calls{"prepare", "register", "clean"});
   }
   SECTION("its answer was lost") {
     life.failed("connection reset");
-    CHECK(hands.take() == Calls{"prepare", "register", "remove"});
+    CHECK(actions.take() == Calls{"prepare", "register", "remove"});
     life.not_removed("connection reset", false);
     life.cleaned_up();
-    CHECK_THAT(hands.failure, ContainsSubstring("connection reset; runner r could not be removed"));
+    CHECK_THAT(actions.failure, ContainsSubstring("connection reset; runner r could not be removed"));
   }
 }
 
@@ -375,24 +375,24 @@ TEST_CASE("an agent that ends for no reason is replaced with a new runner, three
   Running running;
   for (int i = 0; i < 2; ++i) {
     running.life.agent_ended("exited with status 1");
-    CHECK(running.hands.take() == Calls{"remove"});
+    CHECK(running.actions.take() == Calls{"remove"});
     running.life.removed();
-    CHECK(running.hands.take() == Calls{"register"});
+    CHECK(running.actions.take() == Calls{"register"});
     running.life.registered("8");
-    CHECK(running.hands.take() == Calls{"start"});
+    CHECK(running.actions.take() == Calls{"start"});
   }
   SECTION("within a minute") {
     running.life.agent_ended("exited with status 1");
     running.life.removed();
     running.life.cleaned_up();
     CHECK(running.life.exit_status() == 1);
-    CHECK(running.hands.failure == "the agent exited with status 1, 3 times within a minute");
+    CHECK(running.actions.failure == "the agent exited with status 1, 3 times within a minute");
   }
   SECTION("later") {
     running.pass(61s);
     running.life.agent_ended("exited with status 1");
     running.life.removed();
-    CHECK(std::ranges::contains(running.hands.take(), "register"));
+    CHECK(std::ranges::contains(running.actions.take(), "register"));
     CHECK_FALSE(running.life.exit_status());
   }
 }
@@ -400,21 +400,21 @@ TEST_CASE("an agent that ends for no reason is replaced with a new runner, three
 TEST_CASE("an agent that dies with a job loses it: the job is run again by another") {
   Running running;
   running.life.agent_said(started("1"));
-  running.hands.take();
+  running.actions.take();
   running.life.agent_ended("was killed by signal 9");
-  CHECK(running.hands.take() == Calls{"ended 1 lost", "rerun 1", "remove"});
+  CHECK(running.actions.take() == Calls{"ended 1 lost", "rerun 1", "remove"});
   running.life.reran("1", RerunResult::started, "");
   running.life.removed();
-  CHECK(running.hands.take() == Calls{"register"});
+  CHECK(running.actions.take() == Calls{"register"});
 }
 
 TEST_CASE("an own shim that ends takes the agent with it, and all begins anew") {
   Running running;
   running.life.shim_ended("was killed by signal 9");
-  CHECK(running.hands.take() == Calls{"stop"});
+  CHECK(running.actions.take() == Calls{"stop"});
   running.life.agent_ended("exited with status 0");
   running.life.removed();
-  CHECK(running.hands.take() == Calls{"remove", "register"});
+  CHECK(running.actions.take() == Calls{"remove", "register"});
 }
 
 TEST_CASE("idle time is not counted while the CI cannot be reached") {
@@ -422,18 +422,18 @@ TEST_CASE("idle time is not counted while the CI cannot be reached") {
   running.pass(100s);
   running.life.agent_said({.kind = Kind::unreachable});
   running.pass(0s);
-  CHECK(running.hands.take() == Calls{"look"});
+  CHECK(running.actions.take() == Calls{"look"});
   for (int i = 0; i < 100; ++i) {
     running.life.seen(Sight::unreachable);
     running.pass(60s);
-    CHECK(running.hands.take() == Calls{"look"});
+    CHECK(running.actions.take() == Calls{"look"});
   }
   running.life.seen(Sight::listed);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(199s);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"withdraw"});
+  CHECK(running.actions.take() == Calls{"withdraw"});
 }
 
 TEST_CASE("the CI counts as reached when the agent has complained of nothing for ten seconds") {
@@ -441,24 +441,24 @@ TEST_CASE("the CI counts as reached when the agent has complained of nothing for
   running.life.agent_said({.kind = Kind::unreachable});
   running.pass(0s);
   running.life.seen(Sight::listed);
-  running.hands.take();
+  running.actions.take();
   running.pass(9s);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"look"});
+  CHECK(running.actions.take() == Calls{"look"});
   running.life.seen(Sight::listed);
   running.pass(299s);
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "withdraw"));
   running.pass(1s);
-  CHECK(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK(std::ranges::contains(running.actions.take(), "withdraw"));
 }
 
 TEST_CASE("the runner is looked for every five minutes, and one that was removed ends the launcher") {
   Running running({.name = "r", .idle = std::nullopt});
   running.pass(299s);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"look"});
+  CHECK(running.actions.take() == Calls{"look"});
   SECTION("without a job at once") {
     running.life.seen(Sight::gone);
     running.life.withdrawn(Removal::removed);
@@ -466,33 +466,33 @@ TEST_CASE("the runner is looked for every five minutes, and one that was removed
   SECTION("with a job when that has ended") {
     running.life.agent_said(started("1"));
     running.life.seen(Sight::gone);
-    CHECK(running.hands.take() == Calls{"started 1"});
+    CHECK(running.actions.take() == Calls{"started 1"});
     running.life.agent_said(ended("1"));
     running.life.withdrawn(Removal::removed);
   }
   running.end_agent_and_clean();
   CHECK(running.life.exit_status() == 1);
-  CHECK(running.hands.failure == "runner r was removed at the CI");
+  CHECK(running.actions.failure == "runner r was removed at the CI");
 }
 
 TEST_CASE("an agent that the CI refuses is looked into") {
   Running running;
   running.life.agent_said({.kind = Kind::refused});
   running.life.agent_said({.kind = Kind::refused});
-  CHECK(running.hands.take() == Calls{"look"});
+  CHECK(running.actions.take() == Calls{"look"});
   SECTION("the runner is gone") {
     running.life.seen(Sight::gone);
-    CHECK(running.hands.take() == Calls{"withdraw"});
+    CHECK(running.actions.take() == Calls{"withdraw"});
   }
   SECTION("nobody can tell") {
     running.life.seen(Sight::unreachable);
-    CHECK(running.hands.take() == Calls{"withdraw"});
+    CHECK(running.actions.take() == Calls{"withdraw"});
   }
   SECTION("the runner is there: it gets another token") {
     running.life.seen(Sight::listed);
     running.life.agent_ended("exited with status 0");
     running.life.removed();
-    CHECK(running.hands.take() == Calls{"stop", "remove", "register"});
+    CHECK(running.actions.take() == Calls{"stop", "remove", "register"});
   }
 }
 
@@ -501,14 +501,14 @@ TEST_CASE("a token that is no longer accepted lets the job end first") {
   running.life.agent_said(started("1"));
   running.pass(300s);
   running.life.seen(Sight::token_refused);
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "withdraw"));
   running.life.agent_said(ended("1"));
   running.life.withdrawn(Removal::removed);
   running.life.agent_ended("exited with status 0");
   running.life.not_removed("HTTP 401", true);
   running.life.cleaned_up();
   CHECK(running.life.exit_status() == 1);
-  CHECK(running.hands.failure ==
+  CHECK(running.actions.failure ==
         "the token is no longer accepted: runner r (7) stays in the list until it is removed by hand");
 }
 
@@ -516,25 +516,25 @@ TEST_CASE("a token that is no longer accepted lets the job end first") {
 
 TEST_CASE("an agent for one job is ready when it says that it listens") {
   test::FakeClock clock;
-  Recorder hands;
-  Life life({.name = "r", .idle = 300s}, hands, clock);
+  Recorder actions;
+  Life life({.name = "r", .idle = 300s}, actions, clock);
   life.start();
   life.prepared(kOneJob);
   life.registered("7");
   life.agent_said({.kind = Kind::nothing});
   clock.advance(100s);
   life.time_passed();
-  CHECK(hands.take() == Calls{"prepare", "register", "start"});
+  CHECK(actions.take() == Calls{"prepare", "register", "start"});
   SECTION("in time") {
     life.agent_said({.kind = Kind::connected});
-    CHECK(hands.take() == Calls{"ready"});
+    CHECK(actions.take() == Calls{"ready"});
   }
   SECTION("never: it is stopped, and all begins anew") {
     clock.advance(20s);
     life.time_passed();
-    CHECK(hands.take() == Calls{"stop"});
+    CHECK(actions.take() == Calls{"stop"});
     life.agent_ended("exited with status 0");
-    CHECK(hands.take() == Calls{"register"});
+    CHECK(actions.take() == Calls{"register"});
   }
 }
 
@@ -544,19 +544,19 @@ TEST_CASE("after its one job another runner takes an agent's place, and the idle
     running.life.agent_said(started("a"));
     running.pass(1h);
     running.life.agent_said(ended("a"));
-    running.hands.take();
+    running.actions.take();
     running.life.agent_ended("exited with status 0");
-    CHECK(running.hands.take() == Calls{"register"});
+    CHECK(running.actions.take() == Calls{"register"});
     running.pass(1h);
-    CHECK(running.hands.take().empty());
+    CHECK(running.actions.take().empty());
     running.life.registered(id);
     running.life.agent_said({.kind = Kind::connected});
-    CHECK(running.hands.take() == Calls{"start"});
+    CHECK(running.actions.take() == Calls{"start"});
   }
   running.pass(299s);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.pass(1s);
-  CHECK(running.hands.take() == Calls{"withdraw"});
+  CHECK(running.actions.take() == Calls{"withdraw"});
 }
 
 TEST_CASE("an agent for one job that has it is not asked to end, which would cancel it") {
@@ -571,30 +571,30 @@ TEST_CASE("an agent for one job that has it is not asked to end, which would can
     running.life.withdrawn(Removal::busy);
     running.life.agent_said(started("a"));
   }
-  running.hands.take();
+  running.actions.take();
   running.pass(24h);
-  CHECK(running.hands.take().empty());
+  CHECK(running.actions.take().empty());
   running.life.agent_said(ended("a"));
   running.end_agent_and_clean();
-  CHECK(running.hands.take() == Calls{"ended a success", "remove", "clean", "terminated signal"});
+  CHECK(running.actions.take() == Calls{"ended a success", "remove", "clean", "terminated signal"});
 }
 
 TEST_CASE("an idle runner that the CI has removed lets its agent be interrupted") {
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.pass(300s);
   running.life.withdrawn(Removal::removed);
-  CHECK(running.hands.take() == Calls{"withdraw", "finish"});
+  CHECK(running.actions.take() == Calls{"withdraw", "finish"});
 }
 
 TEST_CASE("a job that an agent gets just before it is interrupted is run again") {
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.pass(300s);
-  running.hands.take();
+  running.actions.take();
   running.pass(30s);  // GitHub does not answer
-  CHECK(running.hands.take() == Calls{"finish"});
+  CHECK(running.actions.take() == Calls{"finish"});
   running.life.agent_said(started("a"));
   running.life.agent_said(ended("a", "cancelled", true));
-  CHECK(running.hands.take() == Calls{"started a", "ended a cancelled", "rerun a"});
+  CHECK(running.actions.take() == Calls{"started a", "ended a cancelled", "rerun a"});
 }
 
 TEST_CASE("a job that a person cancels while the launcher waits for it is not run again") {
@@ -604,7 +604,7 @@ TEST_CASE("a job that a person cancels while the launcher waits for it is not ru
   running.life.withdrawn(Removal::busy);
   running.life.agent_said(ended("a", "cancelled", true));
   running.end_agent_and_clean();
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "rerun a"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "rerun a"));
 }
 
 TEST_CASE("a runner that has just got a job when it is idle waits anew") {
@@ -620,26 +620,26 @@ TEST_CASE("a runner that has just got a job when it is idle waits anew") {
     running.life.agent_said(ended("a"));
     running.life.withdrawn(Removal::busy);
   }
-  running.hands.take();
+  running.actions.take();
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"register"});
+  CHECK(running.actions.take() == Calls{"register"});
 }
 
 TEST_CASE("a signal while one runner takes another's place ends the launcher") {
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.life.agent_said(started("a"));
   running.life.agent_said(ended("a"));
-  running.hands.take();
+  running.actions.take();
   SECTION("before the agent has ended") {
     running.life.signal("SIGTERM");
     running.life.agent_ended("exited with status 0");
-    CHECK(running.hands.take() == Calls{"remove"});
+    CHECK(running.actions.take() == Calls{"remove"});
   }
   SECTION("while the next is registered") {
     running.life.agent_ended("exited with status 0");
     running.life.signal("SIGTERM");
     running.life.failed("cancelled");
-    CHECK(running.hands.take() == Calls{"register", "give up", "remove"});
+    CHECK(running.actions.take() == Calls{"register", "give up", "remove"});
   }
   running.life.removed();
   running.life.cleaned_up();
@@ -650,41 +650,41 @@ TEST_CASE("an agent that does not exit after its job is stopped, and another tak
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.life.agent_said(started("a"));
   running.life.agent_said(ended("a"));
-  running.hands.take();
+  running.actions.take();
   running.pass(60s);
-  CHECK(running.hands.take() == Calls{"stop"});
+  CHECK(running.actions.take() == Calls{"stop"});
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"register"});
+  CHECK(running.actions.take() == Calls{"register"});
 }
 
 TEST_CASE("a killed agent's runner may stay busy: the next one does not wait for its removal") {
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.life.agent_said(started("a"));
-  running.hands.take();
+  running.actions.take();
   running.life.agent_ended("was killed by signal 9");
-  CHECK(running.hands.take() == Calls{"ended a lost", "rerun a", "register"});
+  CHECK(running.actions.take() == Calls{"ended a lost", "rerun a", "register"});
 }
 
 TEST_CASE("the word of the agent that its runner is gone is looked into, also when the agent has ended meanwhile") {
   Running running({.name = "r", .idle = 300s}, kOneJob);
   running.life.agent_said({.kind = Kind::refused});
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"look"});
+  CHECK(running.actions.take() == Calls{"look"});
   SECTION("it is gone") {
     running.life.seen(Sight::gone);
-    CHECK(running.hands.take() == Calls{"remove"});
+    CHECK(running.actions.take() == Calls{"remove"});
     running.life.removed();
     running.life.cleaned_up();
     CHECK(running.life.exit_status() == 1);
-    CHECK(running.hands.failure == "runner r was removed at the CI");
+    CHECK(running.actions.failure == "runner r was removed at the CI");
   }
   SECTION("it is there") {
     running.life.seen(Sight::listed);
-    CHECK(running.hands.take() == Calls{"register"});
+    CHECK(running.actions.take() == Calls{"register"});
   }
   SECTION("a signal comes first") {
     running.life.signal("SIGTERM");
-    CHECK(running.hands.take() == Calls{"remove"});
+    CHECK(running.actions.take() == Calls{"remove"});
     running.life.seen(Sight::gone);
     running.life.removed();
     running.life.cleaned_up();
@@ -697,10 +697,10 @@ TEST_CASE("a runner that is gone while its job ends was not removed by anyone") 
   running.life.agent_said(started("a"));
   running.pass(300s);
   running.life.seen(Sight::gone);
-  CHECK(running.hands.take() == Calls{"started a", "look"});
+  CHECK(running.actions.take() == Calls{"started a", "look"});
   running.life.agent_said(ended("a"));
   running.life.agent_ended("exited with status 0");
-  CHECK(running.hands.take() == Calls{"ended a success", "register"});
+  CHECK(running.actions.take() == Calls{"ended a success", "register"});
 }
 
 TEST_CASE("an agent that reports its connection is believed: a look does not count") {
@@ -710,10 +710,10 @@ TEST_CASE("an agent that reports its connection is believed: a look does not cou
   running.life.seen(Sight::listed);
   running.pass(1h);
   running.life.seen(Sight::listed);
-  CHECK_FALSE(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK_FALSE(std::ranges::contains(running.actions.take(), "withdraw"));
   running.life.agent_said({.kind = Kind::connected});
   running.pass(300s);
-  CHECK(std::ranges::contains(running.hands.take(), "withdraw"));
+  CHECK(std::ranges::contains(running.actions.take(), "withdraw"));
 }
 
 TEST_CASE("a lost job is asked for during an hour while the launcher lives, then for five minutes") {

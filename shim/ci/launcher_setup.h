@@ -26,7 +26,7 @@ namespace dstack::shim::ci {
 
 // What a launcher stands on: the CI, the work folder, the agent, the shim. One thread at a time uses it, but for
 // is_listed() and ci().
-class Ground {
+class LauncherSetup {
  public:
   struct Asked {
     LauncherFlags flags;
@@ -48,7 +48,7 @@ class Ground {
     std::string submission;
   };
   // `shim_ended` is called on another thread.
-  Ground(Asked asked, std::function<void(const std::string& how)> shim_ended, os::Clock& clock);
+  LauncherSetup(Asked asked, std::function<void(const std::string& how)> shim_ended, os::Clock& clock);
 
   // The checks, in the contract's order; nothing is made at the CI. False if --reuse found a runner. With --cloud
   // nothing of this machine is checked but the work folder. Throws Error.

@@ -12,31 +12,31 @@ class Mailbox;
 
 // Work that may take long, each piece on a thread of its own, and its result done on the launcher's. One thread uses
 // it.
-class Errands {
+class BackgroundWork {
  public:
   using Result = std::function<void()>;
 
-  explicit Errands(Mailbox& mail) : mail_(mail) {}
-  Errands(const Errands&) = delete;
-  Errands& operator=(const Errands&) = delete;
+  explicit BackgroundWork(Mailbox& mail) : mail_(mail) {}
+  BackgroundWork(const BackgroundWork&) = delete;
+  BackgroundWork& operator=(const BackgroundWork&) = delete;
   // Waits for all.
-  ~Errands();
+  ~BackgroundWork();
 
   // Does `work`; what it returns is posted. `work` must not throw. Throws Error if no thread can be made.
   void run(const char* purpose, std::function<Result()> work);
 
-  // For what an errand waits for: requested by the destructor.
+  // For what an piece waits for: requested by the destructor.
   std::stop_token stop() const { return stop_.get_token(); }
 
  private:
-  struct Errand {
+  struct Piece {
     std::shared_ptr<bool> done;  // of the launcher's thread
     std::jthread thread;
   };
 
   Mailbox& mail_;
   std::stop_source stop_;
-  std::list<Errand> errands_;
+  std::list<Piece> background_;
 };
 
 }  // namespace dstack::shim::ci

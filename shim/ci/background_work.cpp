@@ -1,17 +1,17 @@
-#include "shim/ci/errands.h"
+#include "shim/ci/background_work.h"
 
 #include "common/os/thread.h"
 #include "shim/ci/mailbox.h"
 
 namespace dstack::shim::ci {
 
-Errands::~Errands() {
+BackgroundWork::~BackgroundWork() {
   stop_.request_stop();
-  errands_.clear();
+  background_.clear();
 }
 
-void Errands::run(const char* purpose, std::function<Result()> work) {
-  std::erase_if(errands_, [](const Errand& errand) { return *errand.done; });
+void BackgroundWork::run(const char* purpose, std::function<Result()> work) {
+  std::erase_if(background_, [](const Piece& piece) { return *piece.done; });
   auto done = std::make_shared<bool>(false);
   auto thread = os::start_thread<std::jthread>(purpose, [&mail = mail_, done, work = std::move(work)] {
     mail.post([done, result = work()] {
@@ -19,7 +19,7 @@ void Errands::run(const char* purpose, std::function<Result()> work) {
       result();
     });
   });
-  errands_.push_back({.done = done, .thread = std::move(thread)});
+  background_.push_back({.done = done, .thread = std::move(thread)});
 }
 
 }  // namespace dstack::shim::ci

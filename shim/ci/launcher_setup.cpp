@@ -1,4 +1,4 @@
-#include "shim/ci/ground.h"
+#include "shim/ci/launcher_setup.h"
 
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -14,12 +14,12 @@
 
 namespace dstack::shim::ci {
 
-Ground::Ground(Asked asked, std::function<void(const std::string&)> shim_ended, os::Clock& clock)
+LauncherSetup::LauncherSetup(Asked asked, std::function<void(const std::string&)> shim_ended, os::Clock& clock)
     : asked_(std::move(asked)), shim_ended_(std::move(shim_ended)), clock_(clock) {
   workdir_ = asked_.flags.workdir.empty() ? default_parent() / asked_.name : asked_.flags.workdir;
 }
 
-bool Ground::prepare(const Patience& patience) {
+bool LauncherSetup::prepare(const Patience& patience) {
   target_ = find_target(asked_.repository, asked_.driver, clock_, patience);
   journal_ = {.name = asked_.name,
               .repo = asked_.repository.url(),
@@ -49,7 +49,7 @@ bool Ground::prepare(const Patience& patience) {
 }
 
 // A runner of a launcher that is dead is no runner, whatever the CI shows for a while.
-bool Ground::is_dead(const std::vector<Remains>& remains, const ListedRunner& runner) const {
+bool LauncherSetup::is_dead(const std::vector<Remains>& remains, const ListedRunner& runner) const {
   return std::ranges::any_of(remains, [&](const Remains& remain) {
     const Journal& journal = remain.journal;
     if (journal.base_url != target_.base_url) return false;
@@ -58,8 +58,8 @@ bool Ground::is_dead(const std::vector<Remains>& remains, const ListedRunner& ru
   });
 }
 
-bool Ground::find_another(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
-                          const Patience& patience) {
+bool LauncherSetup::find_another(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
+                                 const Patience& patience) {
   if (!asked_.flags.reuse && !asked_.flags.reuse_idle) return false;
   for (const ListedRunner& runner : runners) {
     if (!runner.online || runner.paused || is_dead(remains, runner)) continue;
@@ -73,7 +73,7 @@ bool Ground::find_another(const std::vector<ListedRunner>& runners, const std::v
 }
 
 // What lies there has to go, or the new journal would hide it.
-void Ground::remove_dead_of_own_folder(const Patience& patience) {
+void LauncherSetup::remove_dead_of_own_folder(const Patience& patience) {
   const auto own = read_journal(workdir_);
   if (!own) return;
   bool all = false;
@@ -103,7 +103,7 @@ void Ground::remove_dead_of_own_folder(const Patience& patience) {
   write_journal();
 }
 
-void Ground::remove_dead(const std::vector<Remains>& remains, const Patience& patience) {
+void LauncherSetup::remove_dead(const std::vector<Remains>& remains, const Patience& patience) {
   for (const Remains& remain : remains) {
     if (remain.folder == workdir_ || remain.journal.repo != journal_.repo) continue;
     try {
@@ -116,8 +116,8 @@ void Ground::remove_dead(const std::vector<Remains>& remains, const Patience& pa
   }
 }
 
-void Ground::free_name(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
-                       const Patience& patience) {
+void LauncherSetup::free_name(const std::vector<ListedRunner>& runners, const std::vector<Remains>& remains,
+                              const Patience& patience) {
   for (const ListedRunner& runner : runners) {
     if (runner.name != asked_.name) continue;
     if (!is_dead(remains, runner)) {
@@ -129,7 +129,7 @@ void Ground::free_name(const std::vector<ListedRunner>& runners, const std::vect
   }
 }
 
-void Ground::find_shim() {
+void LauncherSetup::find_shim() {
   const ContainerFlags& flags = asked_.flags.containers;
   const int port = flags.port();
   if (!asked_.in_cloud_run && shim_answers(port)) {
@@ -159,14 +159,14 @@ void Ground::find_shim() {
 }
 
 // Jobs on the host need none.
-void Ground::report_missing_shim(const std::string& problem) const {
+void LauncherSetup::report_missing_shim(const std::string& problem) const {
   if (!runs_host_jobs()) throw Error(ErrorKind::unavailable, problem);
   spdlog::warn("{}: jobs with a container will fail", problem);
 }
 
-bool Ground::runs_host_jobs() const { return asked_.flags.containers.host_jobs && target_.driver == "github"; }
+bool LauncherSetup::runs_host_jobs() const { return asked_.flags.containers.host_jobs && target_.driver == "github"; }
 
-void Ground::warn_of_open_flags() const {
+void LauncherSetup::warn_of_open_flags() const {
   const ContainerFlags& flags = asked_.flags.containers;
   if (runs_host_jobs()) {
     spdlog::warn("--host-jobs: jobs without a container run on this host as {}",
@@ -180,7 +180,7 @@ void Ground::warn_of_open_flags() const {
   }
 }
 
-void Ground::ensure_shim(const std::stop_token& stop) {
+void LauncherSetup::ensure_shim(const std::stop_token& stop) {
   if (!needs_own_shim_ || (shim_ && shim_->runs())) return;
   shim_.reset();
   journal_.own_shim = true;
@@ -194,9 +194,9 @@ void Ground::ensure_shim(const std::stop_token& stop) {
   }
 }
 
-void Ground::write_journal() const { ci::write_journal(workdir_, journal_); }
+void LauncherSetup::write_journal() const { ci::write_journal(workdir_, journal_); }
 
-Registration Ground::register_runner(const Patience& patience) {
+Registration LauncherSetup::register_runner(const Patience& patience) {
   const os::Lock lock(work_);
   if (!journal_.runner.empty() && !asked_.given) journal_.earlier.push_back(std::exchange(journal_.runner, ""));
   ensure_shim(patience.stop);
@@ -218,19 +218,19 @@ Registration Ground::register_runner(const Patience& patience) {
   }
 }
 
-Removal Ground::remove_runners(const Secret& own, const Patience& patience) {
+Removal LauncherSetup::remove_runners(const Secret& own, const Patience& patience) {
   const os::Lock lock(work_);
   const Removal removal = ci::remove_runners(journal_, *ci_, own, patience);
   write_journal();
   return removal;
 }
 
-bool Ground::is_listed(const std::string& runner, const Patience& patience) {
+bool LauncherSetup::is_listed(const std::string& runner, const Patience& patience) {
   remove_earlier(patience);
   return ci_->is_listed(runner, patience);
 }
 
-void Ground::remove_earlier(const Patience& patience) {
+void LauncherSetup::remove_earlier(const Patience& patience) {
   const os::Lock lock(work_);
   if (journal_.earlier.empty()) return;
   try {
@@ -241,7 +241,7 @@ void Ground::remove_earlier(const Patience& patience) {
   }
 }
 
-void Ground::note_run(const CloudRun& run) {
+void LauncherSetup::note_run(const CloudRun& run) {
   const os::Lock lock(work_);
   journal_.run = run.name;
   journal_.submission = run.submission;
@@ -251,13 +251,13 @@ void Ground::note_run(const CloudRun& run) {
   write_journal();
 }
 
-void Ground::forget_run() {
+void LauncherSetup::forget_run() {
   const os::Lock lock(work_);
   journal_.run.clear();
   write_journal();
 }
 
-void Ground::hand_over() {
+void LauncherSetup::hand_over() {
   {
     const os::Lock lock(work_);
     journal_.run.clear();
@@ -267,7 +267,7 @@ void Ground::hand_over() {
   clean_up();
 }
 
-void Ground::clean_up() {
+void LauncherSetup::clean_up() {
   const os::Lock lock(work_);
   if (shim_) {
     std::string problem;
@@ -293,7 +293,7 @@ void Ground::clean_up() {
   }
 }
 
-ContainerFlags Ground::container_flags() const {
+ContainerFlags LauncherSetup::container_flags() const {
   ContainerFlags flags = asked_.flags.containers;
   if (shim_) {
     flags.shim_port = shim_->port();

@@ -198,14 +198,20 @@ def test_a_signal_leaves_nothing_and_a_server_that_restarts_meanwhile_is_waited_
     assert server.run_of("gpu-1")["status"] in ("terminating", "terminated")
 
 
+def kill_at_once(launcher: CloudLauncher) -> None:
+    """Until it has ended its work folder is in use."""
+    launcher.signal(signal.SIGKILL)
+    launcher.await_end()
+
+
 @pytest.mark.long
 def test_what_a_killed_one_has_made_is_removed_by_clean_and_by_the_next_start(cloud, server, gitlab, start):
-    waiting(cloud, start).signal(signal.SIGKILL)
+    kill_at_once(waiting(cloud, start))
     cleaned = cloud.shim("ci", "clean", "--token", CI_TOKEN, "--workdir", "/root/ci/gpu-1", environment={"DSTACK_URL": URL})
     assert "removed runner gpu-1" in cleaned.stdout
     nothing_is_left(cloud, server, gitlab)
 
-    waiting(cloud, start).signal(signal.SIGKILL)
+    kill_at_once(waiting(cloud, start))
     (first,) = gitlab.runners
     launcher = start(*SMALL)
     wait_until(lambda: any("is submitted" in message for message in launcher.messages()), "the second run", 240, pause=0.5)

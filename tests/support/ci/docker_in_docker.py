@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 from support.images import image_with
@@ -13,7 +14,7 @@ FOLDER = Path(__file__).parent
 DIND_IMAGE = "dstack-test-dind:1"
 PROGRAMS = ("docker", "dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-init", "docker-proxy", "iptables", "ip6tables", "kmod")
 # The one that stands in for gitlab-runner needs it.
-PYTHON = ("/usr/bin/python3", "/usr/lib/python3.11")
+PYTHON = "/usr/bin/python3"
 # As the real one: it returns when dockerd answers.
 START_DOCKERD = """#!/bin/bash
 mkdir -p /var/log /var/run /tmp
@@ -28,6 +29,12 @@ exit 102
 JOB_IMAGES = "/images.tar"  # in the image: what a job's container is made of
 
 
+def python_files() -> list[str]:
+    """This machine's own Python with its library."""
+    said = subprocess.run([PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], check=True, capture_output=True, text=True)
+    return [PYTHON, said.stdout.strip()]
+
+
 def docker_in_docker(folder: Path, base: str, job_image: str) -> str:
     """The image with this machine's Docker, the stand-in of gitlab-runner, and the image of a job as a file."""
     root = folder / "dind"
@@ -40,7 +47,7 @@ def docker_in_docker(folder: Path, base: str, job_image: str) -> str:
     (root / "usr/bin/env").symlink_to("/bin/env")
     docker("save", "-o", str(root / JOB_IMAGES.lstrip("/")), job_image)
     programs = [path for name in PROGRAMS if (path := shutil.which(name))]
-    made = image_with(base, DIND_IMAGE, ["/bin/bash", *programs, *PYTHON, *map(str, Path("/usr/lib").glob("*/xtables"))])
+    made = image_with(base, DIND_IMAGE, ["/bin/bash", *programs, *python_files(), *map(str, Path("/usr/lib").glob("*/xtables"))])
     container = docker("create", made, "true").strip()
     try:
         docker("cp", f"{root}/.", f"{container}:/")

@@ -59,9 +59,9 @@ SystemCallFilter=@system-service @mount open_by_handle_at
 SystemCallErrorNumber=EPERM
 # What is left: mounting (SYS_ADMIN), files and keys of any user (CHOWN, DAC_*, FOWNER, FSETID, SETUID, SETGID), looking at
 # other processes' sockets (SYS_PTRACE, NET_ADMIN), ending children (KILL), and what GPU tools may need (MKNOD, SYS_RAWIO,
-# SYS_RESOURCE, IPC_LOCK).
+# SYS_RESOURCE, IPC_LOCK); the kernel's log, which has what the drivers of GPUs report (SYSLOG).
 CapabilityBoundingSet=CAP_SYS_ADMIN CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETUID CAP_SETGID
-CapabilityBoundingSet=CAP_SYS_PTRACE CAP_KILL CAP_MKNOD CAP_SYS_RAWIO CAP_SYS_RESOURCE CAP_IPC_LOCK CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_SYS_PTRACE CAP_KILL CAP_MKNOD CAP_SYS_RAWIO CAP_SYS_RESOURCE CAP_IPC_LOCK CAP_NET_ADMIN CAP_SYSLOG
 
 # Left out on purpose. Each of these gives the service a mount namespace of its own, and a volume that the shim mounts
 # in there never reaches Docker, whose containers would see an empty folder:

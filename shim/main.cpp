@@ -4,6 +4,7 @@
 
 #include "common/exit_status.h"
 #include "common/log/log.h"
+#include "common/os/boot_id.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
 #include "common/os/startup_memory.h"
@@ -12,9 +13,12 @@
 #include "shim/api/routes.h"
 #include "shim/ci/launcher_flags.h"
 #include "shim/dcgm/services.h"
+#include "shim/docker/unpack_folder.h"
+#include "shim/gpu/health_monitor.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/gpu_detection.h"
 #include "shim/home_lock.h"
+#include "shim/images/collector.h"
 #include "shim/liveness.h"
 #include "shim/metrics/registry.h"
 #include "shim/options.h"
@@ -26,6 +30,15 @@ using namespace dstack;
 using namespace dstack::shim;
 
 namespace {
+
+void watch_disks(metrics::Registry& metrics, const Options& options, docker::EngineClient& engine) {
+  metrics.watch_disk("home", options.home);
+  try {
+    metrics.watch_disk("images", docker::unpack_folder(engine.info({.limit = std::chrono::seconds(5)})));
+  } catch (const std::exception& error) {
+    spdlog::warn("The disk of Docker's images is not watched: {}", error.what());
+  }
+}
 
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
   os::Clock& clock = os::system_clock();
@@ -41,11 +54,20 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
   metrics::Registry metrics;
-  docker::ImagePuller puller(engine, clock, {},
-                             [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); });
+  watch_disks(metrics, options, engine);
+  images::Collector pulled_images(
+      engine, collect_settings(options),
+      [&engine] { return images::disk_space(docker::unpack_folder(engine.info({.limit = std::chrono::seconds(5)}))); },
+      [&metrics] { metrics.image_removed(); }, clock);
+  docker::ImagePuller puller(
+      engine, clock, {}, [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
+      &pulled_images);
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus;
+  shim::gpu::SickGpus sick(
+      options.home / "sick-gpus.json", os::boot_id(), [&gpus](const shim::gpu::Sicknesses& all) { gpus.set_sick(all); },
+      clock);
   const GpuDetection detection({engine, puller, gpus}, options.service ? options.home : std::filesystem::path());
   std::optional<task::KeptLogs> kept_logs;
   if (options.keep_logs) kept_logs.emplace(options.home / "logs", *options.keep_logs, clock);
@@ -55,6 +77,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
       [&metrics] { metrics.keys_left(); });
   service_manager.status("Restoring tasks");
   tasks.restore();
+  const images::DiskWatch disk_watch(pulled_images, [&tasks] { return tasks.needed_images(); });
+  const shim::gpu::HealthMonitor gpu_health(sick, gpus);
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
   Drain drain(options.home);
@@ -63,7 +87,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   api::add_routes(server, {tasks, legacy, drain, components, gpus, monitoring, metrics, peers.get(),
                            [&shutdown](bool force) { shutdown.request(force); }});
   const int port = server.bind("127.0.0.1", options.http_port);
-  api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain);
+  api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain, gpus);
+  api::add_gpu_routes(server, sick);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
   os::give_back_startup_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });

@@ -17,6 +17,7 @@
 #include "common/log/log.h"
 #include "common/os/user_db.h"
 #include "common/text/letter_case.h"
+#include "common/text/quantity.h"
 #include "common/text/split.h"
 #include "common/text/trim.h"
 #include "common/version.h"
@@ -29,6 +30,7 @@
 #include "shim/client/doctor.h"
 #include "shim/client/drain_commands.h"
 #include "shim/client/exec.h"
+#include "shim/client/gpu_command.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
 #include "shim/pool/runners.h"
@@ -49,6 +51,9 @@ struct RawOptions {
   std::string log_level = "info";
   std::string runner_binary_path = kDefaultRunner;
   std::string keep_logs;
+  std::string image_gc_start = "15%,20G";
+  std::string image_gc_stop = "25%,40G";
+  std::string image_gc_min_age = "1h";
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
@@ -93,6 +98,20 @@ std::string check_log_limits(const std::string& limits) {
   } catch (const std::exception& error) {
     return error.what();
   }
+}
+
+std::string check_disk_share(const std::string& share) {
+  try {
+    images::parse_disk_share(share);
+    return {};
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+std::string check_duration(const std::string& duration) {
+  if (text::parse_duration(duration)) return {};
+  return std::format("invalid value {}: expected as 90s, 10m, 1h or 7d", printable(duration));
 }
 
 template <typename Value>
@@ -150,6 +169,16 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--keep-logs", "DSTACK_SHIM_KEEP_LOGS", raw.keep_logs,
       "Keep the logs of removed tasks in <home>/logs: SIZE,AGE in all, as 10G,30d (default: remove them)")
       ->check(CLI::Validator(check_log_limits, ""));
+  add(app, "--image-gc-start", "DSTACK_SHIM_IMAGE_GC_START", raw.image_gc_start,
+      "Remove images that the shim pulled and nothing needs when less of Docker's disk is free, least recently used "
+      "first: a "
+      "part, a size or the lesser of both (0: never)")
+      ->check(CLI::Validator(check_disk_share, ""));
+  add(app, "--image-gc-stop", "DSTACK_SHIM_IMAGE_GC_STOP", raw.image_gc_stop, "Until so much is free")
+      ->check(CLI::Validator(check_disk_share, ""));
+  add(app, "--image-gc-min-age", "DSTACK_SHIM_IMAGE_GC_MIN_AGE", raw.image_gc_min_age,
+      "But no image that was used or pulled in this time, as 1h")
+      ->check(CLI::Validator(check_duration, ""));
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
   add_switch(app, "--allow-task-callers", "DSTACK_SHIM_ALLOW_TASK_CALLERS", options.allow_task_callers,
              "Also accept API calls from task containers (gives jobs root on the host)");
@@ -178,6 +207,9 @@ void finish(Options& options, const RawOptions& raw) {
   options.runner_binary_path = expand(raw.runner_binary_path.empty() ? kDefaultRunner : raw.runner_binary_path);
   options.log_level = log::parse_level(raw.log_level).value();
   options.pass_env = split_names(raw.pass_env);
+  options.image_gc_start = images::parse_disk_share(raw.image_gc_start);
+  options.image_gc_stop = images::parse_disk_share(raw.image_gc_stop);
+  options.image_gc_min_age = text::parse_duration(raw.image_gc_min_age).value();
   if (!raw.keep_logs.empty()) options.keep_logs = task::parse_log_limits(raw.keep_logs);
 }
 
@@ -212,6 +244,7 @@ void add_commands(cli::Commands& commands, const Options& options) {
   add(client::add_remove_command, client::remove_tasks, exit_status::kOfTaskCommands);
   add(client::add_drain_command, client::drain_host, exit_status::kOfTaskCommands);
   add(client::add_undrain_command, client::undrain_host, exit_status::kOfTaskCommands);
+  add(client::add_gpu_command, client::accept_gpu, exit_status::kOfTaskCommands);
   add(top::add_top_command, top::top, exit_status::kOfTaskCommands);
   add(client::add_doctor_command, client::doctor, exit_status::kOfTaskCommands);
   add(pool::add_runners_command, pool::list_runners, exit_status::kOfServerCommands);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/cli/commands.h"
+#include "shim/images/disk_share.h"
 #include "shim/task/kept_logs.h"
 
 namespace dstack::shim {
@@ -34,8 +35,11 @@ struct Options {
 
   std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
-  std::int64_t task_pids = 32768;            // processes and threads of a container; 0: no limit
-  std::string pjrt_device;                   // empty: not set in containers
+  std::int64_t task_pids = 32768;    // processes and threads of a container; 0: no limit
+  std::string pjrt_device;           // empty: not set in containers
+  images::DiskShare image_gc_start;  // less free on Docker's disk: images are removed
+  images::DiskShare image_gc_stop;
+  std::chrono::seconds image_gc_min_age{0};
   std::optional<task::LogLimits> keep_logs;  // of removed tasks
   bool service = false;
   bool allow_task_callers = false;

@@ -24,6 +24,13 @@ task::LaunchSettings launch_settings(const Options& options) {
   return settings;
 }
 
+images::CollectSettings collect_settings(const Options& options) {
+  return {.file = options.home / "images.json",
+          .start = options.image_gc_start,
+          .stop = options.image_gc_stop,
+          .min_age = options.image_gc_min_age};
+}
+
 dcgm::ServiceSettings dcgm_settings(const Options& options) {
   return {.home = options.home,
           .exporter_port = options.dcgm_exporter_http_port,

@@ -7,6 +7,7 @@
 #include "shim/gpu/inventory.h"
 #include "shim/host/host_info.h"
 #include "shim/host/peer_guard.h"
+#include "shim/images/collector.h"
 #include "shim/options.h"
 #include "shim/task/task_manager.h"
 
@@ -14,6 +15,8 @@ namespace dstack::shim {
 
 // What the command line and the shim's own environment mean for containers.
 task::LaunchSettings launch_settings(const Options& options);
+
+images::CollectSettings collect_settings(const Options& options);
 
 dcgm::ServiceSettings dcgm_settings(const Options& options);
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "shim/api/schemas.h"
 #include "shim/dcgm/metrics_filter.h"
 #include "shim/gpu/driver_mismatch.h"
 
@@ -36,14 +37,18 @@ std::optional<dcgm::Incident> driver_incident(const gpu::Inventory* gpus) {
       .system = driver_watch, .health = kFailure, .error_message = *message, .error_code = unknown_error};
 }
 
-json instance_health(const dcgm::Services& dcgm, const gpu::Inventory* gpus) {
+json instance_health(const dcgm::Services& dcgm, const gpu::HostGpus& host_gpus) {
+  const gpu::Inventory* gpus = host_gpus.inventory();
   auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
   if (auto incident = driver_incident(gpus)) {
     if (!report) report.emplace();
     report->overall_health = kFailure;
     report->incidents.push_back(std::move(*incident));
   }
-  return {{"dcgm", report ? dcgm::to_json(*report) : json()}};
+  json health{{"dcgm", report ? dcgm::to_json(*report) : json()}};
+  const gpu::Sicknesses sick = host_gpus.sick();
+  if (!sick.empty()) health["sick_gpus"] = to_json(sick);
+  return health;
 }
 
 Response task_metrics(task::TaskManager& tasks, dcgm::Exporter* exporter, const std::string& id) {
@@ -64,7 +69,7 @@ void add_instance_routes(http::Server& server, task::TaskManager& tasks, const g
                          const dcgm::Services& dcgm) {
   server.get("/api/instance/info", [&gpus](const Request&) { return instance_info(gpus.inventory()); });
   server.get("/api/instance/health",
-             [&dcgm, &gpus](const Request&) { return Response::json(instance_health(dcgm, gpus.inventory())); });
+             [&dcgm, &gpus](const Request&) { return Response::json(instance_health(dcgm, gpus)); });
   server.get("/metrics/tasks/{id}", [&tasks, &dcgm](const Request& request) {
     return task_metrics(tasks, dcgm.exporter.get(), request.path_parameters.find("id")->second);
   });

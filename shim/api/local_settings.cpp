@@ -4,14 +4,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/json/object_reader.h"
+#include "common/json/refusal.h"
 #include "common/version.h"
 #include "shim/api/schemas.h"
 
 namespace dstack::shim::api {
 
 void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components,
-                              const Drain& drain) {
-  server.get("/local/settings", [settings = std::move(settings), &components, &drain](const http::Request&) {
+                              const Drain& drain, const gpu::HostGpus& gpus) {
+  server.get("/local/settings", [settings = std::move(settings), &components, &drain, &gpus](const http::Request&) {
     nlohmann::json answer = to_json(components.list());
     answer["version"] = version();
     answer["pid"] = ::getpid();
@@ -29,7 +31,16 @@ void add_local_settings_route(http::Server& server, LocalSettings settings, cons
     answer["service"] = settings.service;
     const auto drained = drain.reason();
     answer["drained"] = drained ? nlohmann::json(*drained) : nlohmann::json();
+    answer["sick_gpus"] = to_json(gpus.sick());
     return http::Response::json(answer);
+  });
+}
+
+void add_gpu_routes(http::Server& server, gpu::SickGpus& sick) {
+  server.post_json("/local/gpus/ok", [&sick](const http::Request& request) {
+    const nlohmann::json body = dstack::json::parse_object(request.body);
+    sick.accept(dstack::json::ObjectReader(body).string("id"));
+    return http::Response::empty();
   });
 }
 

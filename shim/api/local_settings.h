@@ -7,6 +7,8 @@
 #include "common/http/server.h"
 #include "shim/component/components.h"
 #include "shim/drain/drain.h"
+#include "shim/gpu/host_gpus.h"
+#include "shim/gpu/sick_gpus.h"
 
 namespace dstack::shim::api {
 
@@ -26,9 +28,12 @@ struct LocalSettings {
   bool service = false;
 };
 
-// GET /local/settings: these, the process's id and version, the components as /api/components has them, and whether
-// the host is drained. The references must outlive the server.
+// GET /local/settings: these, the process's id and version, the components as /api/components has them, whether the
+// host is drained, and which GPUs are set aside. The references must outlive the server.
 void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components,
-                              const Drain& drain);
+                              const Drain& drain, const gpu::HostGpus& gpus);
+
+// POST /local/gpus/ok {"id"}: a GPU that was set aside is well. `sick` must outlive the server.
+void add_gpu_routes(http::Server& server, gpu::SickGpus& sick);
 
 }  // namespace dstack::shim::api

@@ -29,11 +29,12 @@ void write_tasks(Exposition& exposition, const task::TaskManager& tasks) {
 void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
   const gpu::Inventory* inventory = gpus.inventory();
   if (inventory == nullptr) return;
-  const auto [free, taken] = gpus.counts();
+  const auto [free, taken, sick] = gpus.counts();
   const std::string_view vendor = dstack::gpu::name_of(inventory->vendor);
-  exposition.begin("dstack_shim_gpus", "gauge", "GPUs of the host, by whether a task has them.");
+  exposition.begin("dstack_shim_gpus", "gauge", "GPUs of the host, by whether a task has them or they are set aside.");
   exposition.sample(static_cast<double>(free), {{"vendor", vendor}, {"state", "free"}});
   exposition.sample(static_cast<double>(taken), {{"vendor", vendor}, {"state", "taken"}});
+  exposition.sample(static_cast<double>(sick), {{"vendor", vendor}, {"state", "sick"}});
 }
 
 }  // namespace

@@ -222,6 +222,13 @@ json to_json(const std::vector<task::OutputTime>& times) {
   return {{"lines", std::move(lines)}};
 }
 
+json to_json(const gpu::Sicknesses& sick) {
+  json gpus = json::array();
+  for (const auto& [id, sickness] : sick)
+    gpus.push_back({{"id", id}, {"reason", sickness.reason}, {"since", sickness.since}});
+  return gpus;
+}
+
 json to_json(const std::vector<component::ComponentInfo>& components) {
   json list = json::array();
   for (const auto& component : components) {

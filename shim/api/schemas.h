@@ -8,6 +8,7 @@
 
 #include "common/secret.h"
 #include "shim/component/components.h"
+#include "shim/gpu/sickness.h"
 #include "shim/task/task.h"
 #include "shim/task/task_manager.h"
 
@@ -43,6 +44,8 @@ nlohmann::json to_json(const std::vector<task::TaskDetails>& all);
 nlohmann::json to_json(const task::TaskInspection& inspection);
 nlohmann::json to_json(const std::vector<task::OutputTime>& times);
 nlohmann::json to_json(const std::vector<component::ComponentInfo>& components);
+
+nlohmann::json to_json(const gpu::Sicknesses& sick);
 
 // What no container, folder or journal could hold: the rules that go beyond types, for both generations of the API.
 // Trims the keys.

@@ -43,6 +43,8 @@ int list_tasks(const ListOptions& options) {
     std::cerr << std::format("note: this host is drained and takes no new tasks{} (dstack-shim undrain)\n",
                              drained->empty() ? "" : ": " + legible(*drained));
   }
+  for (const std::string& gpu : shim.sick_gpus())
+    std::cerr << std::format("note: GPU {} is set aside as sick\n", legible(gpu));
   std::erase_if(tasks, [&filter](const TaskEntry& task) { return !filter.matches(task); });
   sort_tasks(tasks);
   if (options.quiet) {

@@ -189,6 +189,26 @@ std::optional<std::string> ShimApi::drained() {
   return std::nullopt;
 }
 
+void ShimApi::accept_gpu(const std::string& id) {
+  call({.method = "POST",
+        .path = "/local/gpus/ok",
+        .body = dstack::json::dump(json{{"id", id}}),
+        .total_limit = kShimAnswerLimit});
+}
+
+std::vector<std::string> ShimApi::sick_gpus() {
+  std::vector<std::string> sick;
+  try {
+    const json settings = ask("/local/settings");
+    ObjectReader(settings).objects("sick_gpus", [&sick](const ObjectReader& gpu) {
+      sick.push_back(std::format("{}: {}", gpu.string("id"), gpu.string("reason")));
+    });
+  } catch (const std::exception& error) {
+    if (error_kind(error) != ErrorKind::not_found) throw;
+  }
+  return sick;
+}
+
 std::string ShimApi::engine_address() {
   try {
     const json settings = ask("/local/settings");

@@ -89,6 +89,10 @@ class ShimApi {
   void undrain();
   // Why it takes none; nothing if it does, or is an older one.
   std::optional<std::string> drained();
+  // A GPU that is set aside is well.
+  void accept_gpu(const std::string& id);
+  // Those that are set aside, and why: "GPU-1234: Xid 79 (fallen off the bus)". Empty if it is an older one.
+  std::vector<std::string> sick_gpus();
   // Of the engine that it uses, as "unix:///var/run/docker.sock"; empty if the shim does not say.
   std::string engine_address();
 

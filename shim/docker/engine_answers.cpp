@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -209,6 +212,25 @@ ContainerDetails parse_details(const json& answer) {
   return out;
 }
 
+namespace {
+
+// Seconds since the epoch of "2026-11-28T13:00:00.123456789Z" or the same with "+01:00"; nothing for year 1, which
+// stands for never.
+std::optional<std::int64_t> parse_time(const std::string& text) {
+  std::tm parts{};
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (rest == nullptr || parts.tm_year < 70) return std::nullopt;
+  rest += std::strspn(rest, ".0123456789");
+  std::int64_t time = ::timegm(&parts);
+  int hours = 0;
+  int minutes = 0;
+  if ((*rest == '+' || *rest == '-') && std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
+    time -= (*rest == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
+  return time;
+}
+
+}  // namespace
+
 ImageDetails parse_image(const json& answer) {
   ImageDetails image;
   image.id = dstack::json::text_member(answer, "Id");
@@ -220,6 +242,10 @@ ImageDetails parse_image(const json& answer) {
   image.user = dstack::json::text_member(config, "User");
   image.working_dir = dstack::json::text_member(config, "WorkingDir");
   image.exposed_ports = parse_names(dstack::json::member(config, "ExposedPorts"));
+  if (const json& size = dstack::json::member(answer, "Size"); size.is_number_unsigned())
+    image.bytes = size.get<std::uint64_t>();
+  image.tagged_at =
+      parse_time(dstack::json::text_member(dstack::json::member(answer, "Metadata"), "LastTagTime")).value_or(0);
   return image;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -116,6 +117,16 @@ class EngineClient {
 
   // By its id or a name; nothing if there is no such image.
   std::optional<ImageDetails> inspect_image(const std::string& id, const Call& call = {});
+
+  // All images but those that only other images are made of.
+  std::vector<ImageSummary> images(const Call& call = {});
+  // Names and ids of images that a container has, running or not, or was made of in the given time as far as the engine
+  // remembers it.
+  std::set<std::string> used_images(std::chrono::sys_seconds since, std::chrono::sys_seconds until,
+                                    const Call& call = {});
+  // Takes the name from an image, and removes the image if that was its last; by its id the image without a name.
+  // Success if it is gone already. Error (conflict) while a container has it. Limit: 5 minutes.
+  void remove_image(const std::string& image, const Call& call = {});
 
   // Networks and named volumes: engine_resources.cpp. find() takes the whole name and no id. create() makes a bridge
   // network or a local volume; a volume of that name that somebody has just made is answered as it is. remove():

@@ -96,6 +96,13 @@ struct ImageDetails {
   std::string user;
   std::string working_dir;
   std::vector<std::string> exposed_ports;  // "8000/tcp"
+  std::uint64_t bytes = 0;
+  std::int64_t tagged_at = 0;  // when it was last pulled or given a name, in seconds since the epoch; 0: not known
+};
+
+// One line of the engine's list of images.
+struct ImageSummary {
+  std::string id;
 };
 
 // What is at a path in a container.

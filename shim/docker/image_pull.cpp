@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <spdlog/spdlog.h>
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <format>
@@ -157,15 +158,22 @@ class ImagePuller::Pull {
 
   void run(const std::stop_token& stop) {
     std::optional<Failure> failure;
+    if (puller_.observer_ != nullptr) puller_.observer_->begins(image_);
+    bool made_room = false;
     for (int attempt = 1;; ++attempt) {
       failure.reset();
       try {
         try_once(attempt, stop);
+        if (puller_.observer_ != nullptr) puller_.observer_->arrived(image_);
         break;
       } catch (const Error& error) {
         failure = {error.kind(), error.what()};
       } catch (const std::exception& error) {
         failure = {ErrorKind::internal, error.what()};
+      }
+      if (!stop.stop_requested() && !made_room && is_out_of_space(*failure)) {
+        made_room = true;
+        if (puller_.observer_->make_room(image_)) continue;
       }
       if (stop.stop_requested() || attempt >= puller_.limits_.attempts || !may_pass(failure->kind)) break;
       const auto pause = pause_after(attempt);
@@ -173,7 +181,12 @@ class ImagePuller::Pull {
                    pause.count());
       if (!rest(pause, stop)) break;
     }
+    if (failure && puller_.observer_ != nullptr) puller_.observer_->failed(image_);
     finish(failure, stop);
+  }
+
+  bool is_out_of_space(const Failure& failure) const {
+    return puller_.observer_ != nullptr && pull_failure(image_, failure.kind, failure.message) == PullFailure::no_space;
   }
 
   void try_once(int attempt, const std::stop_token& stop) {
@@ -228,6 +241,9 @@ class ImagePuller::Pull {
     note_move();
     const std::optional<PullProgress> progress = stream_.progress();
     if (!progress || progress == before) return;
+    if (progress->is_total_bytes_final && !(before && before->is_total_bytes_final) && puller_.observer_ != nullptr)
+      puller_.observer_->size_known(progress->total_bytes -
+                                    std::min(progress->total_bytes, progress->downloaded_bytes));
     for (const auto& waiter : waiters_) {
       if (waiter->on_progress) waiter->on_progress(*progress);
     }
@@ -312,8 +328,8 @@ class ImagePuller::Pull {
 };
 
 ImagePuller::ImagePuller(EngineClient& engine, os::Clock& clock, PullLimits limits,
-                         std::function<void(const PullOutcome&)> on_end)
-    : engine_(engine), clock_(clock), limits_(limits), on_end_(std::move(on_end)) {}
+                         std::function<void(const PullOutcome&)> on_end, PullObserver* observer)
+    : engine_(engine), clock_(clock), limits_(limits), on_end_(std::move(on_end)), observer_(observer) {}
 
 ImagePuller::~ImagePuller() = default;
 
@@ -354,7 +370,10 @@ ImagePuller::Joined ImagePuller::join_when_possible(const PullRequest& request, 
 bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
   const bool look_first = request.policy == PullPolicy::missing && !request.image.is_latest();
   if (request.policy == PullPolicy::never || look_first) {
-    if (is_present(request, stop)) return false;
+    if (is_present(request, stop)) {
+      if (observer_ != nullptr) observer_->used(request.image);
+      return false;
+    }
     if (request.policy == PullPolicy::never) {
       throw Error(ErrorKind::not_found,
                   std::format("image {} is not present, and pulling it is not allowed", request.image.name()));

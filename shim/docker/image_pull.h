@@ -13,6 +13,7 @@
 #include "shim/docker/engine_client.h"
 #include "shim/docker/image_reference.h"
 #include "shim/docker/pull_failure.h"
+#include "shim/docker/pull_observer.h"
 #include "shim/docker/pull_progress.h"
 
 namespace dstack::shim::docker {
@@ -49,9 +50,9 @@ struct PullOutcome {
 class ImagePuller {
  public:
   // `on_end` hears of every pull that succeeded or failed, once for all who waited and before they know; not of one
-  // that was cancelled. It is called on the pull's thread.
+  // that was cancelled. It is called on the pull's thread. The observer outlives this object.
   ImagePuller(EngineClient& engine, os::Clock& clock = os::system_clock(), PullLimits limits = {},
-              std::function<void(const PullOutcome&)> on_end = {});
+              std::function<void(const PullOutcome&)> on_end = {}, PullObserver* observer = nullptr);
   ImagePuller(const ImagePuller&) = delete;
   ImagePuller& operator=(const ImagePuller&) = delete;
   // Everyone must have returned from ensure().
@@ -81,6 +82,7 @@ class ImagePuller {
   os::Clock& clock_;
   const PullLimits limits_;
   const std::function<void(const PullOutcome&)> on_end_;
+  PullObserver* const observer_;
   os::Mutex mutex_;
   std::list<std::weak_ptr<Pull>> pulls_ DSTACK_GUARDED_BY(mutex_);
 };

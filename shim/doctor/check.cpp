@@ -8,10 +8,12 @@
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
 #include "shim/doctor/home_check.h"
+#include "shim/doctor/image_check.h"
 #include "shim/doctor/kernel_checks.h"
 #include "shim/doctor/leftover_checks.h"
 #include "shim/doctor/peer_check.h"
 #include "shim/doctor/port_checks.h"
+#include "shim/doctor/sick_gpu_check.h"
 #include "shim/doctor/system_checks.h"
 
 namespace dstack::shim::doctor {
@@ -53,6 +55,7 @@ std::vector<Check> all_checks() {
       {"disk", check_disk},
       {"gpu", check_gpu},
       {"container-toolkit", check_container_toolkit},
+      {"sick-gpus", check_sick_gpus},
       {"shim-port", check_shim_port},
       {"runner-ports", check_runner_ports},
       {"runner", check_runner},
@@ -65,6 +68,7 @@ std::vector<Check> all_checks() {
       {"limits", check_limits},
       {"network", check_network},
       {"clock", check_clock},
+      {"images", check_images},
       {"containers", check_containers},
       {"folders", check_folders},
       {"volumes", check_volumes},

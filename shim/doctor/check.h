@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/os/clock.h"
@@ -42,10 +43,11 @@ struct Host {
   int runner_http_port = 10999;
   int runner_ssh_port = 10022;
   bool allow_task_callers = false;
-  std::shared_ptr<docker::EngineClient> engine;  // null if its address makes no sense
-  std::string engine_trouble;                    // then: why
-  std::optional<std::string> drained;            // that shim takes no new tasks: why, which may be empty
-  std::optional<int> shim_pid;                   // of the shim that runs on `shim_port`, if it says so
+  std::shared_ptr<docker::EngineClient> engine;                // null if its address makes no sense
+  std::string engine_trouble;                                  // then: why
+  std::optional<std::string> drained;                          // that shim takes no new tasks: why, which may be empty
+  std::vector<std::pair<std::string, std::string>> sick_gpus;  // that shim has set aside, and why
+  std::optional<int> shim_pid;                                 // of the shim that runs on `shim_port`, if it says so
   os::Clock* clock = &os::system_clock();
 };
 

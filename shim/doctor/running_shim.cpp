@@ -62,6 +62,14 @@ void take_settings_of_running_shim(Host& host) {
   if (const auto drained = settings.find("drained"); drained != settings.end() && drained->is_string()) {
     host.drained = drained->get<std::string>();
   }
+  if (const auto sick = settings.find("sick_gpus"); sick != settings.end() && sick->is_array()) {
+    for (const json& gpu : *sick) {
+      std::pair<std::string, std::string> entry;
+      take(gpu, "id", entry.first);
+      take(gpu, "reason", entry.second);
+      host.sick_gpus.push_back(std::move(entry));
+    }
+  }
   int pid = 0;
   take(settings, "pid", pid);
   if (pid > 0) host.shim_pid = pid;

@@ -64,10 +64,11 @@ std::vector<std::string> HostGpus::take(std::int64_t count, const std::stop_toke
   // In the order of the host, where neighbours are often joined by a faster link.
   for (const Gpu& gpu : inventory_->gpus) {
     if (count >= 0 && ids.size() == static_cast<std::size_t>(count)) break;
-    if (!taken_.contains(gpu.id)) ids.push_back(gpu.id);
+    if (!taken_.contains(gpu.id) && !sick_.contains(gpu.id)) ids.push_back(gpu.id);
   }
   if (count > 0 && ids.size() < static_cast<std::size_t>(count)) {
-    const std::string why = inventory_->failure.empty() ? "" : "; " + inventory_->failure;
+    std::string why = inventory_->failure.empty() ? "" : "; " + inventory_->failure;
+    if (!sick_.empty()) why += std::format("; {} set aside as sick (dstack-shim doctor)", sick_.size());
     throw Error(ErrorKind::conflict, std::format("not enough GPUs: {} wanted, {} of {} free{}", count, ids.size(),
                                                  inventory_->gpus.size(), why));
   }
@@ -132,12 +133,25 @@ std::vector<std::string> HostGpus::ids_of(const docker::ContainerDetails& contai
   return ids;
 }
 
+void HostGpus::set_sick(Sicknesses sick) {
+  const os::Lock lock(mutex_);
+  sick_ = std::move(sick);
+}
+
+Sicknesses HostGpus::sick() const {
+  const os::Lock lock(mutex_);
+  return sick_;
+}
+
 HostGpus::Counts HostGpus::counts() const {
   const os::Lock lock(mutex_);
-  if (!inventory_) return {};
-  const auto taken = static_cast<std::size_t>(std::ranges::count_if(
-      inventory_->gpus, [this](const Gpu& gpu) DSTACK_REQUIRES(mutex_) { return taken_.contains(gpu.id); }));
-  return {.free = inventory_->gpus.size() - taken, .taken = taken};
+  Counts counts;
+  if (!inventory_) return counts;
+  for (const Gpu& gpu : inventory_->gpus) {
+    std::size_t& count = sick_.contains(gpu.id) ? counts.sick : taken_.contains(gpu.id) ? counts.taken : counts.free;
+    ++count;
+  }
+  return counts;
 }
 
 }  // namespace dstack::shim::gpu

@@ -12,6 +12,7 @@
 #include "common/os/mutex.h"
 #include "shim/gpu/gpu_pool.h"
 #include "shim/gpu/inventory.h"
+#include "shim/gpu/sickness.h"
 
 namespace dstack::shim::gpu {
 
@@ -39,9 +40,15 @@ class HostGpus final : public GpuPool {
   // Null until it is known; then it does not change.
   const Inventory* inventory() const;
 
+  // Those that are set aside: no task gets them. A task that has one keeps it.
+  void set_sick(Sicknesses sick);
+  Sicknesses sick() const;
+
+  // A GPU that is sick is neither free nor taken.
   struct Counts {
     std::size_t free = 0;
     std::size_t taken = 0;
+    std::size_t sick = 0;
   };
   Counts counts() const;
 
@@ -55,6 +62,7 @@ class HostGpus final : public GpuPool {
   std::condition_variable_any learned_;
   std::optional<Inventory> inventory_ DSTACK_GUARDED_BY(mutex_);  // set once
   std::set<std::string> taken_ DSTACK_GUARDED_BY(mutex_);
+  Sicknesses sick_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::gpu

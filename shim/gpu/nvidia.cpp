@@ -18,6 +18,22 @@
 
 namespace dstack::shim::gpu {
 
+// WSL has the tool beside the library, and PATH may lead to one of a package that does not work there.
+std::string nvidia_tool(const std::filesystem::path& root) {
+  std::error_code ignored;
+  if (std::filesystem::exists(root / "dev/nvidiactl", ignored)) return "nvidia-smi";
+  const std::filesystem::path beside_library = root / "usr/lib/wsl/lib/nvidia-smi";
+  return std::filesystem::exists(beside_library, ignored) ? beside_library.string() : "nvidia-smi";
+}
+
+std::string short_bus_id(std::string_view text) {
+  constexpr std::size_t long_domain = 8;
+  if (text.find(':') == long_domain) text.remove_prefix(4);
+  std::string id(text);
+  std::ranges::transform(id, id.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
+  return id;
+}
+
 namespace {
 
 constexpr const char* kModesetNode = "/dev/nvidia-modeset";
@@ -46,23 +62,6 @@ std::optional<std::size_t> find_id(const std::vector<std::string_view>& fields) 
 bool shares_machine_memory(std::string_view name) {
   constexpr std::array<std::string_view, 8> chips{"GB10", "GB20", "N1X", "Thor", "Orin", "Xavier", "Tegra", "Jetson"};
   return std::ranges::any_of(chips, [name](std::string_view chip) { return name.contains(chip); });
-}
-
-// WSL has the tool beside the library, and PATH may lead to one of a package that does not work there.
-std::string tool_of(const std::filesystem::path& root) {
-  std::error_code ignored;
-  if (std::filesystem::exists(root / "dev/nvidiactl", ignored)) return "nvidia-smi";
-  const std::filesystem::path beside_library = root / "usr/lib/wsl/lib/nvidia-smi";
-  return std::filesystem::exists(beside_library, ignored) ? beside_library.string() : "nvidia-smi";
-}
-
-// "00000000:18:00.0" and "0000:18:00.0" are the same place; nvidia-smi writes the first, the kernel the second.
-std::string short_bus_id(std::string_view text) {
-  constexpr std::size_t long_domain = 8;
-  if (text.find(':') == long_domain) text.remove_prefix(4);
-  std::string id(text);
-  std::ranges::transform(id, id.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
-  return id;
 }
 
 // What the driver tells of its devices, by their bus ids.
@@ -101,7 +100,7 @@ void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Cl
   if (devices.empty() || std::ranges::all_of(inventory.gpus, is_known)) return;
   try {
     const std::string output =
-        run_driver_tool({tool_of(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock, stop).text;
+        run_driver_tool({nvidia_tool(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock, stop).text;
     for (const std::string_view line : lines_of(output)) {
       const auto fields = csv_fields(line);
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
@@ -142,7 +141,7 @@ Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory)
 
 Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock, const std::stop_token& stop) {
   const ToolOutput output = run_driver_tool(
-      {tool_of(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock,
+      {nvidia_tool(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock,
       stop);
   Inventory inventory = require_gpus(parse_nvidia_smi(output.text, machine_memory(root)), "nvidia-smi", output);
   add_bus_ids(inventory, root, clock, stop);

@@ -21,9 +21,19 @@ void Registry::keys_left() {
   ++keys_left_;
 }
 
+void Registry::image_removed() {
+  const os::Lock lock(mutex_);
+  ++images_removed_;
+}
+
 void Registry::request_answered(const std::string& route, int status) {
   const os::Lock lock(mutex_);
   ++requests_[{route, status}];
+}
+
+void Registry::watch_disk(std::string name, std::filesystem::path folder) {
+  const os::Lock lock(mutex_);
+  disks_.push_back({.name = std::move(name), .folder = std::move(folder)});
 }
 
 void Registry::write(Exposition& exposition) const {
@@ -43,6 +53,10 @@ void Registry::write(Exposition& exposition) const {
     exposition.sample(static_cast<double>(count), {{"reason", docker::name_of(reason)}});
   }
 
+  exposition.begin("dstack_shim_images_removed_total", "counter",
+                   "Images that were removed since Docker's disk was nearly full.");
+  exposition.sample(static_cast<double>(images_removed_));
+
   exposition.begin("dstack_shim_task_start_duration_seconds", "histogram",
                    "How long tasks took from their submission until they ran.");
   exposition.histogram(starts_);
@@ -53,6 +67,8 @@ void Registry::write(Exposition& exposition) const {
     exposition.sample(static_cast<double>(count),
                       {{"route", route.empty() ? "unknown" : route}, {"code", std::to_string(status)}});
   }
+
+  write_pressure(exposition, disks_);
 }
 
 }  // namespace dstack::shim::metrics

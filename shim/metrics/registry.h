@@ -2,14 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/os/mutex.h"
 #include "shim/docker/image_pull.h"
 #include "shim/metrics/exposition.h"
 #include "shim/metrics/histogram.h"
+#include "shim/metrics/pressure.h"
 
 namespace dstack::shim::metrics {
 
@@ -22,8 +25,13 @@ class Registry {
   void task_started(std::chrono::nanoseconds took);
   // The host keys of a task that ended could not be removed.
   void keys_left();
+  // An image was removed to make room.
+  void image_removed();
   // `route` is a pattern, so that there are as many as the API has; "" for a path that it does not have.
   void request_answered(const std::string& route, int status);
+
+  // Disks whose space is reported; before the first write().
+  void watch_disk(std::string name, std::filesystem::path folder);
 
   void write(Exposition& exposition) const;
 
@@ -36,6 +44,8 @@ class Registry {
   Histogram starts_ DSTACK_GUARDED_BY(mutex_){
       {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
   std::uint64_t keys_left_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::uint64_t images_removed_ DSTACK_GUARDED_BY(mutex_) = 0;
+  std::vector<WatchedDisk> disks_ DSTACK_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, int>, std::uint64_t> requests_ DSTACK_GUARDED_BY(mutex_);
 };
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <format>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -16,7 +15,7 @@
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "common/os/unique_fd.h"
-#include "common/text/number.h"
+#include "common/text/quantity.h"
 
 namespace dstack::shim::task {
 
@@ -28,23 +27,6 @@ constexpr std::array kRunnerLogs{"job.log", "default.log", "runner.log"};
 constexpr const char* kPullLog = "pull.log";
 constexpr const char* kOutput = "output.log";
 constexpr std::uint64_t kBlockBytes = 512;
-
-struct Unit {
-  char letter;
-  std::uint64_t factor;
-};
-
-// A number with one of the units' letters behind it.
-template <std::size_t Count>
-std::optional<std::uint64_t> parse_with_unit(std::string_view text, const std::array<Unit, Count>& units) {
-  if (text.empty()) return std::nullopt;
-  const auto unit = std::ranges::find(units, text.back(), &Unit::letter);
-  const auto number = text::parse_number<std::uint64_t>(text.substr(0, text.size() - 1));
-  if (unit == units.end() || !number || *number == 0) return std::nullopt;
-  if (*number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / unit->factor)
-    return std::nullopt;
-  return *number * unit->factor;
-}
 
 // A plain file with one name: anything else could be another file than the job's.
 void move_log(const os::UniqueFd& from, const char* name, const os::UniqueFd& to) {
@@ -82,16 +64,13 @@ Kept look_at(const fs::path& folder, const std::string& name) {
 }  // namespace
 
 LogLimits parse_log_limits(std::string_view text) {
-  constexpr std::array kSizes{Unit{'K', 1ULL << 10}, Unit{'M', 1ULL << 20}, Unit{'G', 1ULL << 30},
-                              Unit{'T', 1ULL << 40}};
-  constexpr std::array kAges{Unit{'m', 60}, Unit{'h', 3600}, Unit{'d', 86400}, Unit{'w', 604800}};
   const std::size_t comma = text.find(',');
-  const auto size = parse_with_unit(text.substr(0, comma), kSizes);
-  const auto age = comma == std::string_view::npos ? std::nullopt : parse_with_unit(text.substr(comma + 1), kAges);
-  if (!size || !age) {
+  const auto size = text::parse_size(text.substr(0, comma));
+  const auto age = comma == std::string_view::npos ? std::nullopt : text::parse_duration(text.substr(comma + 1));
+  if (!size || !age || *size == 0 || age->count() == 0) {
     throw Error(ErrorKind::invalid, std::format("invalid value {}: expected SIZE,AGE, as 10G,30d", printable(text)));
   }
-  return {.bytes = *size, .age = std::chrono::seconds(static_cast<std::int64_t>(*age))};
+  return {.bytes = *size, .age = *age};
 }
 
 void KeptLogs::keep(const std::string& container_name, const fs::path& runner_folder, const fs::path& journal_folder,

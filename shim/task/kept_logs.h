@@ -18,7 +18,7 @@ struct LogLimits {
   std::chrono::seconds age{0};
 };
 
-// "10G,30d": a size with K, M, G or T (powers of 1024), and an age with m, h, d or w. Throws Error (invalid).
+// "10G,30d": a size with K, M, G or T (powers of 1024), and an age with s, m, h, d or w. Throws Error (invalid).
 LogLimits parse_log_limits(std::string_view text);
 
 // The logs of tasks that were removed: <folder>/<container name>/, 0700, with files that are root's alone. Failures are

@@ -178,6 +178,16 @@ void TaskManager::start(const std::string& id) { find(id)->start(); }
 
 void TaskManager::remove(const std::string& id) { find(id)->remove(); }
 
+std::vector<std::string> TaskManager::needed_images() const {
+  const os::Lock lock(mutex_);
+  std::vector<std::string> images;
+  for (const auto& [id, task] : tasks_) {
+    const TaskState state = task->state();
+    if (state.status != TaskStatus::terminated) images.push_back(state.config.image_name);
+  }
+  return images;
+}
+
 std::vector<host::TaskContainer> TaskManager::containers() const {
   const os::Lock lock(mutex_);
   std::vector<host::TaskContainer> containers;

@@ -66,6 +66,9 @@ class TaskManager {
   void start(const std::string& id);
   void remove(const std::string& id);
 
+  // Of the tasks that are not terminated, as they were submitted.
+  std::vector<std::string> needed_images() const;
+
   // Of the tasks that are not terminated: also one that is about to start, or about to be stopped.
   std::vector<host::TaskContainer> containers() const;
 

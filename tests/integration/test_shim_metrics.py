@@ -2,6 +2,7 @@
 
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 from conftest import docker
@@ -9,6 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.hosts import stand_in_runner
 from support.processes import Shim
 from support.shim_calls import Calls
+
+# What the host is short of; a kernel may be built without pressure stall information.
+HOST = {
+    f"dstack_shim_host_{name}": "gauge"
+    for name in ("memory_bytes", "memory_available_bytes", "pids", "pids_limit")
+    + ("disk_bytes", "disk_free_bytes", "disk_inodes", "disk_free_inodes")
+}
+if Path("/proc/pressure/cpu").exists():
+    HOST["dstack_shim_host_pressure_seconds"] = "counter"
 
 STATUSES = {"pending", "preparing", "pulling", "creating", "running", "terminated"}
 
@@ -22,12 +32,7 @@ class Scrape:
         self.families = {family.name: family for family in text_string_to_metric_families(self.answer.text)}
 
     def value(self, name: str, **labels) -> float:
-        found = [
-            sample.value
-            for family in self.families.values()
-            for sample in family.samples
-            if sample.name == name and sample.labels == labels
-        ]
+        found = [sample.value for family in self.families.values() for sample in family.samples if sample.name == name and sample.labels == labels]
         assert len(found) == 1, (name, labels, self.answer.text)
         return found[0]
 
@@ -57,6 +62,8 @@ def test_every_metric_is_there_from_the_start(running):
     types = {name: family.type for name, family in scrape.families.items()}
     assert types == {
         "dstack_shim_build_info": "gauge",
+        "dstack_shim_images_removed": "counter",
+        **HOST,
         "dstack_shim_tasks": "gauge",
         "dstack_shim_drained": "gauge",
         "dstack_shim_gpus": "gauge",

@@ -6,20 +6,17 @@ import signal
 import socket
 import subprocess
 import tempfile
-from pathlib import Path
 
 import pytest
 import requests
 from conftest import containers_of
-from support.hosts import stand_in_runner
+from support.hosts import on_a_host_with_nvidia_nodes, stand_in_runner
 from support.processes import SHIM, Shim, free_port, wait_until
 from support.shim_calls import Calls
 
 
 def run_shim(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [SHIM, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **environment}
-    )
+    return subprocess.run([SHIM, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **environment})
 
 
 def test_the_version_is_three_words():
@@ -50,23 +47,6 @@ def test_an_engine_that_is_not_there_is_one_line_with_its_address(home):
     assert len(complaints) == 1
 
 
-def on_a_host_with_nvidia_nodes(folder: Path) -> Path:
-    """The shim, with a /dev of its own that has NVIDIA's node."""
-    program = folder / "shim-with-nvidia-nodes"
-    program.write_text(f"""#!/bin/sh
-exec unshare --mount sh -c '
-set -e
-mount -t tmpfs dev {folder}/dev
-cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty {folder}/dev
-touch {folder}/dev/nvidiactl
-mount --bind {folder}/dev /dev
-exec {SHIM} "$@"' sh "$@"
-""")
-    program.chmod(0o755)
-    (folder / "dev").mkdir()
-    return program
-
-
 def test_a_gpu_tool_that_hangs_keeps_only_gpu_tasks_waiting(home, image, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -76,9 +56,7 @@ def test_a_gpu_tool_that_hangs_keeps_only_gpu_tasks_waiting(home, image, tmp_pat
     tool.chmod(0o755)
     runner = stand_in_runner(tmp_path / "runner", "exec sleep 1000")
     path = {"PATH": f"{tools}:{os.environ['PATH']}"}
-    with Shim(
-        home, "--service", runner=runner, binary=on_a_host_with_nvidia_nodes(tmp_path), environment=path
-    ) as shim:
+    with Shim(home, "--service", runner=runner, binary=on_a_host_with_nvidia_nodes(tmp_path), environment=path) as shim:
         calls = Calls(shim.wait_ready())
         answer = calls.get("/api/instance/info")
         assert (answer.status_code, answer.text) == (503, "the GPUs of this host are still being detected\n")
@@ -177,9 +155,7 @@ def test_service_mode_writes_host_info_once(home):
         os.umask(mask)
     path = home / "host_info.json"
     info = json.loads(path.read_text())
-    assert list(sorted(info)) == sorted(
-        ["gpu_vendor", "gpu_name", "gpu_memory", "gpu_count", "addresses", "disk_size", "cpus", "memory"]
-    )
+    assert list(sorted(info)) == sorted(["gpu_vendor", "gpu_name", "gpu_memory", "gpu_count", "addresses", "disk_size", "cpus", "memory"])
     assert info["cpus"] == len(os.sched_getaffinity(0))
     assert info["memory"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert info["disk_size"] > 0
@@ -229,5 +205,3 @@ def test_the_log_is_appended_to(home):
             shim.wait_ready()
             shim.stop()
     assert (home / "shim.log").read_text().count("listens on") == 2
-
-

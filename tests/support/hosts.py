@@ -7,6 +7,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from support.processes import SHIM
+
 
 class HostUser:
     """A user of this host, gone after the test."""
@@ -42,3 +44,21 @@ if [ "$1" = --version ]; then echo dstack-runner version latest; exit; fi
 """)
     path.chmod(0o755)
     return path
+
+
+def on_a_host_with_nvidia_nodes(folder: Path, more: str = "") -> Path:
+    """The shim, with a /dev of its own that has NVIDIA's node."""
+    program = folder / "shim-with-nvidia-nodes"
+    program.write_text(f"""#!/bin/sh
+exec unshare --mount sh -c '
+set -e
+mount -t tmpfs dev {folder}/dev
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty {folder}/dev
+touch {folder}/dev/nvidiactl
+{more}
+mount --bind {folder}/dev /dev
+exec {SHIM} "$@"' sh "$@"
+""")
+    program.chmod(0o755)
+    (folder / "dev").mkdir()
+    return program

@@ -1,4 +1,5 @@
 #include "shim/doctor/running_shim.h"
+#include "shim/doctor/sick_gpu_check.h"
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -33,6 +34,8 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
   const component::Components components(folder / "no-runner", folder / "no-shim");
   Drain drain(folder.path());
   drain.begin("new disk");
+  gpu::HostGpus gpus;
+  gpus.set_sick({{"GPU-1", {.reason = "Xid 79", .since = 1}}});
   Served shim;
   api::add_local_settings_route(shim.server,
                                 {.home = "/data/dstack",
@@ -44,10 +47,12 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
                                  .engine_address = "unix:///other.sock",
                                  .pass_env = {"HTTPS_PROXY"},
                                  .allow_task_callers = true},
-                                components, drain);
+                                components, drain, gpus);
   shim.start();
   host.shim_port = shim.port;
   take_settings_of_running_shim(host);
+  CHECK(host.sick_gpus == std::vector<std::pair<std::string, std::string>>{{"GPU-1", "Xid 79"}});
+  CHECK(check_sick_gpus(host).verdict == Verdict::warning);
   CHECK(host.home == "/data/dstack");
   CHECK(host.runner_binary == "/usr/bin/dstack-runner");
   CHECK(host.runner_http_port == 2);

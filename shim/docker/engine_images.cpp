@@ -1,0 +1,69 @@
+// The engine's images as a whole: what there is, what is in use, removing one.
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/json/dump.h"
+#include "common/json/member.h"
+#include "shim/docker/engine_answers.h"
+#include "shim/docker/engine_client.h"
+
+namespace dstack::shim::docker {
+
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr std::chrono::milliseconds kImageListLimit = 30s;
+constexpr std::chrono::milliseconds kImageRemovalLimit = 5min;
+
+// The image of each container that was made, out of the event stream's lines.
+void add_images_of_events(std::string_view lines, std::set<std::string>& images) {
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find('\n'), lines.size());
+    const json event = json::parse(lines.substr(0, end), nullptr, false);
+    const json& attributes = dstack::json::member(dstack::json::member(event, "Actor"), "Attributes");
+    images.insert(dstack::json::text_member(attributes, "image"));
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+}
+
+}  // namespace
+
+std::vector<ImageSummary> EngineClient::images(const Call& call) {
+  const std::string attempt = "list the images";
+  const json answer = parse_answer(attempt, send(attempt, {.path = "/images/json"}, call, kImageListLimit).body);
+  if (!answer.is_array()) throw Error(ErrorKind::unavailable, attempt + ": the answer is not a list");
+  std::vector<ImageSummary> images;
+  for (const json& image : answer) images.push_back({.id = dstack::json::text_member(image, "Id")});
+  return images;
+}
+
+std::set<std::string> EngineClient::used_images(std::chrono::sys_seconds since, std::chrono::sys_seconds until,
+                                                const Call& call) {
+  const std::string attempt = "list the images that are in use";
+  const json answer =
+      parse_answer(attempt, send(attempt, {.path = "/containers/json?all=1"}, call, kImageListLimit).body);
+  if (!answer.is_array()) throw Error(ErrorKind::unavailable, attempt + ": the answer is not a list");
+  std::set<std::string> images;
+  for (const json& container : answer) {
+    images.insert(dstack::json::text_member(container, "ImageID"));
+    images.insert(dstack::json::text_member(container, "Image"));
+  }
+  const json filters{{"type", json::array({"container"})}, {"event", json::array({"create"})}};
+  const std::string path =
+      std::format("/events?since={}&until={}&filters={}", since.time_since_epoch().count(),
+                  until.time_since_epoch().count(), http::encode_url_component(dstack::json::dump(filters)));
+  add_images_of_events(send(attempt, {.path = path}, call, kImageListLimit).body, images);
+  images.erase("");
+  return images;
+}
+
+void EngineClient::remove_image(const std::string& image, const Call& call) {
+  // Slashes are part of the path here.
+  send("remove image " + image, {.method = "DELETE", .path = std::format("/images/{}", image)}, call,
+       kImageRemovalLimit, {404});
+}
+
+}  // namespace dstack::shim::docker

@@ -1,0 +1,172 @@
+#include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+#include "common/error.h"
+#include "shim/gpu/health_monitor.h"
+#include "shim/gpu/host_gpus.h"
+#include "shim/gpu/sick_gpus.h"
+#include "shim/gpu/xid.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_tools.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace dstack;
+using namespace dstack::shim::gpu;
+
+TEST_CASE("an Xid is found in a record of the kernel, and not in what a program wrote there") {
+  const auto record = parse_kernel_record(
+      "3,1234,5140900,-;NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', GPU has fallen off the bus.");
+  REQUIRE(record);
+  CHECK(record->number == 1234);
+  CHECK(record->is_kernels);
+  const auto xid = parse_xid(record->text);
+  REQUIRE(xid);
+  CHECK(xid->bus_id == "0000:3b:00");
+  CHECK(xid->number == 79);
+  CHECK_FALSE(parse_kernel_record("12,1235,5140901,-;NVRM: Xid (PCI:0000:3b:00): 79, x")->is_kernels);
+  for (const char* other : {"", " SUBSYSTEM=pci", "6,1", "x,1,2,-;y", "6,x,2,-;y"})
+    CHECK_FALSE(parse_kernel_record(other));
+  for (const char* other : {"", "NVRM: loading", "NVRM: Xid (PCI:0000:3b:00", "NVRM: Xid (PCI:0000:3b:00): x, y"})
+    CHECK_FALSE(parse_xid(other));
+}
+
+TEST_CASE("what a job causes does not make a GPU sick") {
+  for (const int number : {48, 64, 74, 79, 95, 119, 120}) CHECK(sickness_of_xid(number));
+  for (const int number : {13, 31, 43, 45, 63, 94, 0}) CHECK_FALSE(sickness_of_xid(number));
+}
+
+TEST_CASE("the tool's rows are read, and what is not one is passed over") {
+  const auto all = parse_gpu_status(
+      "Unable to determine the device handle for GPU 0000:5E:00.0: Unknown Error\n"
+      "GPU-aaaa1111, 00000000:3B:00.0, 0\n"
+      "GPU-bbbb2222, 00000000:5E:00.0, [N/A]\n"
+      "GPU-cccc3333, 00000000:AF:00.0, 3\n"
+      "GPU-dddd4444, 00000000:D8:00.0, [GPU is lost]\n");
+  REQUIRE(all.size() == 4);
+  CHECK(all[0].bus_id == "0000:3b:00.0");
+  CHECK(all[1].uncorrected == 0);
+  CHECK(all[2].uncorrected == 3);
+  CHECK(all[3].is_lost);
+  CHECK_FALSE(all[0].is_lost);
+}
+
+namespace {
+
+struct HealthFixture {
+  test::FakeClock clock;
+  test::TemporaryDirectory folder;
+  test::FakeTools tools;
+  std::set<std::string> sick_ids;
+  std::optional<SickGpus> sick;
+  std::optional<HealthExamination> examination;
+
+  HealthFixture() {
+    std::filesystem::create_directories(folder / "dev");
+    std::ofstream(folder / "dev/nvidiactl") << "";
+    std::ofstream(folder / "dev/kmsg") << "";
+    start("boot-1");
+  }
+
+  void start(const std::string& boot_id) {
+    examination.reset();
+    sick.emplace(
+        folder / "sick-gpus.json", boot_id,
+        [this](const Sicknesses& all) {
+          sick_ids.clear();
+          for (const auto& [id, sickness] : all) sick_ids.insert(id);
+        },
+        clock);
+    examination.emplace(*sick,
+                        std::vector<Gpu>{{.id = "GPU-aaaa1111", .name = "A"}, {.id = "GPU-bbbb2222", .name = "B"}},
+                        folder / "", clock);
+  }
+  void tool_says(const std::string& rows) { tools.add("nvidia-smi", "cat <<'END'\n" + rows + "END\n"); }
+  void log(const std::string& record) const { std::ofstream(folder / "dev/kmsg", std::ios::app) << record << "\n"; }
+  void look() {
+    examination->ask_tool({});
+    examination->read_kernel_log();
+  }
+  const std::string well = "GPU-aaaa1111, 00000000:3B:00.0, 0\nGPU-bbbb2222, 00000000:5E:00.0, 0\n";
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(HealthFixture, "an Xid of the hardware sets the GPU aside until the next boot") {
+  tool_says(well);
+  log("4,7,100,-;NVRM: Xid (PCI:0000:5e:00): 31, pid=1, a job's own fault");
+  log("12,8,100,-;NVRM: Xid (PCI:0000:5e:00): 79, written by a program");
+  look();
+  CHECK(sick_ids.empty());
+  log("4,9,100,-;NVRM: Xid (PCI:0000:5e:00): 79, pid=1, GPU has fallen off the bus.");
+  look();
+  CHECK(sick_ids == std::set<std::string>{"GPU-bbbb2222"});
+  CHECK(sick->all().at("GPU-bbbb2222").reason == "Xid 79 (fallen off the bus)");
+  start("boot-1");
+  CHECK(sick_ids == std::set<std::string>{"GPU-bbbb2222"});
+  start("boot-2");
+  CHECK(sick_ids.empty());
+}
+
+TEST_CASE_METHOD(HealthFixture, "a GPU that a person accepts is used until something new is found") {
+  tool_says(well);
+  log("4,9,100,-;NVRM: Xid (PCI:0000:5e:00): 48, pid=1, x");
+  look();
+  sick->accept("GPU-bbbb2222");
+  CHECK(sick_ids.empty());
+  CHECK_THROWS_AS(sick->accept("GPU-bbbb2222"), Error);
+  // The same record is seen again after a restart.
+  start("boot-1");
+  look();
+  CHECK(sick_ids.empty());
+  log("4,10,100,-;NVRM: Xid (PCI:0000:5e:00): 48, pid=1, x");
+  look();
+  CHECK(sick_ids == std::set<std::string>{"GPU-bbbb2222"});
+}
+
+TEST_CASE_METHOD(HealthFixture, "uncorrected memory errors count when they become more") {
+  tool_says("GPU-aaaa1111, 00000000:3B:00.0, 2\nGPU-bbbb2222, 00000000:5E:00.0, 0\n");
+  look();
+  CHECK(sick->all().at("GPU-aaaa1111").reason == "2 uncorrected memory errors (ECC)");
+  sick->accept("GPU-aaaa1111");
+  look();
+  CHECK(sick_ids.empty());
+  tool_says("GPU-aaaa1111, 00000000:3B:00.0, 3\nGPU-bbbb2222, 00000000:5E:00.0, 0\n");
+  look();
+  CHECK(sick_ids == std::set<std::string>{"GPU-aaaa1111"});
+}
+
+TEST_CASE_METHOD(HealthFixture, "a GPU that the tool no longer names is lost, a tool that names none says nothing") {
+  tool_says("Failed to initialize NVML: Driver/library version mismatch\n");
+  look();
+  look();
+  look();
+  CHECK(sick_ids.empty());
+  tool_says("GPU-aaaa1111, 00000000:3B:00.0, 0\n");
+  look();
+  CHECK(sick_ids.empty());
+  look();
+  CHECK(sick_ids == std::set<std::string>{"GPU-bbbb2222"});
+}
+
+TEST_CASE("a GPU that is set aside is not handed out, and counts as sick") {
+  HostGpus gpus(Inventory{.vendor = Vendor::nvidia,
+                          .gpus = {{.id = "a", .name = "A"}, {.id = "b", .name = "B"}, {.id = "c", .name = "C"}}});
+  CHECK(gpus.take(1, {}) == std::vector<std::string>{"a"});
+  gpus.set_sick({{"a", {.reason = "x"}}, {"b", {.reason = "x"}}});
+  CHECK(gpus.counts().sick == 2);
+  CHECK(gpus.counts().free == 1);
+  CHECK(gpus.counts().taken == 0);
+  gpus.give_back({"a"});
+  CHECK(gpus.take(-1, {}) == std::vector<std::string>{"c"});
+  gpus.give_back({"c"});
+  try {
+    gpus.take(2, {});
+    FAIL("a sick GPU was handed out");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).contains("2 set aside"));
+  }
+  gpus.set_sick({});
+  CHECK(gpus.take(3, {}).size() == 3);
+}

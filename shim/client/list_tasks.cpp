@@ -39,11 +39,12 @@ int list_tasks(const ListOptions& options) {
   const auto width = terminal_width(STDOUT_FILENO);
   ShimApi shim(options.shim_port);
   std::vector<TaskEntry> tasks = shim.tasks();
-  if (const auto drained = shim.drained()) {
+  const HostState host = shim.host_state();
+  if (const auto& drained = host.drained) {
     std::cerr << std::format("note: this host is drained and takes no new tasks{} (dstack-shim undrain)\n",
                              drained->empty() ? "" : ": " + legible(*drained));
   }
-  for (const std::string& gpu : shim.sick_gpus())
+  for (const std::string& gpu : host.sick_gpus)
     std::cerr << std::format("note: GPU {} is set aside as sick\n", legible(gpu));
   std::erase_if(tasks, [&filter](const TaskEntry& task) { return !filter.matches(task); });
   sort_tasks(tasks);

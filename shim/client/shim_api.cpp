@@ -178,17 +178,6 @@ void ShimApi::drain(const std::string& reason) {
 
 void ShimApi::undrain() { call({.method = "POST", .path = "/local/undrain", .total_limit = kShimAnswerLimit}); }
 
-std::optional<std::string> ShimApi::drained() {
-  try {
-    const json settings = ask("/local/settings");
-    const ObjectReader reader(settings);
-    if (reader.has("drained")) return reader.string("drained");
-  } catch (const std::exception& error) {
-    if (error_kind(error) != ErrorKind::not_found) throw;
-  }
-  return std::nullopt;
-}
-
 void ShimApi::accept_gpu(const std::string& id) {
   call({.method = "POST",
         .path = "/local/gpus/ok",
@@ -196,17 +185,19 @@ void ShimApi::accept_gpu(const std::string& id) {
         .total_limit = kShimAnswerLimit});
 }
 
-std::vector<std::string> ShimApi::sick_gpus() {
-  std::vector<std::string> sick;
+HostState ShimApi::host_state() {
+  HostState state;
   try {
     const json settings = ask("/local/settings");
-    ObjectReader(settings).objects("sick_gpus", [&sick](const ObjectReader& gpu) {
-      sick.push_back(std::format("{}: {}", gpu.string("id"), gpu.string("reason")));
+    const ObjectReader reader(settings);
+    if (reader.has("drained")) state.drained = reader.string("drained");
+    reader.objects("sick_gpus", [&state](const ObjectReader& gpu) {
+      state.sick_gpus.push_back(std::format("{}: {}", gpu.string("id"), gpu.string("reason")));
     });
   } catch (const std::exception& error) {
     if (error_kind(error) != ErrorKind::not_found) throw;
   }
-  return sick;
+  return state;
 }
 
 std::string ShimApi::engine_address() {

@@ -54,6 +54,12 @@ struct LineTime {
   std::uint64_t end = 0;
 };
 
+// What a person has to know of a host beside its tasks.
+struct HostState {
+  std::optional<std::string> drained;  // why it takes no new tasks, which may be empty
+  std::vector<std::string> sick_gpus;  // that are set aside: "GPU-1234: Xid 79 (fallen off the bus)"
+};
+
 struct TaskDetails;  // task_details.h
 
 // A running shim, as a person's commands use it. Members throw Error with the shim's own words: not_found and conflict
@@ -87,12 +93,10 @@ class ShimApi {
   // It takes no new tasks from then on, or takes them again.
   void drain(const std::string& reason);
   void undrain();
-  // Why it takes none; nothing if it does, or is an older one.
-  std::optional<std::string> drained();
+  // Nothing in it with an older shim.
+  HostState host_state();
   // A GPU that is set aside is well.
   void accept_gpu(const std::string& id);
-  // Those that are set aside, and why: "GPU-1234: Xid 79 (fallen off the bus)". Empty if it is an older one.
-  std::vector<std::string> sick_gpus();
   // Of the engine that it uses, as "unix:///var/run/docker.sock"; empty if the shim does not say.
   std::string engine_address();
 

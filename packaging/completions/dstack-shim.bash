@@ -30,6 +30,8 @@ _dstack_shim() {
             /rm) path=/rm ;;
             /drain) path=/drain ;;
             /undrain) path=/undrain ;;
+            /gpu) path=/gpu ;;
+            /gpu/ok) path=/gpu/ok ;;
             /top) path=/top ;;
             /doctor) path=/doctor ;;
             /runners) path=/runners ;;
@@ -57,12 +59,12 @@ _dstack_shim() {
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
             /ci-runner) path=/ci-runner ;;
-            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cloud | */--cloud-gpu | */--cloud-hdd-size | */--cloud-region | */--cloud-spot-price | */--cloud-ssh-private | */--cloud-startup-script | */--cloud-type | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--dstack-project | */--dstack-token | */--dstack-url | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--interval | */--keep-logs | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cloud | */--cloud-gpu | */--cloud-hdd-size | */--cloud-region | */--cloud-spot-price | */--cloud-ssh-private | */--cloud-startup-script | */--cloud-type | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--dstack-project | */--dstack-token | */--dstack-url | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--image-gc-min-age | */--image-gc-start | */--image-gc-stop | */--interval | */--keep-logs | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
     case $path in
-        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --keep-logs --pjrt-device --allow-task-callers --service serve run exec cp ps attach wait inspect logs stop rm drain undrain top doctor runners ci relay aws autoscale ci-runner' -- "$current") ;;
+        "") mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version --help-json --shim-home --shim-binary-path --shim-http-port --shim-log-level --runner-download-url --runner-binary-path --runner-http-port --runner-ssh-port --runner-ssh-log-level --runner-log-level --dcgm-exporter-http-port --dcgm-exporter-interval --dcgm-address --pass-env --privileged --task-pids --keep-logs --image-gc-start --image-gc-stop --image-gc-min-age --pjrt-device --allow-task-callers --service serve run exec cp ps attach wait inspect logs stop rm drain undrain gpu top doctor runners ci relay aws autoscale ci-runner' -- "$current") ;;
         /serve) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /run) mapfile -t COMPREPLY < <(compgen -W '-h --help --image --name --gpus --cpus --memory --shm-size -e --env --env-file -v --volume -p --publish -w --workdir -u --user --entrypoint -i --interactive -t --tty -d --detach --rm --json' -- "$current") ;;
         /exec) mapfile -t COMPREPLY < <(compgen -W '-h --help -i --interactive -t --tty -e --env -w --workdir -u --user' -- "$current") ;;
@@ -76,6 +78,8 @@ _dstack_shim() {
         /rm) mapfile -t COMPREPLY < <(compgen -W '-h --help -f --force' -- "$current") ;;
         /drain) mapfile -t COMPREPLY < <(compgen -W '-h --help --reason' -- "$current") ;;
         /undrain) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
+        /gpu) mapfile -t COMPREPLY < <(compgen -W '-h --help ok' -- "$current") ;;
+        /gpu/ok) mapfile -t COMPREPLY < <(compgen -W '-h --help' -- "$current") ;;
         /top) mapfile -t COMPREPLY < <(compgen -W '-h --help --once --json --interval' -- "$current") ;;
         /doctor) mapfile -t COMPREPLY < <(compgen -W '-h --help --json --bundle' -- "$current") ;;
         /runners) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --all --json' -- "$current") ;;

@@ -143,7 +143,8 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   Choice project;
   project.or_else(given.project, "--project").or_else(environment("DSTACK_PROJECT"), "DSTACK_PROJECT");
   project.or_else(setting_in(own, "project"), files.own);
-  project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli).or_else(kDefaultProject, kDefaultOrigin);
+  project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli)
+      .or_else(kDefaultProject, kDefaultOrigin);
   settings.project = *project.found();
   const json of_cli = project_of_cli(cli, settings.project.value);
 

@@ -117,7 +117,8 @@ void finish(CLI::App& command, LauncherFlags& flags) {
   if (flags.single && (flags.reuse || flags.reuse_idle))
     throw CLI::ValidationError("--single", "cannot be used with --reuse or --reuse-idle");
   // Checked here, so that the message does not quote it.
-  if (text::has_control(flags.token.reveal())) throw CLI::ValidationError("--token", "the token has control characters");
+  if (text::has_control(flags.token.reveal()))
+    throw CLI::ValidationError("--token", "the token has control characters");
   // A path with a slash at its end names the same folder.
   if (!flags.workdir.empty() && !flags.workdir.has_filename()) flags.workdir = flags.workdir.parent_path();
 }

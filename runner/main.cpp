@@ -9,6 +9,7 @@
 
 #include "common/command_error.h"
 #include "common/log/log.h"
+#include "common/os/core_files.h"
 #include "common/os/file.h"
 #include "common/os/free_port.h"
 #include "common/os/reaper.h"
@@ -89,6 +90,7 @@ int start(const Options& options) {
 }  // namespace dstack::runner
 
 int main(int argc, char** argv) {
+  dstack::os::forbid_core_files();
   const auto invocation = dstack::runner::parse_command_line(argc, argv, ::getpid() == 1);
   if (const int* code = std::get_if<int>(&invocation)) return *code;
   try {

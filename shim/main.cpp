@@ -5,6 +5,7 @@
 #include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/boot_id.h"
+#include "common/os/core_files.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
 #include "common/os/startup_memory.h"
@@ -117,6 +118,7 @@ int serve(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  os::forbid_core_files();
   try {
     const auto invocation = parse_command_line(argc, argv);
     ci::hide_token(argc, argv);

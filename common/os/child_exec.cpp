@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "common/os/core_files.h"
+
 namespace dstack::os {
 
 namespace {
@@ -72,6 +74,7 @@ void exec_child(const ExecPlan& plan) {
     fail(kReport, ExecStep::session);
   }
   if (plan.controlling_terminal && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) fail(kReport, ExecStep::terminal);
+  restore_core_file_limit();
   if (plan.unlimited_memory_lock) {
     const rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     ::setrlimit(RLIMIT_MEMLOCK, &unlimited);

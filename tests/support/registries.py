@@ -1,5 +1,6 @@
 """Images and registries beyond the one of busybox. Import the fixtures where they are needed."""
 
+import contextlib
 import io
 import json
 import os
@@ -66,7 +67,12 @@ def layered(registry, image) -> str:
 @pytest.fixture
 def closed_registry(tmp_path):
     """A registry that wants a password; its address, a user and the password."""
-    user, password = "reader", 'p "w$'
+    with start_closed_registry(tmp_path, "reader", 'p "w$') as registry:
+        yield registry
+
+
+@contextlib.contextmanager
+def start_closed_registry(tmp_path: Path, user: str, password: str):
     (tmp_path / "htpasswd").write_text(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n")
     address = f"127.0.0.1:{free_port()}"
     (tmp_path / "registry.yml").write_text(

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "common/error.h"
 #include "common/os/child_lines.h"
 #include "common/os/child_thread.h"
+#include "common/os/core_files.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
 #include "tests/support/fake_clock.h"
@@ -46,6 +48,22 @@ TEST_CASE("a child's end is seen and its status is kept") {
   CHECK(child.wait() == os::ExitStatus{.code = 3});
   CHECK(child.try_wait() == os::ExitStatus{.code = 3});
   CHECK(child.kill() == os::ExitStatus{.code = 3});
+}
+
+TEST_CASE("a process that forbids its core files starts children with the limit that it had") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_CORE, &before) == 0);
+  rlimit given{.rlim_cur = std::min<rlim_t>(before.rlim_max, 5120), .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_CORE, &given) == 0);
+  os::forbid_core_files();
+  rlimit own{};
+  CHECK(::getrlimit(RLIMIT_CORE, &own) == 0);
+  CHECK(own.rlim_cur <= 1);
+  CHECK(own.rlim_max == before.rlim_max);
+  os::Child child(shell("test $(awk '/Max core file size/ { print $5 }' /proc/self/limits) = " +
+                        std::to_string(given.rlim_cur)));
+  CHECK(child.wait() == os::ExitStatus{.code = 0});
+  CHECK(::setrlimit(RLIMIT_CORE, &before) == 0);
 }
 
 TEST_CASE("a child that runs has no status yet, and a signal ends it") {

@@ -8,8 +8,8 @@ namespace dstack::os {
 
 namespace {
 
-// core(5): a limit of 1 byte keeps the kernel from writing a file and from starting a program that collects core files;
-// a limit of 0 does not keep it from the latter.
+// The kernel takes a limit of 1 byte as "none", also where core files go to a program (a core_pattern with a pipe). A
+// limit of 0 does not stop the latter.
 constexpr rlim_t kNoCoreFile = 1;
 
 // The limit is the whole process's, and so is the one that it had before. Written once, before there are threads.

@@ -60,8 +60,8 @@ TEST_CASE("a process that forbids its core files starts children with the limit 
   CHECK(::getrlimit(RLIMIT_CORE, &own) == 0);
   CHECK(own.rlim_cur <= 1);
   CHECK(own.rlim_max == before.rlim_max);
-  os::Child child(shell("test $(awk '/Max core file size/ { print $5 }' /proc/self/limits) = " +
-                        std::to_string(given.rlim_cur)));
+  os::Child child(
+      shell("test $(awk '/Max core file size/ { print $5 }' /proc/self/limits) = " + std::to_string(given.rlim_cur)));
   CHECK(child.wait() == os::ExitStatus{.code = 0});
   CHECK(::setrlimit(RLIMIT_CORE, &before) == 0);
 }

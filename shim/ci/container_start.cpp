@@ -15,7 +15,7 @@ constexpr std::size_t kLastLines = 10;
 
 }  // namespace
 
-void say(const std::string& line) { std::cout << client::legible(line) << std::endl; }
+void say(const std::string& line) { std::cout << client::legible(line) << '\n' << std::flush; }
 
 std::int64_t gpus_of(const ContainerFlags& flags) {
   return flags.gpus == "all" ? -1 : text::parse_number<std::int64_t>(flags.gpus).value_or(0);

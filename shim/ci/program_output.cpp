@@ -36,7 +36,7 @@ void pass_on(client::Stream stream, std::string_view piece) {
 
 int report_end(const client::ProgramEnd& end, std::uint64_t memory) {
   if (end.out_of_memory && end.status() != 0)
-    std::cerr << std::format("out of memory (limit {})", limit_of(memory)) << std::endl;
+    std::cerr << std::format("out of memory (limit {})", limit_of(memory)) << '\n';
   return end.status();
 }
 

@@ -33,7 +33,7 @@ StopOnSignal::StopOnSignal(client::HeldRunner& runner, std::string id, const os:
     try {
       watch();
     } catch (const std::exception& error) {
-      std::cerr << error.what() << std::endl;
+      std::cerr << error.what() << '\n';
     }
   });
 }
@@ -60,7 +60,7 @@ bool StopOnSignal::send_stop(const std::string& signal) {
   try {
     return runner_.stop(id_, signal, kStopGrace);
   } catch (const std::exception& error) {
-    std::cerr << "stop the program: " << error.what() << std::endl;
+    std::cerr << "stop the program: " << error.what() << '\n';
     return false;
   }
 }
@@ -72,7 +72,7 @@ StopTokenOfSignals::StopTokenOfSignals(const os::UniqueFd& signals) : signals_(s
       os::Wait(os::system_clock()).until_ready(waiting, "a signal");
       if (waiting[0].revents != 0) stop_.request_stop();
     } catch (const std::exception& error) {
-      std::cerr << error.what() << std::endl;
+      std::cerr << error.what() << '\n';
     }
   });
 }

@@ -60,17 +60,18 @@ std::vector<std::string> HostGpus::take(std::int64_t count, const std::stop_toke
   os::Lock lock(mutex_);
   if (!learned_.wait(lock.native(), stop, [this]() DSTACK_REQUIRES(mutex_) { return inventory_.has_value(); }))
     throw Error(ErrorKind::cancelled, "the wait for the detection of the GPUs was cancelled");
+  const Inventory& inventory = inventory_.value();
   std::vector<std::string> ids;
   // In the order of the host, where neighbours are often joined by a faster link.
-  for (const Gpu& gpu : inventory_->gpus) {
+  for (const Gpu& gpu : inventory.gpus) {
     if (count >= 0 && ids.size() == static_cast<std::size_t>(count)) break;
     if (!taken_.contains(gpu.id) && !sick_.contains(gpu.id)) ids.push_back(gpu.id);
   }
   if (count > 0 && ids.size() < static_cast<std::size_t>(count)) {
-    std::string why = inventory_->failure.empty() ? "" : "; " + inventory_->failure;
+    std::string why = inventory.failure.empty() ? "" : "; " + inventory.failure;
     if (!sick_.empty()) why += std::format("; {} set aside as sick (dstack-shim doctor)", sick_.size());
     throw Error(ErrorKind::conflict, std::format("not enough GPUs: {} wanted, {} of {} free{}", count, ids.size(),
-                                                 inventory_->gpus.size(), why));
+                                                 inventory.gpus.size(), why));
   }
   taken_.insert(ids.begin(), ids.end());
   return ids;

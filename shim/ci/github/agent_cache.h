@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "common/os/clock.h"
+#include "common/os/unique_fd.h"
 #include "shim/ci/ci.h"
 #include "shim/ci/github/github.h"
 

@@ -49,7 +49,7 @@ int run_hook(const HookOptions& options) {
     }
     return exit_status::kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << std::endl;
+    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << '\n';
     return exit_status::kFailed;
   }
 }

@@ -54,9 +54,9 @@ BuiltImage::~BuiltImage() {
   try {
     const auto end = os::run_command(
         {.arguments = {"docker", "image", "rm", name_}, .environment = environment_, .limit = kRemovalLimit});
-    if (!end.succeeded()) std::cerr << std::format("remove image {}: {}", name_, end.describe()) << std::endl;
+    if (!end.succeeded()) std::cerr << std::format("remove image {}: {}", name_, end.describe()) << '\n';
   } catch (const std::exception& error) {
-    std::cerr << error.what() << std::endl;
+    std::cerr << error.what() << '\n';
   }
 }
 

@@ -8,7 +8,7 @@
 
 namespace dstack::shim::ci::github {
 
-void warn(const std::string& message) { std::cerr << "WARNING: " << text::escape_controls(message) << std::endl; }
+void warn(const std::string& message) { std::cerr << "WARNING: " << text::escape_controls(message) << '\n'; }
 
 void change_owner_in(client::HeldRunner& runner, const std::string& folder, os::UserId uid, os::UserId gid) {
   std::string output;

@@ -34,7 +34,7 @@ class StepContainer {
     try {
       containers_.remove(role_);
     } catch (const std::exception& error) {
-      std::cerr << "remove the container of the step: " << error.what() << std::endl;
+      std::cerr << "remove the container of the step: " << error.what() << '\n';
     }
   }
 

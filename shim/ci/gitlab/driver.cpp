@@ -43,7 +43,7 @@ void print_config() {
                                  {"hostname", os::host_name()},
                                  {"shell", "bash"},
                                  {"job_env", nlohmann::json::object()}};
-  std::cout << dstack::json::dump(config) << std::endl;
+  std::cout << dstack::json::dump(config) << '\n' << std::flush;
 }
 
 // gitlab-runner 18 and later read the script's own status from a file.
@@ -130,7 +130,7 @@ CLI::App* add_driver_command(CLI::App& ci, DriverOptions& options) {
 
 int drive(const DriverOptions& options) {
   const auto fail = [](const std::exception& error, int status) {
-    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << std::endl;
+    std::cerr << "dstack-shim: " << text::escape_controls(error.what()) << '\n';
     return status;
   };
   try {

@@ -121,6 +121,22 @@ def test_a_host_joins_a_fleet_runs_a_task_through_an_update_and_leaves(server, h
     assert host.run("docker", "ps", "-aq").stdout == ""
 
 
+@pytest.mark.long
+def test_a_run_waits_while_its_host_is_drained(server, host, folder, image):
+    offer(folder, "latest")
+    server.apply(FLEET)
+    server.wait_idle("ours")
+    assert host.run("/usr/local/bin/dstack-shim", "drain", "--reason", "new disk").returncode == 0
+    server.apply(task(image, "patient", "echo at last"))
+    wait_until(lambda: "did not accept the task submission" in server.log.read_text(), "the server's try", 120, pause=0.5)
+    assert server.job_of("patient")["status"] == "provisioning"
+    assert 'this host is drained and takes no new tasks: "new disk"' in server.log.read_text()
+    assert host.run("/usr/local/bin/dstack-shim", "undrain").returncode == 0
+    end = server.wait_end("patient")
+    assert (end["status"], end["exit_status"]) == ("done", 0), end
+    assert server.logs("patient").splitlines()[-1] == "at last"
+
+
 S3 = "http://127.0.0.1:8200"
 
 

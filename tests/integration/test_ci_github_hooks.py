@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import docker
 from support.github_job import GitHubJob
-from support.images import image_with
+from support.images import images_in
 from support.processes import SHIM, wait_until
 from support.registries import closed_image, closed_registry  # noqa: F401
 
@@ -21,17 +21,8 @@ WEB_SERVER = "mkdir /www; echo hello from $OWN $GITHUB_ACTIONS $CI >/www/index.h
 
 @pytest.fixture(scope="module")
 def make_image(image, registry):
-    """Images with programs of this machine, in the registry."""
-    docker("pull", image)
-    made = []
-
-    def make(name: str, programs: list[str], *changes: str, base: str = image) -> str:
-        made.append(image_with(base, f"{registry}/{name}-{uuid.uuid4().hex[:8]}:1", programs, *changes))
-        docker("push", made[-1])
-        return made[-1]
-
-    yield make
-    subprocess.run(["docker", "rmi", "-f", *made], capture_output=True)
+    with images_in(registry, image) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from conftest import docker
 from support.gitlab_job import BUILD_FAILURE, SYSTEM_FAILURE, GitLabJob
-from support.images import debian_image, image_with
+from support.images import debian_image, images_in
 from support.processes import wait_until
 from support.registries import closed_image, closed_registry  # noqa: F401
 
@@ -18,17 +18,8 @@ REDIS_SERVER = "exec redis-server --bind 0.0.0.0 --save '' --requirepass $REDIS_
 
 @pytest.fixture(scope="module")
 def make_image(image, registry):
-    """Images with programs of this machine, in the registry."""
-    docker("pull", image)
-    made = []
-
-    def make(name: str, programs: list[str], *changes: str, base: str = image) -> str:
-        made.append(image_with(base, f"{registry}/{name}-{uuid.uuid4().hex[:8]}:1", programs, *changes))
-        docker("push", made[-1])
-        return made[-1]
-
-    yield make
-    subprocess.run(["docker", "rmi", "-f", *made], capture_output=True)
+    with images_in(registry, image) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,9 @@
 import os
 import subprocess
 import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from support.runner_container import docker
@@ -45,6 +48,21 @@ def image_with(base: str, name: str, programs: list[str], *changes: str) -> str:
     finally:
         docker("rm", container)
     return name
+
+
+@contextmanager
+def images_in(registry: str, base: str) -> Iterator[Callable[..., str]]:
+    """Makes images with programs of this machine, and pushes them; the engine's copies are gone at the end."""
+    docker("pull", base)
+    made = []
+
+    def make(name: str, programs: list[str], *changes: str, base: str = base) -> str:
+        made.append(image_with(base, f"{registry}/{name}-{uuid.uuid4().hex[:8]}:1", programs, *changes))
+        docker("push", made[-1])
+        return made[-1]
+
+    yield make
+    subprocess.run(["docker", "rmi", "-f", *made], capture_output=True)
 
 
 def libraries_of(program: str) -> set[str]:

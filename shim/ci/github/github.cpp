@@ -10,6 +10,7 @@
 #include "common/json/member.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
+#include "shim/ci/lost_answer.h"
 
 namespace dstack::shim::ci::github {
 
@@ -229,23 +230,9 @@ void GitHub::remove_named(const std::string& name, const Patience& patience) {
 }
 
 Registration GitHub::add(const std::string& name, const std::vector<std::string>& labels, const Patience& patience) {
-  const os::SteadyTime end = clock_.now() + patience.network;
-  GrowingPause growing;
-  while (true) {
-    try {
-      return add_once(name, labels, patience);
-    } catch (const CiFailure&) {
-      throw;
-    } catch (const std::exception& error) {
-      const bool lost = error_kind(error) == ErrorKind::unavailable || error_kind(error) == ErrorKind::timed_out;
-      const std::chrono::seconds pause = growing.next();
-      if (!lost || clock_.now() + pause > end) throw;
-      if (!os::pause(clock_, pause, patience.stop)) throw Error(ErrorKind::cancelled, error.what());
-    }
-    // It may have been made all the same, and its configuration is lost.
-    const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - clock_.now());
-    remove_named(name, {.stop = patience.stop, .network = left});
-  }
+  return add_until_answered(
+      clock_, patience, [&] { return add_once(name, labels, patience); },
+      [&](const Patience& left) { remove_named(name, left); });
 }
 
 Removal GitHub::withdraw(const std::string& runner, const Patience& patience) { return remove(runner, {}, patience); }

@@ -9,6 +9,7 @@
 #include "common/json/member.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
+#include "shim/ci/lost_answer.h"
 
 namespace dstack::shim::ci::gitlab {
 
@@ -143,23 +144,9 @@ void GitLab::remove_named(const std::string& name, const Patience& patience) {
 }
 
 Registration GitLab::add(const std::string& name, const std::vector<std::string>& labels, const Patience& patience) {
-  const os::SteadyTime end = clock_.now() + patience.network;
-  GrowingPause growing;
-  while (true) {
-    try {
-      return register_once(name, labels, patience);
-    } catch (const CiFailure&) {
-      throw;
-    } catch (const std::exception& error) {
-      const bool lost = error_kind(error) == ErrorKind::unavailable || error_kind(error) == ErrorKind::timed_out;
-      const std::chrono::seconds pause = growing.next();
-      if (!lost || clock_.now() + pause > end) throw;
-      if (!os::pause(clock_, pause, patience.stop)) throw Error(ErrorKind::cancelled, error.what());
-    }
-    // It may have been made all the same, and its token is lost.
-    const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - clock_.now());
-    remove_named(name, {.stop = patience.stop, .network = left});
-  }
+  return add_until_answered(
+      clock_, patience, [&] { return register_once(name, labels, patience); },
+      [&](const Patience& left) { remove_named(name, left); });
 }
 
 bool GitLab::is_listed(const std::string& runner, const Patience& patience) {

@@ -14,7 +14,8 @@ template <std::integral Number>
 std::optional<Number> parse_number(std::string_view text, int base = 10) {
   Number number = 0;
   const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number, base);
+  const auto [stop, error] = std::from_chars(
+      text.data(), end, number, base);  // NOLINT(bugprone-suspicious-stringview-data-usage): `end` says where
   if (error != std::errc() || stop != end) return std::nullopt;
   return number;
 }

@@ -58,9 +58,9 @@ std::string HostGpus::id_of(const std::string& name) const {
 
 std::vector<std::string> HostGpus::take(std::int64_t count, const std::stop_token& stop) {
   os::Lock lock(mutex_);
-  if (!learned_.wait(lock.native(), stop, [this]() DSTACK_REQUIRES(mutex_) { return inventory_.has_value(); }))
-    throw Error(ErrorKind::cancelled, "the wait for the detection of the GPUs was cancelled");
-  const Inventory& inventory = inventory_.value();
+  learned_.wait(lock.native(), stop, [this]() DSTACK_REQUIRES(mutex_) { return inventory_.has_value(); });
+  if (!inventory_) throw Error(ErrorKind::cancelled, "the wait for the detection of the GPUs was cancelled");
+  const Inventory& inventory = *inventory_;
   std::vector<std::string> ids;
   // In the order of the host, where neighbours are often joined by a faster link.
   for (const Gpu& gpu : inventory.gpus) {

@@ -13,6 +13,11 @@ Hook::Hook(const HookOptions& hook_options, HookRequest hook_request)
       shim(hook_options.containers.port()),
       containers(shim, folder.names(), owner_file(folder.path())) {}
 
+HookContainer& Hook::container() {
+  if (!request.container) throw Error(ErrorKind::invalid, "args: no container");
+  return *request.container;
+}
+
 std::optional<JobRecord> Hook::find_job() const {
   if (!request.has_state) return std::nullopt;
   auto record = folder.read();

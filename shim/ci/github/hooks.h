@@ -25,6 +25,8 @@ struct Hook {
 
   // The job whose state the agent handed over; nothing if it handed none. Throws Error (conflict) for that of another.
   std::optional<JobRecord> find_job() const;
+  // That of the request. Throws Error (invalid) where it has none.
+  HookContainer& container();
 };
 
 // Each throws Error.

@@ -12,8 +12,6 @@
 #include "common/os/child.h"
 #include "common/os/command.h"
 
-extern char** environ;
-
 namespace dstack::shim::ci::github {
 
 namespace {

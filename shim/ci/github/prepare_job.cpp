@@ -124,7 +124,7 @@ std::string mounted_work(const Hook& hook, const HookContainer& container) {
 }
 
 json start_job_container(Hook& hook, GpuBudget& gpus, JobRecord& record, bool& alpine) {
-  const HookContainer& container = hook.request.container.value();
+  const HookContainer& container = hook.container();
   const ContainerFlags& flags = hook.options.containers;
   const JobNames& names = hook.folder.names();
   const CreateOptions options = parse_create_options(container.create_options, flags.privileged);

@@ -65,10 +65,10 @@ client::TaskDetails start(Hook& hook, ContainerRequest& request, const std::stri
 }
 
 // No cleanup_job follows a step without a job.
-void give_mounts_back(const Hook& hook, client::HeldRunner& runner) {
+void give_mounts_back(const Hook& hook, const HookContainer& step, client::HeldRunner& runner) {
   const AgentWork& work = hook.work;
   if (::geteuid() == 0 || !work.uid || !work.gid) return;
-  for (const MountRequest& mount : hook.request.container->system_mounts) {
+  for (const MountRequest& mount : step.system_mounts) {
     const std::filesystem::path source = resolved(mount.source);
     if (mount.read_only || !is_below(source, work.canonical)) continue;
     try {
@@ -85,7 +85,7 @@ void give_mounts_back(const Hook& hook, client::HeldRunner& runner) {
 int run_container_step(Hook& hook) {
   const auto job = hook.find_job();
   const os::UniqueFd signals = os::block_and_watch({SIGINT, SIGTERM});
-  HookContainer& step = *hook.request.container;
+  HookContainer& step = hook.container();
   const ContainerFlags& flags = hook.options.containers;
   const JobNames& names = hook.folder.names();
   const std::string role = std::format("{}{}", kRolePrefix, ::getpid());
@@ -128,7 +128,7 @@ int run_container_step(Hook& hook) {
     program.environment["HOME"] = home;
   client::HeldRunner runner = hook.containers.runner(details);
   const int status = run_step(runner, program, request.memory, signals);
-  if (!job) give_mounts_back(hook, runner);
+  if (!job) give_mounts_back(hook, step, runner);
   return status;
 }
 

@@ -100,10 +100,10 @@ class Packer {
     std::ranges::sort(names);
     for (const std::string& inner : names) {
       try {
-        add(folder.get(), inner, as + "/" + inner);
+        add(folder.get(), inner, std::format("{}/{}", as, inner));
       } catch (const std::exception& error) {
         if (failure_ || fatal_) throw;
-        how_.skipped(std::format("{}: {}", printable(as + "/" + inner), error.what()));
+        how_.skipped(std::format("{}: {}", printable(std::format("{}/{}", as, inner)), error.what()));
       }
     }
   }

@@ -15,8 +15,6 @@
 #include "shim/ci/agent_environment.h"
 #include "shim/ci/work_folder.h"
 
-extern char** environ;
-
 namespace dstack::shim::ci::github {
 
 using namespace std::chrono_literals;

@@ -24,7 +24,7 @@ class AgentCache {
   os::UniqueFd lock(const std::stop_token& stop) const;
   void remove_old() const;
 
-  const std::filesystem::path folder_;
+  std::filesystem::path folder_;
   os::Clock& clock_;
 };
 

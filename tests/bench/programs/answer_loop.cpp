@@ -36,8 +36,8 @@ int main(int count, char** arguments) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 1024) != 0 ||
-      ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+  if (listener < 0 || ::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::listen(listener, 1024) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
     fail("listen");
   std::println("{}", ntohs(address.sin_port));
   std::fflush(stdout);
@@ -59,11 +59,7 @@ int main(int count, char** arguments) {
         continue;
       }
       const ssize_t length = ::recv(descriptor, buffer.data(), buffer.size(), 0);
-      if (length <= 0) {
-        ::close(descriptor);
-      } else if (::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) {
-        ::close(descriptor);
-      }
+      if (length <= 0 || ::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) ::close(descriptor);
     }
   }
 }

@@ -39,9 +39,10 @@ def start(tmp_path, github):
 
 
 def leftovers(tmp_path) -> list[str]:
-    """Containers of the test's shims, and what they shared."""
+    """Containers of the test's shims, and what they shared. A GitLab project's cache stays on its host, by intention."""
     networks = docker("network", "ls", "--format", "{{.Name}}", "--filter", "name=dstack-ci-").split()
     volumes = docker("volume", "ls", "--format", "{{.Name}}", "--filter", "name=dstack-ci-").split()
+    volumes = [name for name in volumes if not name.startswith("dstack-ci-cache-")]
     return task_containers(f"{tmp_path}") + networks + volumes
 
 

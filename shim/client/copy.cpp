@@ -236,10 +236,8 @@ int copy(const CopyOptions& options) {
   const CopySide source = parse_copy_side(options.source);
   const CopySide destination = parse_copy_side(options.destination);
   if (source.task && destination.task) throw Error(ErrorKind::invalid, "copying between containers is not supported");
-  if (!source.task && !destination.task) {
-    throw Error(ErrorKind::invalid, "one of source and destination must be TASK:PATH");
-  }
   const CopySide& inside = source.task ? source : destination;
+  if (!inside.task) throw Error(ErrorKind::invalid, "one of source and destination must be TASK:PATH");
   if (inside.path.empty()) throw Error(ErrorKind::invalid, "the path in the container is empty");
   ShimApi shim(options.shim_port);
   const std::string container = container_of(shim, *inside.task);

@@ -114,7 +114,7 @@ std::vector<std::string> check_cloud_flags(const CLI::App& command, const CloudF
   for (const CLI::Option* option : command.get_options()) {
     const std::string flag = option->get_name();
     if (option->count() > 0 && (flag.starts_with("--cloud-") || flag.starts_with("--dstack-")) &&
-        option->get_group() != "")
+        !option->get_group().empty())
       warnings.push_back(std::format("{} means nothing without --cloud and is ignored", flag));
   }
   return warnings;

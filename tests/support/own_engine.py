@@ -75,7 +75,7 @@ class OwnEngine:
 
     def __enter__(self) -> "OwnEngine":
         subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", self.bridge], check=True)
+        subprocess.run(["ip", "address", "add", "198.51.100.1/24", "dev", self.bridge], check=True)
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
         return self.start()
 

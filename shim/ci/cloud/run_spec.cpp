@@ -43,7 +43,7 @@ constexpr std::array kRegions = {Region{.name = "us-east", .aws = "us-east-1", .
 std::string region_of(const CloudFlags& flags) {
   const bool has_names = flags.backend == "aws" || flags.backend == "azure";
   if (flags.region.empty() && !has_names) return {};
-  const std::string region = flags.region.empty() ? kDefaultRegion : flags.region;
+  std::string region = flags.region.empty() ? kDefaultRegion : flags.region;
   const auto* const known = std::ranges::find(kRegions, region, &Region::name);
   if (known == kRegions.end() || !has_names) return region;
   return flags.backend == "aws" ? known->aws : known->azure;

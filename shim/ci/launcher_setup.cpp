@@ -78,11 +78,11 @@ void LauncherSetup::remove_dead_of_own_folder(const Patience& patience) {
   if (!own) return;
   bool all = false;
   if (own->repo == journal_.repo) {
-    all = remove_remains(*folder_, *own, *ci_, false, clock_, patience);
+    all = remove_remains(locked_folder(), *own, *ci_, false, clock_, patience);
   } else {
     const auto other = connect(*own, asked_.token, clock_);
     other->check(patience);
-    all = remove_remains(*folder_, *own, *other, false, clock_, patience);
+    all = remove_remains(locked_folder(), *own, *other, false, clock_, patience);
     if (!all) {
       throw Error(ErrorKind::conflict,
                   std::format("work folder {} has a runner of {} that still has a job: remove it with dstack-shim ci "
@@ -186,12 +186,17 @@ void LauncherSetup::ensure_shim(const std::stop_token& stop) {
   journal_.own_shim = true;
   write_journal();
   try {
-    shim_ = std::make_unique<OwnShim>(folder_->shim(), shim_ended_, stop);
+    shim_ = std::make_unique<OwnShim>(locked_folder().shim(), shim_ended_, stop);
   } catch (const std::exception& error) {
     if (error_kind(error) == ErrorKind::cancelled) throw;
     report_missing_shim(error.what());
     needs_own_shim_ = false;
   }
+}
+
+WorkFolder& LauncherSetup::locked_folder() {
+  if (!folder_) throw Error(ErrorKind::internal, std::format("work folder {} is not locked", workdir_.string()));
+  return *folder_;
 }
 
 void LauncherSetup::write_journal() const { ci::write_journal(workdir_, journal_); }
@@ -200,7 +205,7 @@ Registration LauncherSetup::register_runner(const Patience& patience) {
   const os::Lock lock(work_);
   if (!journal_.runner.empty() && !asked_.given) journal_.earlier.push_back(std::exchange(journal_.runner, ""));
   ensure_shim(patience.stop);
-  if (!asked_.flags.cloud.is_wanted()) agent_->prepare(*folder_, container_flags(), patience);
+  if (!asked_.flags.cloud.is_wanted()) agent_->prepare(locked_folder(), container_flags(), patience);
   const auto announce = [this](const std::string& name) {
     journal_.may_be_listed = true;
     journal_.listed_name = name == journal_.name ? "" : name;

@@ -94,6 +94,8 @@ class LauncherSetup {
   // For the drivers.
   ContainerFlags container_flags() const;
   void write_journal() const;
+  // From prepare() on. Throws Error (internal) before it.
+  WorkFolder& locked_folder();
 
   const Asked asked_;
   const std::function<void(const std::string&)> shim_ended_;

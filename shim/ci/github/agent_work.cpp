@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path path_of_variable(const char* name) {
-  const char* value = std::getenv(name);
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
   return value == nullptr ? "" : value;
 }
 

@@ -38,6 +38,10 @@ lint *arguments:
 bench *arguments:
     ./scripts/bench {{arguments}}
 
+# These programs beside the Go pair (GO_SHIM, GO_RUNNER), as a table in README.md
+compare *arguments:
+    ./scripts/compare {{arguments}}
+
 # CPU seconds of a build from nothing
 measure *arguments:
     ./scripts/measure-build {{arguments}}

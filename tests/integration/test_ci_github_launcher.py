@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.ci.fake_github import FakeGitHub, agent_tarball
-from support.ci.launcher import FOLDER, AnyShim, Launcher, below, command_line, is_alive
+from support.ci.launcher import FOLDER, AnyShim, Launcher, Launchers, below, command_line, is_alive
 from support.processes import SHIM, wait_until
 
 TOKEN = "ghp-good"
@@ -31,23 +31,14 @@ def shim_port():
 @pytest.fixture
 def start(tmp_path, github, shim_port):
     """Starts a launcher in tmp_path/work/r with an agent that is downloaded; all are killed at the end."""
-    started = []
+    usual = {"--shim-http-port": shim_port, "--driver": "github"}
+    environment = {"REPO_TOKEN": TOKEN, "CML_RUNNER_AGENT_CACHE": str(tmp_path / "cache"), "STANDIN_RETRY": "0.2"}
+    with Launchers(tmp_path, github.url + "/acme/demo", usual, environment) as launchers:
 
-    def start(*arguments, repo: str | None = None, name: str | None = "r", environment: dict | None = None, host_jobs: bool = True, **more):
-        usual = {"--shim-http-port": shim_port, "--driver": "github", "--workdir": tmp_path / f"work/{name or 'r'}", "--name": name}
-        flags = [word for flag, value in usual.items() if value is not None and flag not in arguments for word in (flag, value)]
-        env = {"REPO_TOKEN": TOKEN, "CML_RUNNER_AGENT_CACHE": str(tmp_path / "cache"), "STANDIN_RETRY": "0.2", **(environment or {})}
-        if host_jobs:
-            flags.append("--host-jobs")
-        launcher = Launcher(
-            tmp_path / f"launcher-{len(started)}.log", *flags, "--repo", repo or github.url + "/acme/demo", *arguments, environment=env, **more
-        )
-        started.append(launcher)
-        return launcher
+        def start(*arguments, host_jobs: bool = True, **more) -> Launcher:
+            return launchers.start(*(["--host-jobs"] if host_jobs else []), *arguments, **more)
 
-    yield start
-    for launcher in started:
-        launcher.kill()
+        yield start
 
 
 def runners(github) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.ci.fake_gitlab import FakeGitLab
-from support.ci.launcher import AGENT, FOLDER, AnyShim, Launcher, below, command_line, is_alive
+from support.ci.launcher import AGENT, FOLDER, AnyShim, Launcher, Launchers, below, command_line, is_alive
 from support.processes import SHIM, wait_until
 
 TOKEN = "glpat-good"
@@ -31,27 +31,10 @@ def shim_port():
 @pytest.fixture
 def start(tmp_path, gitlab, project, shim_port):
     """Starts a launcher in tmp_path/work/r; all are killed at the end."""
-    started = []
-
-    def start(*arguments, repo: str | None = None, name: str | None = "r", environment: dict | None = None, **more):
-        usual = {
-            "--agent": FOLDER / "gitlab-runner",
-            "--shim-http-port": shim_port,
-            "--driver": "gitlab",
-            "--workdir": tmp_path / f"work/{name or 'r'}",
-            "--name": name,
-        }
-        flags = [word for flag, value in usual.items() if value is not None and flag not in arguments for word in (flag, value)]
-        env = {"REPO_TOKEN": TOKEN, "STAND_IN_DRIVER": str(FOLDER / "host_driver"), **(environment or {})}
-        launcher = Launcher(
-            tmp_path / f"launcher-{len(started)}.log", *flags, "--repo", repo or gitlab.base + "/team/project", *arguments, environment=env, **more
-        )
-        started.append(launcher)
-        return launcher
-
-    yield start
-    for launcher in started:
-        launcher.kill()
+    usual = {"--agent": FOLDER / "gitlab-runner", "--shim-http-port": shim_port, "--driver": "gitlab"}
+    environment = {"REPO_TOKEN": TOKEN, "STAND_IN_DRIVER": str(FOLDER / "host_driver")}
+    with Launchers(tmp_path, gitlab.base + "/team/project", usual, environment) as launchers:
+        yield launchers.start
 
 
 def runners(gitlab) -> list[str]:

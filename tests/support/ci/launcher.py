@@ -101,3 +101,26 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+class Launchers:
+    """Launchers in `folder`/work/NAME, which have `usual` as flags unless they are given others; all are killed at the end of a `with`."""
+
+    def __init__(self, folder: Path, repo: str, usual: dict, environment: dict):
+        self.folder, self.repo, self.usual, self.environment = folder, repo, usual, environment
+        self.started = []
+
+    def start(self, *arguments, repo: str | None = None, name: str | None = "r", environment: dict | None = None, **more) -> Launcher:
+        usual = {**self.usual, "--workdir": self.folder / f"work/{name or 'r'}", "--name": name, "--repo": repo or self.repo}
+        flags = [word for flag, value in usual.items() if value is not None and flag not in arguments for word in (flag, value)]
+        log = self.folder / f"launcher-{len(self.started)}.log"
+        launcher = Launcher(log, *flags, *arguments, environment={**self.environment, **(environment or {})}, **more)
+        self.started.append(launcher)
+        return launcher
+
+    def __enter__(self) -> "Launchers":
+        return self
+
+    def __exit__(self, *_):
+        for launcher in self.started:
+            launcher.kill()

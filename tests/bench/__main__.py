@@ -1,6 +1,7 @@
 """Measures both programs beside what limits them, and prints one table.
 
     scripts/bench [--full | --short] [--only NAME] [--against FILE] [--output FILE]
+    scripts/bench --old FOLDER [--only NAME]
 
 A figure that cannot be measured makes the exit status 1; one that is missed does not: it stands in the table.
 """
@@ -17,8 +18,8 @@ import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bench import code, growth, http_requests, output, pull, size, ssh, start
-from bench.context import FULL, IMAGE, SHORT, SMALL, Bench, read_json
+from bench import code, growth, http_requests, old_and_new, output, pull, size, ssh, start
+from bench.context import FULL, IMAGE, ROUND, SHORT, SMALL, Bench, Sizes
 from bench.figures import Figure
 from bench.table import against, table
 from support.processes import RUNNER, SHIM
@@ -63,19 +64,32 @@ def measure_all(bench: Bench, only: str | None) -> tuple[list[Figure], list[str]
     return figures, failures
 
 
+def sizes_for(options: argparse.Namespace) -> Sizes:
+    if options.full:
+        return FULL
+    if options.short:
+        return SHORT
+    return ROUND if options.round else SMALL
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--full", action="store_true", help="every figure at its full size: hours")
     sizes.add_argument("--short", action="store_true", help="as small as can be: shows only that everything can be measured")
+    sizes.add_argument("--round", action="store_true", help="each figure once, as --old does it")
     parser.add_argument("--only", metavar="NAME", help="measures with NAME in their name: " + ", ".join(MEASURES))
     parser.add_argument("--against", metavar="FILE", type=Path, help="compare with what --output wrote earlier")
     parser.add_argument("--output", metavar="FILE", type=Path, help="all pairs as JSON")
+    parser.add_argument("--old", metavar="FOLDER", type=Path, help="another build's dist folder: its programs and these in turn, ten rounds")
     options = parser.parse_args()
     about = machine()
     subprocess.run(["docker", "pull", "--quiet", IMAGE], check=True, stdout=subprocess.DEVNULL)
+    if options.old:
+        print(old_and_new.table(old_and_new.compare((options.old / SHIM.name, options.old / RUNNER.name), (SHIM, RUNNER), options.only)))
+        return 0
     with tempfile.TemporaryDirectory(prefix="dstack-bench-") as folder:
-        bench = Bench(FULL if options.full else SHORT if options.short else SMALL, Path(folder))
+        bench = Bench(sizes_for(options), Path(folder))
         figures, failures = measure_all(bench, options.only)
     about["load at the end"] = os.getloadavg()[0]
     if options.output:
@@ -85,7 +99,7 @@ def main() -> int:
         print(table(figures))
     if options.against:
         print()
-        print(against(figures, [Figure.from_json(each) for each in read_json(options.against)["figures"]]))
+        print(against(figures, Figure.read_all(options.against)))
     for name in failures:
         print(f"{name} could not be measured", file=sys.stderr)
     return 1 if failures else 0

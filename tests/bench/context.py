@@ -1,6 +1,5 @@
 """What all measures need: sizes, folders, programs, a shim and a runner to measure."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -30,6 +29,8 @@ class Sizes:
 
 
 SHORT = Sizes(pairs=2, slow_pairs=1, output=4, stamps=200, readers=8, tasks=3, idle=1, files=500, megabytes=8)
+# One of many rounds, of --old.
+ROUND = Sizes(pairs=1, slow_pairs=1, output=30, stamps=2000, readers=50, tasks=10, idle=3, files=2000, megabytes=30)
 SMALL = Sizes(pairs=10, slow_pairs=3, output=100, stamps=10_000, readers=200, tasks=20, idle=15, files=10_000, megabytes=100)
 FULL = Sizes(pairs=15, slow_pairs=10, output=1000, stamps=100_000, readers=200, tasks=200, idle=60, files=50_000, megabytes=1024)
 
@@ -93,7 +94,3 @@ def threads(pid: int) -> int:
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text())

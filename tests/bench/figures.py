@@ -1,7 +1,9 @@
 """What is measured: figures of ours, beside a baseline that ran in turn with them, and what is wanted of the two."""
 
+import json
 import statistics
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # How ours is held against what is beside it.
 RATIO = "times"  # ours / beside
@@ -86,3 +88,8 @@ class Figure:
     @staticmethod
     def from_json(data: dict) -> "Figure":
         return Figure(data["name"], data["unit"], Wanted(**data["wanted"]), data["ours"], data["beside"])
+
+    @staticmethod
+    def read_all(file: Path) -> "list[Figure]":
+        """Those that --output wrote."""
+        return [Figure.from_json(each) for each in json.loads(file.read_text())["figures"]]

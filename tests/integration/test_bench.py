@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.processes import ROOT
+from bench.old_and_new import Comparison
+from support.processes import ROOT, SHIM
 
 pytestmark = pytest.mark.skipif(not (ROOT / "build/dev/tests/bench").exists(), reason="needs the programs of the debug build with tests")
 
@@ -26,3 +27,29 @@ def test_every_figure_of_the_bench_can_be_measured(tmp_path: Path):
         # A baseline is measured as often as what stands beside it.
         assert len(figure["beside"]) in (0, len(figure["ours"])), name
         assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("new", "more_is_better", "worse"),
+    [
+        ([1.04] * 10, False, True),
+        ([1.04] * 9 + [0.5], False, True),
+        ([1.04] * 8 + [0.5] * 2, False, False),  # worse in eight rounds only
+        ([1.02] * 10, False, False),  # within the tolerance
+        ([0.5] * 10, False, False),
+        ([0.96] * 10, True, True),
+        ([1.04] * 10, True, False),
+    ],
+)
+def test_a_build_is_worse_by_nine_rounds_of_ten_and_its_median(new, more_is_better, worse):
+    comparison = Comparison("request", "ms", more_is_better, old=[1.0] * 10, new=new)
+    assert comparison.is_worse() == worse
+
+
+def test_two_builds_are_measured_in_turn(tmp_path: Path):
+    command = [sys.executable, "-m", "bench", "--old", SHIM.parent, "--only", "size."]
+    done = subprocess.run(command, cwd=ROOT / "tests", env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    assert [row[1].strip() for row in rows[2:]] == ["size of the shim", "size of the runner"]
+    assert all(row[4].strip() == "1.000 ×" and row[5].strip() == "0 of 10" for row in rows[2:]), done.stdout

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <optional>
 #include <string>
 
@@ -11,6 +10,7 @@
 #include "shim/ci/ci_watch.h"
 #include "shim/ci/idle_countdown.h"
 #include "shim/ci/lost_jobs.h"
+#include "shim/ci/recent_restarts.h"
 
 namespace dstack::shim::ci {
 
@@ -101,6 +101,14 @@ class Life {
     cleaning,
     over,
   };
+  // Reasons of the line `terminated`.
+  static constexpr const char* kIdle = "idle";
+  static constexpr const char* kSingle = "single";
+  static constexpr const char* kSignal = "signal";
+  static constexpr const char* kReuse = "reuse";
+  // For an agent without a job to exit: a long poll may have to come back first.
+  static constexpr std::chrono::seconds kFinishLimit{60};
+
   struct Ending {
     std::string reason;   // of the line `terminated`
     std::string failure;  // the last line; empty: it has not failed
@@ -108,6 +116,7 @@ class Life {
 
   bool is_up() const { return state_ == State::starting || state_ == State::waiting || state_ == State::working; }
   std::string runner() const;
+  // Beginning, jobs, the CI from afar, the agent's end, time: life.cpp.
   void register_runner();
   void limit_state(std::optional<std::chrono::seconds> limit);
   void enter_ready();
@@ -119,18 +128,19 @@ class Life {
   void unreachable();
   void reachable();
   void refused();
+  void expect_end_of_agent();
+  void replace();
+  void restart(const std::string& why);
+  void state_took_too_long();
+  void rerun_lost_jobs();
+  // Leaving: life_ending.cpp.
   void leave(Ending ending);
   void leave_after_job(Ending ending);
   void finish(bool is_busy);
-  void expect_end_of_agent();
   void stop_now();
-  void replace();
-  void restart(const std::string& why);
   void remove();
   void clean();
   void end_if_done();
-  void state_took_too_long();
-  void rerun_lost_jobs();
 
   const LifeSettings settings_;
   Actions& actions_;
@@ -158,7 +168,7 @@ class Life {
   // How the agent ended that the CI refuses, until it is known whether the runner is still there.
   std::optional<std::string> refused_end_;
 
-  std::deque<os::SteadyTime> unexpected_ends_;
+  RecentRestarts restarts_;
   LostJobs lost_;
   bool is_clean_ = false;
   std::optional<int> exit_status_;

@@ -46,6 +46,10 @@ compare *arguments:
 measure *arguments:
     ./scripts/measure-build {{arguments}}
 
+# Both programs on virtual machines (smoke, run SCENARIO, all, list)
+lab *arguments:
+    ./scripts/lab {{arguments}}
+
 # A job in a container, from nothing
 quickstart:
     ./scripts/quickstart

@@ -7,7 +7,10 @@ import signal
 import termios
 import time
 
+import pytest
 from support.processes import SHIM
+
+pytestmark = pytest.mark.unprivileged
 
 QUESTIONS = ["AWS Access Key ID: ", "AWS Secret Access Key: ", "Region name: ", "Artifact S3 bucket[None]: "]
 

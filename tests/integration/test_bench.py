@@ -29,6 +29,7 @@ def test_every_figure_of_the_bench_can_be_measured(tmp_path: Path):
         assert name in done.stdout
 
 
+@pytest.mark.unprivileged
 @pytest.mark.parametrize(
     ("new", "more_is_better", "worse"),
     [

@@ -5,15 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.processes import ROOT, SHIM
+
+pytestmark = pytest.mark.unprivileged
 
 NODES = ["/dev/nvidiactl", "/dev/dxg", "/dev/tenstorrent", "/dev/kfd", "/dev/accel"]
 
 
 def gpu_check(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, ROOT / "scripts/gpu-check", *arguments], capture_output=True, text=True, timeout=300
-    )
+    return subprocess.run([sys.executable, ROOT / "scripts/gpu-check", *arguments], capture_output=True, text=True, timeout=300)
 
 
 def test_it_says_what_it_found():

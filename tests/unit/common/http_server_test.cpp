@@ -128,6 +128,13 @@ TEST_CASE("a body beyond the limit is 413, announced or not") {
   CHECK(status_of(running.ask(post("/echo/1", std::string(101, 'x')))) == 413);
   CHECK(status_of(running.ask("POST /echo/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" +
                               std::string(101, 'x') + "\r\n0\r\n\r\n")) == 413);
+  // A size below zero, which would be a very large one where it wraps around.
+  for (const char* size : {"-2", "-65", "ffffffffffffffff", "fffffffffffffffe", "10000000000000000"}) {
+    const std::string answer = running.ask("POST /echo/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                                           std::string(size) + "\r\n" + std::string(200, 'x') + "\r\n0\r\n\r\n");
+    CHECK((status_of(answer) == 413 || status_of(answer) == 400));
+  }
+  CHECK(status_of(running.ask(post("/echo/1", "x"))) == 200);
 }
 
 TEST_CASE("a content type that is present and is not JSON is 415") {

@@ -2,7 +2,7 @@
 set -euo pipefail
 
 # 1.11.1 is the latest release, and a hostile server can make it write outside of its buffers or loop
-# (docs/security.md, CVE-2026-55199, 55200, 66033, 66035). Until there is another, these checks are added.
+# (docs/known-vulnerabilities.md, CVE-2026-55199, 55200, 66033, 66035). Until there is another, these checks are added.
 #   replace FILE FROM TO   in the only line that has FROM; a line that is not there, or not alone, is an error
 replace() {
     local count

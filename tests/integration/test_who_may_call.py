@@ -3,13 +3,14 @@
 import signal
 import socket
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import docker
 from support.distribution_sshd import HostSshd
 from support.hosts import stand_in_runner
-from support.processes import SHIM, Shim, free_port, wait_until
+from support.processes import ROOT, SHIM, Shim, free_port, wait_until
 from support.shim_calls import Calls
 from support.ssh_client import SshClient, make_key
 from support.ssh_client import call as call_program
@@ -146,4 +147,103 @@ def test_a_job_in_a_bridge_network_is_refused_where_it_reaches_the_shim(home, im
         assert status_of(docker(*inside, call("/api/healthcheck", shim.port, gateway))) == 200
         shell = ["run", "--rm", "--entrypoint", "/bin/sh", image, "-c"]
         assert status_of(docker(*shell, call("/api/tasks", shim.port, gateway))) == 200
+        calls.terminate(info["id"])
+
+
+@pytest.fixture(scope="session")
+def callers(tmp_path_factory) -> Path:
+    program = tmp_path_factory.mktemp("callers") / "callers"
+    subprocess.run(["clang-19", "-static", "-O2", "-Wall", "-Werror", "-o", program, ROOT / "tests/support/callers.c"], check=True)
+    return program
+
+
+def answers(*command) -> dict[str, int]:
+    """How often each status was answered: what a run of the program `callers` printed."""
+    printed = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+    assert not printed.startswith("unavailable"), printed
+    return {status: int(count) for status, count in (line.split() for line in printed.splitlines())}
+
+
+def passed_out_answers(folder: Path, container: str, port: int, times: int) -> dict[str, int]:
+    """What a process outside is answered on connections that a process in the container made and passed to it."""
+    statuses = Counter()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        listener.listen()
+        command = ["docker", "exec", container, "/callers", "passed_out", str(port), str(times), "/tmp/runner/socket"]
+        with subprocess.Popen(command) as caller:
+            channel = listener.accept()[0]
+            for _ in range(times):
+                _, (descriptor,), _, _ = socket.recv_fds(channel, 1, 1)
+                with socket.socket(fileno=descriptor) as connection:
+                    connection.sendall(b"GET /api/tasks HTTP/1.0\r\nHost: x\r\n\r\n")
+                    statuses[connection.recv(64).split()[1].decode()] += 1
+        assert caller.returncode == 0
+    (folder / "socket").unlink()
+    return dict(statuses)
+
+
+def joins_cgroups_of(container: str) -> list:
+    """The begin of a command that runs in all the container's cgroups, without what else a container forbids."""
+    process = docker("inspect", "--format", "{{.State.Pid}}", container).strip()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    files = []
+    for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for _, mount, kind, options, *_ in mounts:
+            wanted = set(controllers.split(",")) <= set(options.split(",")) if controllers else kind == "cgroup2"
+            if kind.startswith("cgroup") and wanted:
+                files.append(f"{mount}{path}/cgroup.procs")
+                break
+    join = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit; shift; done; shift; exec "$@"'
+    return ["sh", "-c", join, "sh", *files, "--"]
+
+
+def sees_every_process() -> bool:
+    """Whether root's processes here may look at the descriptors of all others: not of one with more capabilities."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for descriptor in (process / "fd").iterdir():
+                descriptor.readlink()
+        except PermissionError:
+            return False
+        except OSError:
+            continue  # it has ended
+    return True
+
+
+WAYS = ["plain", "mptcp", "queued", "inherited"]
+WAYS_THAT_CONTAINERS_FORBID = ["io_uring", "namespaces"]
+
+
+@pytest.mark.parametrize("times", [25, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("means", ["cgroup", "process"])
+def test_a_caller_is_told_by_its_container_however_it_calls(home, image, tmp_path, callers, means, times):
+    options = {
+        "runner": stand_in_runner(tmp_path / "runner", "exec sleep 1000"),
+        "binary": without_cgroup2(tmp_path / "v1") if means == "process" else SHIM,
+    }
+    ways = WAYS + WAYS_THAT_CONTAINERS_FORBID
+    refused = dict.fromkeys(ways, {"403": times})
+    # Only processes can be looked at, and not all of them: then what none of them has open is served (decision 0008).
+    if means == "process" and not sees_every_process():
+        refused |= {"io_uring": {"200": times}}
+        del refused["queued"]  # seen or not, as it happens
+    with Shim(home, **options) as shim:
+        calls = Calls(shim.wait_ready())
+        assert f"Checking API callers by socket {means}" in shim.log()
+        info = calls.run(image)
+        assert info["status"] == "running", info
+        container = info["container_id"]
+        docker("cp", str(callers), f"{container}:/callers")
+        inside = {way: answers("docker", "exec", container, "/callers", way, shim.port, times) for way in WAYS if way in refused}
+        assert inside == {way: refused[way] for way in inside}
+        joined = {way: answers(*joins_cgroups_of(container), callers, way, shim.port, times) for way in refused}
+        assert joined == refused
+        outside = {way: answers(callers, way, shim.port, times) for way in ways}
+        assert outside == dict.fromkeys(ways, {"200": times})
+        # The cgroup is the one that the socket was made in; without it, whether a process outside has it counts.
+        folder = home / "runners" / info["container_name"]
+        expected = "403" if means == "cgroup" else "200"
+        assert passed_out_answers(folder, container, shim.port, times) == {expected: times}
         calls.terminate(info["id"])

@@ -26,11 +26,12 @@ class Sizes:
     idle: float  # seconds
     files: int  # in a repository
     megabytes: int  # in an archive, an upload, a diff, an image
+    many: tuple[int, ...] = (10, 100, 1000)  # tasks of the simulated engine
 
 
-SHORT = Sizes(pairs=2, slow_pairs=1, output=4, stamps=200, readers=8, tasks=3, idle=1, files=500, megabytes=8)
+SHORT = Sizes(pairs=2, slow_pairs=1, output=4, stamps=200, readers=8, tasks=3, idle=1, files=500, megabytes=8, many=(2, 20))
 # One of many rounds, of --old.
-ROUND = Sizes(pairs=1, slow_pairs=1, output=30, stamps=2000, readers=50, tasks=10, idle=3, files=2000, megabytes=30)
+ROUND = Sizes(pairs=1, slow_pairs=1, output=30, stamps=2000, readers=50, tasks=10, idle=3, files=2000, megabytes=30, many=(2, 20))
 SMALL = Sizes(pairs=10, slow_pairs=3, output=100, stamps=10_000, readers=200, tasks=20, idle=15, files=10_000, megabytes=100)
 FULL = Sizes(pairs=15, slow_pairs=10, output=1000, stamps=100_000, readers=200, tasks=200, idle=60, files=50_000, megabytes=1024)
 

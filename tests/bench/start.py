@@ -22,13 +22,22 @@ from support.runner_container import submission
 FIRST_LINE = ["/bench/bench_writer", "bytes", "1", "/result/wrote"]
 
 
+class Connection:
+    """To the shim's or the runner's API, for any number of requests."""
+
+    def __init__(self, port: int):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def call(self, method: str, path: str, body=None) -> dict:
+        self.connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        answer = self.connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, f"{method} {path}: {text}"
+        return json.loads(text) if text else {}
+
+
 def call(port: int, method: str, path: str, body=None) -> dict:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    assert answer.status == 200, f"{method} {path}: {text}"
-    return json.loads(text) if text else {}
+    return Connection(port).call(method, path, body)
 
 
 def wait_for_answer(port: int) -> None:
@@ -198,6 +207,7 @@ def measure_running(bench: Bench) -> Iterator[Figure]:
         runner = stand_in_runner(folder / "runner", "exec sleep 1000")
         with bench.shim(folder / "home", runner) as shim:
             pid = shim.process.pid
+            time.sleep(min(bench.sizes.idle, 3))  # until it has given back the memory of its start
             yield Figure("shim's memory, idle", "MB", at_most(5)).add(memory(pid))
             yield Figure("shim's threads, idle", "", shown()).add(threads(pid))
             yield Figure("shim's descriptors, idle", "", shown()).add(descriptors(pid))
@@ -205,7 +215,7 @@ def measure_running(bench: Bench) -> Iterator[Figure]:
                 call(shim.port, "POST", "/api/tasks", {"id": f"t{number}", "name": f"bench-{number}", "image_name": IMAGE})
             for number in range(count):
                 wait_until_running(shim, f"t{number}")
-            time.sleep(min(bench.sizes.idle, 2))  # until threads that wait for work have given up
+            time.sleep(min(bench.sizes.idle, 3))  # until threads that wait for work have given up
             yield Figure(f"shim's memory, {count} tasks", "MB", at_most(6)).add(memory(pid))
             yield Figure(f"shim's threads, {count} tasks", "", shown()).add(threads(pid))
             yield Figure(f"shim's descriptors, {count} tasks", "", shown()).add(descriptors(pid))

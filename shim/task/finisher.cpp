@@ -57,8 +57,13 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
 void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_token stop) const {
   if (!state.create_sent) return;
   if (state.status != TaskStatus::running) return remove_container(state, stop);
+  const docker::Call call{.stop = stop, .limit = grace + kKillLimit};
   try {
-    parts_.engine.stop(state.container_id, grace, {.stop = stop, .limit = grace + kKillLimit});
+    if (grace > seconds(0)) return parts_.engine.stop(state.container_id, grace, call);
+    // A stop without grace sends two signals, which takes the engine some milliseconds more.
+    parts_.engine.kill(state.container_id, call);
+    // Docker answers when the container has ended.
+    if (parts_.engine.is_podman(call)) parts_.engine.wait(state.container_id, call);
   } catch (const std::exception& error) {
     if (error_kind(error) != ErrorKind::not_found) throw;
   }

@@ -241,7 +241,7 @@ TEST_CASE_METHOD(TaskFixture,
   run();
   engine.on("POST /containers/*", hang());
   auto ended = terminate_meanwhile();
-  engine.await("POST /containers/" + tasks().info("1").container_id + "/stop");
+  engine.await("POST /containers/" + tasks().info("1").container_id + "/kill");
   clock.await_deadline_within(8s);
   clock.advance(8s);
   CHECK_THROWS_AS(ended.get(), Error);

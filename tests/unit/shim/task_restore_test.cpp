@@ -82,7 +82,7 @@ TEST_CASE_METHOD(TaskFixture, "a terminate that was cut off goes on after a rest
   run();
   engine.on("POST /containers/*", hang);
   auto cut_off = terminate_meanwhile();
-  engine.await("POST /containers/" + tasks().info("1").container_id + "/stop");
+  engine.await("POST /containers/" + tasks().info("1").container_id + "/kill");
   process->tasks.shut_down();
   CHECK_THROWS_AS(cut_off.get(), Error);
   process.reset();

@@ -14,7 +14,7 @@
 #include "common/os/free_port.h"
 #include "common/os/reaper.h"
 #include "common/os/signals.h"
-#include "common/os/startup_memory.h"
+#include "common/os/idle_memory.h"
 #include "runner/api/log_stream.h"
 #include "runner/api/routes.h"
 #include "runner/api/serving.h"
@@ -72,7 +72,7 @@ int start(const Options& options) {
   log_startup(options, port, ssh_answers);
   const int status = [&] {
     const api::Serving serving(server);
-    os::give_back_startup_memory();
+    os::give_back_idle_memory();
     return lifetime.wait();
   }();
   if (executor.hangs()) {

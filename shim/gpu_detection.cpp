@@ -50,7 +50,7 @@ void GpuDetection::detect(const std::stop_token& stop) {
 bool GpuDetection::try_write_host_info(const std::stop_token& stop) {
   if (host_info_home_.empty()) return true;
   try {
-    const docker::EngineInfo engine = services_.engine.info({.stop = stop});
+    const docker::EngineInfo engine = services_.engine.known_info({.stop = stop});
     host::write_host_info(host_info_home_, host::detect_resources(docker::unpack_folder(engine)),
                           gpu_summary(*services_.gpus.inventory()));
     return true;

@@ -6,9 +6,9 @@
 #include "common/log/log.h"
 #include "common/os/boot_id.h"
 #include "common/os/core_files.h"
+#include "common/os/idle_memory.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
-#include "common/os/startup_memory.h"
 #include "common/text/escape.h"
 #include "shim/api/local_settings.h"
 #include "shim/api/routes.h"
@@ -32,15 +32,6 @@ using namespace dstack::shim;
 
 namespace {
 
-void watch_disks(metrics::Registry& metrics, const Options& options, docker::EngineClient& engine) {
-  metrics.watch_disk("home", options.home);
-  try {
-    metrics.watch_disk("images", docker::unpack_folder(engine.info({.limit = std::chrono::seconds(5)})));
-  } catch (const std::exception& error) {
-    spdlog::warn("The disk of Docker's images is not watched: {}", error.what());
-  }
-}
-
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
   os::Clock& clock = os::system_clock();
   http::Server server;
@@ -55,10 +46,13 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
   metrics::Registry metrics;
-  watch_disks(metrics, options, engine);
+  const auto images_folder = [&engine] {
+    return docker::unpack_folder(engine.known_info({.limit = std::chrono::seconds(5)}));
+  };
+  metrics.watch_disk("home", [&options] { return options.home; });
+  metrics.watch_disk("images", images_folder);
   images::Collector pulled_images(
-      engine, collect_settings(options),
-      [&engine] { return images::disk_space(docker::unpack_folder(engine.info({.limit = std::chrono::seconds(5)}))); },
+      engine, collect_settings(options), [images_folder] { return images::disk_space(images_folder()); },
       [&metrics] { metrics.image_removed(); }, clock);
   docker::ImagePuller puller(
       engine, clock, {}, [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
@@ -91,7 +85,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain, gpus);
   api::add_gpu_routes(server, sick);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
-  os::give_back_startup_memory();
+  os::give_back_idle_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); });
   service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));
   const Liveness liveness(service_manager, [port] { return answers_health_check(port); });

@@ -20,7 +20,7 @@
 #include "common/os/reaper.h"
 #include "common/os/remove_tree.h"
 #include "common/os/signals.h"
-#include "common/os/startup_memory.h"
+#include "common/os/idle_memory.h"
 #include "common/secret.h"
 #include "common/text/trim.h"
 #include "common/version.h"
@@ -154,7 +154,7 @@ void hold(const Options& options) {
   const int port = api::bind(server, options.http_address, options.http_port);
   spdlog::info("dstack-runner {} holds its container, port {}", version(), port);
   const api::Serving serving(server);
-  os::give_back_startup_memory();
+  os::give_back_idle_memory();
   wait(signals, asked_to_stop);
   executions.end_all();
 }

@@ -27,13 +27,22 @@ Components::~Components() {
 void Components::ensure_runner(const std::string& download_url) {
   for (const Component* component : {&runner_, &shim_}) remove_leftovers(component->path);
   if (std::filesystem::exists(runner_.path)) {
-    runner_.file_version.ask();
+    ask_version_of_runner();
   } else if (download_url.empty()) {
     spdlog::warn(
         "the runner {} is missing and there is no URL to download it from: tasks will fail until it is installed",
         runner_.path.string());
   } else {
     install_now(runner_, download_url, {});
+  }
+}
+
+void Components::ask_version_of_runner() {
+  try {
+    asking_ = os::start_thread<std::jthread>("ask the runner for its version",
+                                             [this](const std::stop_token& stop) { runner_.file_version.ask(stop); });
+  } catch (const std::exception& error) {
+    spdlog::warn("{}; it is asked when a client asks for the components", error.what());
   }
 }
 

@@ -30,8 +30,9 @@ class Components {
   // Cancels installations.
   ~Components();
 
-  // At start: downloads the runner if its file is absent and there is a URL, and looks at what is there. Problems are
-  // logged: a server may fix them later. What a process that was killed left of its downloads is removed.
+  // At start: downloads the runner if its file is absent and there is a URL, and begins to ask a file that is there for
+  // its version. Problems are logged: a server may fix them later. What a process that was killed left of its downloads
+  // is removed.
   void ensure_runner(const std::string& download_url);
 
   // What the files say, not the running process: asked again when a file has changed, which may take 10 s.
@@ -54,6 +55,7 @@ class Components {
     std::jthread installation;
   };
 
+  void ask_version_of_runner();
   Component& find(const std::string& name);
   ComponentInfo look_at(const Component& component) const;
   void install_now(Component& component, const std::string& url, const std::stop_token& stop);
@@ -61,6 +63,7 @@ class Components {
   mutable os::Mutex mutex_;  // of the components' `refused`, `installing` and `installation`
   Component runner_;
   Component shim_;
+  std::jthread asking_;  // last: it uses the runner
 };
 
 }  // namespace dstack::shim::component

@@ -84,9 +84,10 @@ void remove_leftovers(const std::filesystem::path& target) {
   }
 }
 
-std::string ask_version(const std::filesystem::path& file, const std::string& name) {
+std::string ask_version(const std::filesystem::path& file, const std::string& name, const std::stop_token& stop) {
   const auto result = os::run_command(
-      {.arguments = {file.string(), "--version"}, .environment = std::vector<std::string>{}, .limit = kVersionLimit});
+      {.arguments = {file.string(), "--version"}, .environment = std::vector<std::string>{}, .limit = kVersionLimit},
+      stop);
   if (!result.succeeded()) {
     throw Error(ErrorKind::unavailable, std::format("ask {} for its version: it {}", file.string(), result.describe()));
   }

@@ -12,7 +12,7 @@ namespace dstack::shim::component {
 
 // What a component's file says for --version: "<name> version <VERSION>", nothing else. It is asked with an empty
 // environment and has 10 s. Throws Error.
-std::string ask_version(const std::filesystem::path& file, const std::string& name);
+std::string ask_version(const std::filesystem::path& file, const std::string& name, const std::stop_token& stop = {});
 
 // Removes what downloads of this target left that were killed; those under way stay. Errors are logged.
 void remove_leftovers(const std::filesystem::path& target);

@@ -20,7 +20,7 @@ bool is_same_file(const struct stat& a, const struct stat& b) {
 
 }  // namespace
 
-FileVersion::Answer FileVersion::ask() const {
+FileVersion::Answer FileVersion::ask(const std::stop_token& stop) const {
   const os::Lock lock(mutex_);
   struct stat status{};
   if (::stat(file_.c_str(), &status) != 0) {
@@ -30,11 +30,12 @@ FileVersion::Answer FileVersion::ask() const {
   if (asked_ && is_same_file(*asked_, status)) return {.exists = true, .version = version_};
   asked_.reset();
   try {
-    version_ = ask_version(file_, name_);
+    version_ = ask_version(file_, name_, stop);
     asked_ = status;
     logged_.clear();
     return {.exists = true, .version = version_};
   } catch (const std::exception& error) {
+    if (stop.stop_requested()) return {.exists = true, .version = {}};
     if (logged_ != error.what()) spdlog::error("{}", error.what());
     logged_ = error.what();
     return {.exists = true, .version = {}};

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "common/os/mutex.h"
@@ -21,7 +22,7 @@ class FileVersion {
     std::string version;  // empty if the file does not say that it is this component
   };
   // Failures are logged and asked about again the next time.
-  Answer ask() const;
+  Answer ask(const std::stop_token& stop = {}) const;
 
  private:
   const std::filesystem::path file_;

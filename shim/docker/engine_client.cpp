@@ -125,7 +125,7 @@ void EngineClient::connect(const Call& call) {
   }
   const os::Lock lock(mutex_);
   agreement_ = std::move(agreement);
-  mode_.reset();
+  info_.reset();
 }
 
 bool EngineClient::takes_connections(const Call& call) {
@@ -210,15 +210,15 @@ EngineInfo EngineClient::info(const Call& call) {
   return info;
 }
 
-EngineMode EngineClient::mode(const Call& call) {
+EngineInfo EngineClient::known_info(const Call& call) {
   {
     const os::Lock lock(mutex_);
-    if (mode_) return *mode_;
+    if (info_) return *info_;
   }
-  const EngineMode mode = mode_of(info(call));
+  const EngineInfo known = info(call);
   const os::Lock lock(mutex_);
-  mode_ = mode;
-  return mode;
+  info_ = known;
+  return known;
 }
 
 bool EngineClient::image_present(const ImageReference& image, const Call& call) {

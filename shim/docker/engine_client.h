@@ -63,8 +63,11 @@ class EngineClient {
 
   EngineInfo info(const Call& call = {});
 
-  // How it runs; asks once for each connect().
-  EngineMode mode(const Call& call = {});
+  // The same as of the last connect(), after which it is asked for once: it takes the engine 10 ms and more.
+  EngineInfo known_info(const Call& call = {});
+
+  // How it runs, of what known_info() says.
+  EngineMode mode(const Call& call = {}) { return mode_of(known_info(call)); }
 
   // Whether it takes new connections. One that is shutting down does not, although it goes on answering on those that
   // it has. Throws Error (timed_out or cancelled) if that did not come out.
@@ -203,7 +206,7 @@ class EngineClient {
   http::Client client_;
   os::Mutex mutex_;
   std::optional<Agreement> agreement_ DSTACK_GUARDED_BY(mutex_);
-  std::optional<EngineMode> mode_ DSTACK_GUARDED_BY(mutex_);
+  std::optional<EngineInfo> info_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::docker

@@ -196,12 +196,12 @@ void change_our_keys(const User& user, const KeyChange& change) {
   }
 }
 
-bool has_our_keys(const User& user) {
+bool has_our_keys(const User& user, const std::vector<std::string>& but) {
   bool found = false;
   try {
     with_place(user, false, [&](const User&, const Place& place) {
       const os::UniqueFd fd = open_regular(place, O_RDONLY);
-      found = has_our_keys(read_all(fd.get(), place.path));
+      found = has_our_keys(read_all(fd.get(), place.path), but);
     });
   } catch (const std::exception&) {
   }

@@ -12,7 +12,7 @@ namespace dstack::shim::host {
 // for 5 s at most if another holds the lock.
 void change_our_keys(const User& user, const KeyChange& change);
 
-// Whether the user's file has lines of ours; false too where it cannot be read.
-bool has_our_keys(const User& user);
+// Whether the user's file has lines of ours with other keys than these; false too where it cannot be read.
+bool has_our_keys(const User& user, const std::vector<std::string>& but = {});
 
 }  // namespace dstack::shim::host

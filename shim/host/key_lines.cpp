@@ -92,10 +92,9 @@ bool change_our_keys(std::string& text, const KeyChange& change) {
   return true;
 }
 
-bool has_our_keys(std::string_view text) {
-  bool found = false;
-  for_each_line(text, [&found](std::string_view line) { found = found || our_key(line); });
-  return found;
+bool has_our_keys(const std::string& text, const std::vector<std::string>& but) {
+  std::string changed = text;
+  return change_our_keys(changed, {.keep = but, .remove_others = true});
 }
 
 }  // namespace dstack::shim::host

@@ -20,6 +20,7 @@ struct KeyChange {
 // Applies the change to the text of such a file, in place; returns whether anything changed.
 bool change_our_keys(std::string& text, const KeyChange& change);
 
-bool has_our_keys(std::string_view text);
+// Whether it has lines of ours with other keys than these.
+bool has_our_keys(const std::string& text, const std::vector<std::string>& but);
 
 }  // namespace dstack::shim::host

@@ -60,7 +60,10 @@ void KeyRing::remove_leftovers() {
   const os::Lock lock(mutex_);
   std::vector<User> affected;
   std::ranges::copy_if(os::UserDatabase().users(), std::back_inserter(affected),
-                       [](const User& user) { return may_have_keys(user) && has_our_keys(user); });
+                       [this](const User& user) DSTACK_REQUIRES(mutex_) {
+                         return may_have_keys(user) && has_our_keys(user, keys_of(user.name));
+                       });
+  // Looking for another shim reads all of /proc.
   if (affected.empty() || another_shim_runs("/proc")) return;
   for (const User& user : affected) {
     try {

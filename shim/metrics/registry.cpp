@@ -1,5 +1,7 @@
 #include "shim/metrics/registry.h"
 
+#include <spdlog/spdlog.h>
+
 namespace dstack::shim::metrics {
 
 void Registry::pull_ended(const docker::PullOutcome& outcome) {
@@ -31,12 +33,25 @@ void Registry::request_answered(const std::string& route, int status) {
   ++requests_[{route, status}];
 }
 
-void Registry::watch_disk(std::string name, std::filesystem::path folder) {
-  const os::Lock lock(mutex_);
-  disks_.push_back({.name = std::move(name), .folder = std::move(folder)});
+void Registry::watch_disk(std::string name, std::function<std::filesystem::path()> folder) {
+  disks_.emplace(std::move(name), std::move(folder));
+}
+
+std::vector<WatchedDisk> Registry::disks() const {
+  std::vector<WatchedDisk> found;
+  for (const auto& [name, folder] : disks_) {
+    try {
+      found.push_back({.name = name, .folder = folder()});
+    } catch (const std::exception& error) {
+      spdlog::debug("The metrics lack the disk of {}: {}", name, error.what());
+    }
+  }
+  return found;
 }
 
 void Registry::write(Exposition& exposition) const {
+  // Docker may have to be asked for one of them, and requests that are counted do not wait for that.
+  const std::vector<WatchedDisk> disks = this->disks();
   const os::Lock lock(mutex_);
   exposition.begin("dstack_shim_image_pull_duration_seconds", "histogram", "How long pulls took that succeeded.");
   exposition.histogram(pulls_);
@@ -68,7 +83,7 @@ void Registry::write(Exposition& exposition) const {
                       {{"route", route.empty() ? "unknown" : route}, {"code", std::to_string(status)}});
   }
 
-  write_pressure(exposition, disks_);
+  write_pressure(exposition, disks);
 }
 
 }  // namespace dstack::shim::metrics

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -30,12 +31,15 @@ class Registry {
   // `route` is a pattern, so that there are as many as the API has; "" for a path that it does not have.
   void request_answered(const std::string& route, int status);
 
-  // Disks whose space is reported; before the first write().
-  void watch_disk(std::string name, std::filesystem::path folder);
+  // Disks whose space is reported; before the first write(). `folder` is called at each of these, and may throw.
+  void watch_disk(std::string name, std::function<std::filesystem::path()> folder);
 
   void write(Exposition& exposition) const;
 
  private:
+  std::vector<WatchedDisk> disks() const;
+
+  std::map<std::string, std::function<std::filesystem::path()>> disks_;
   mutable os::Mutex mutex_;
   // From an image of a few layers nearby to one of 100 GB on a slow line.
   Histogram pulls_ DSTACK_GUARDED_BY(mutex_){{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
@@ -45,7 +49,6 @@ class Registry {
       {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
   std::uint64_t keys_left_ DSTACK_GUARDED_BY(mutex_) = 0;
   std::uint64_t images_removed_ DSTACK_GUARDED_BY(mutex_) = 0;
-  std::vector<WatchedDisk> disks_ DSTACK_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, int>, std::uint64_t> requests_ DSTACK_GUARDED_BY(mutex_);
 };
 

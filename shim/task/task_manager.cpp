@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/os/boot_id.h"
 #include "common/os/file_locks.h"
+#include "common/os/idle_memory.h"
 #include "shim/task/restore.h"
 
 namespace dstack::shim::task {
@@ -31,6 +32,7 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
       finisher_(parts, store_, resources_, std::move(on_keys_left)),
       clock_(clock),
       on_running_(std::move(on_running)),
+      threads_(os::system_clock(), os::give_back_idle_memory),
       watcher_(parts.engine,
                {.ended = [this](const docker::ContainerEnd& end) { container_ended(end); },
                 .listed = [this](const std::vector<docker::ContainerSummary>& all) { remove_leftovers(all); },
@@ -49,8 +51,10 @@ TaskManager::~TaskManager() {
 
 void TaskManager::restore() {
   for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
-  sweep(exit_.get_token());
+  // Before the API answers, unlike the rest of a sweep, which waits for the engine.
+  parts_.keys.remove_leftovers();
   watcher_.start();
+  threads_.run([this] { sweep(exit_.get_token()); });
   sweeper_.emplace("look for leftovers", kSweepInterval, [this](const std::stop_token& stop) { sweep(stop); }, clock_);
 }
 

@@ -88,7 +88,7 @@ class TaskManager {
   // By this engine, for a task of any shim; removed if it is for one of ours that has ended. Does not block.
   void container_made(const std::string& container_id, const std::string& task_id);
   void remove_leftovers(const std::vector<docker::ContainerSummary>& containers);
-  // What is left of tasks that are not known; at the start and every hour.
+  // Removes what is left of tasks that are not known: beside the start, and every hour.
   void sweep(const std::stop_token& stop);
   Leftovers::Known known();
 

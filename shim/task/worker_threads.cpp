@@ -13,6 +13,7 @@ namespace dstack::shim::task {
 namespace {
 
 constexpr std::chrono::seconds kRetryPause{1};
+constexpr std::chrono::seconds kQuietPause{1};
 
 void join(std::vector<std::thread>& threads) {
   for (std::thread& thread : threads) thread.join();
@@ -20,14 +21,15 @@ void join(std::vector<std::thread>& threads) {
 
 }  // namespace
 
-WorkerThreads::WorkerThreads(os::Clock& clock)
+WorkerThreads::WorkerThreads(os::Clock& clock, std::function<void()> on_quiet)
     : clock_(clock),
-      retrying_(
-          os::start_thread<std::jthread>("start others later", [this](const std::stop_token& stop) { retry(stop); })) {}
+      on_quiet_(std::move(on_quiet)),
+      looking_after_(os::start_thread<std::jthread>("start others later",
+                                                    [this](const std::stop_token& stop) { look_after(stop); })) {}
 
 void WorkerThreads::finish() {
-  retrying_.request_stop();
-  if (retrying_.joinable()) retrying_.join();
+  looking_after_.request_stop();
+  if (looking_after_.joinable()) looking_after_.join();
   // A job may start another one until the last has ended.
   while (true) {
     std::vector<std::thread> threads;
@@ -57,6 +59,7 @@ void WorkerThreads::run(std::function<void()> job) {
 
 bool WorkerThreads::start(const std::function<void()>& job) {
   const std::uint64_t number = next_number_++;
+  was_quiet_ = false;
   try {
     running_.emplace(number, os::start_thread("work on a task", [this, number, job] {
                        try {
@@ -74,14 +77,24 @@ bool WorkerThreads::start(const std::function<void()>& job) {
   }
 }
 
-void WorkerThreads::retry(const std::stop_token& stop) {
+bool WorkerThreads::has_become_quiet() const { return on_quiet_ && running_.empty() && !was_quiet_; }
+
+void WorkerThreads::look_after(const std::stop_token& stop) {
   os::Lock lock(mutex_);
-  while (changed_.wait(lock, stop, [this]() DSTACK_REQUIRES(mutex_) { return !waiting_.empty(); })) {
+  while (
+      changed_.wait(lock, stop, [this]() DSTACK_REQUIRES(mutex_) { return !waiting_.empty() || has_become_quiet(); })) {
+    const bool may_be_quiet = waiting_.empty();
+    const std::uint64_t number = next_number_;
     lock.unlock();
-    const bool goes_on = os::pause(clock_, kRetryPause, stop);
+    const bool goes_on = os::pause(clock_, may_be_quiet ? kQuietPause : kRetryPause, stop);
     lock.lock();
     if (!goes_on) return;
     while (!waiting_.empty() && start(waiting_.front())) waiting_.pop_front();
+    if (!may_be_quiet || next_number_ != number) continue;
+    was_quiet_ = true;
+    lock.unlock();
+    on_quiet_();
+    lock.lock();
   }
 }
 
@@ -94,6 +107,7 @@ void WorkerThreads::ended(std::uint64_t number) {
     if (const auto self = running_.find(number); self != running_.end()) {
       ended_.push_back(std::move(self->second));
       running_.erase(self);
+      changed_.notify_all();
     }
   }
   join(finished);

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from conftest import docker, remove
 from support.person import Client
-from support.processes import SHIM, Shim
+from support.processes import SHIM, Shim, wait_until
 
 
 def made(home, name: str, image: str, command: list[str], run: bool) -> str:
@@ -45,7 +45,7 @@ def test_what_is_the_shims_own_is_removed_and_what_runs_or_is_anothers_stays(shi
     assert "stranger" not in checks["containers"]["found"]
     with Shim(home) as again:
         again.wait_ready()
-        assert not (home / "runners/folder-00000001").exists()
+        wait_until(lambda: not (home / "runners/folder-00000001").exists(), "the removal of the folder")
         assert "left-00000001" not in docker("network", "ls", "--format", "{{.Name}}").split()
         # Containers are taken over, also one that has ended.
         client = Client(again.port, image)

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <latch>
 #include <memory>
 #include <stdexcept>
 
@@ -32,6 +33,28 @@ TEST_CASE("a job that no thread can be made for is done when there can be one, i
   threads.run([&done] { ++done; });
   threads.finish();
   CHECK(done == 3);
+}
+
+TEST_CASE("a second after the last job has ended it is said once that all is quiet") {
+  test::FakeClock clock;
+  std::atomic<int> quiet = 0;
+  WorkerThreads threads(clock, [&quiet] { ++quiet; });
+  clock.await_deadline_within(std::chrono::seconds(1));
+  clock.advance(std::chrono::seconds(1));
+  while (quiet != 1) std::this_thread::yield();
+
+  std::latch release(1);
+  threads.run([&release] { release.wait(); });
+  CHECK_FALSE(clock.has_waiters());
+  release.count_down();
+  clock.await_deadline_within(std::chrono::seconds(1));
+  // Another job puts it off.
+  threads.run([] {});
+  clock.advance(std::chrono::seconds(1));
+  CHECK(quiet == 1);
+  while (quiet != 2) {
+    if (!clock.end_next_wait(std::chrono::seconds(1))) std::this_thread::yield();
+  }
 }
 
 TEST_CASE("what a job throws ends nothing but the job") {

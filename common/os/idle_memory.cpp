@@ -1,4 +1,4 @@
-#include "common/os/startup_memory.h"
+#include "common/os/idle_memory.h"
 
 #include <link.h>
 #ifdef __GLIBC__
@@ -28,7 +28,7 @@ void drop_unwritable(const dl_phdr_info& program) {
 
 }  // namespace
 
-void give_back_startup_memory() {
+void give_back_idle_memory() {
 #ifdef __GLIBC__
   ::malloc_trim(0);  // musl's allocator gives back what is free by itself
 #endif

@@ -114,7 +114,7 @@ void EngineResources::sweep(const std::stop_token& stop) {
         left_.insert(key);
       }
     } catch (const std::exception& error) {
-      spdlog::warn("{}: the leftovers of earlier tasks are not removed", error.what());
+      if (!stop.stop_requested()) spdlog::warn("{}: the leftovers of earlier tasks are not removed", error.what());
     }
   }
 }

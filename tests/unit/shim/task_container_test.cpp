@@ -110,7 +110,7 @@ TEST_CASE_METHOD(ContainerFixture, "a network that cannot be removed holds nothi
     remove("2");
   }
   SECTION("at the next start") { restart(); }
-  CHECK(engine.resources("network").empty());
+  await([&] { return engine.resources("network").empty(); });
 }
 
 TEST_CASE_METHOD(ContainerFixture, "a file or folder to mount that is not there is an executor_error") {

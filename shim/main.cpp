@@ -14,6 +14,8 @@
 #include "shim/api/routes.h"
 #include "shim/ci/launcher_flags.h"
 #include "shim/dcgm/services.h"
+#include "shim/docker/docker_config.h"
+#include "shim/docker/host_credentials.h"
 #include "shim/docker/unpack_folder.h"
 #include "shim/gpu/health_monitor.h"
 #include "shim/gpu/host_gpus.h"
@@ -54,9 +56,12 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   images::Collector pulled_images(
       engine, collect_settings(options), [images_folder] { return images::disk_space(images_folder()); },
       [&metrics] { metrics.image_removed(); }, clock);
-  docker::ImagePuller puller(
-      engine, clock, {}, [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
-      &pulled_images);
+  const docker::HostCredentials host_credentials(docker::docker_config_file(), clock);
+  docker::ImagePuller puller({.engine = engine,
+                              .clock = clock,
+                              .on_end = [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
+                              .observer = &pulled_images,
+                              .host_credentials = options.host_credentials ? &host_credentials : nullptr});
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus;

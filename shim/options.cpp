@@ -1,7 +1,5 @@
 #include "shim/options.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -15,7 +13,7 @@
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
-#include "common/os/user_db.h"
+#include "common/os/user_home.h"
 #include "common/text/letter_case.h"
 #include "common/text/quantity.h"
 #include "common/text/split.h"
@@ -57,16 +55,10 @@ struct RawOptions {
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
-std::filesystem::path user_home() {
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return home;
-  if (const auto user = os::UserDatabase().find_user(::getuid())) return user->home;
-  return "/root";
-}
-
 std::filesystem::path expand(const std::string& path) {
   std::filesystem::path expanded = path;
-  if (path == "~") expanded = user_home();
-  if (path.starts_with("~/")) expanded = user_home() / path.substr(2);
+  if (path == "~") expanded = os::user_home();
+  if (path.starts_with("~/")) expanded = os::user_home() / path.substr(2);
   return std::filesystem::absolute(expanded).lexically_normal();
 }
 
@@ -166,6 +158,9 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--task-pids", "DSTACK_SHIM_TASK_PIDS", options.task_pids,
       "Limit of processes and threads in a container (0: none)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{4194304}));
+  add_switch(app, "--host-credentials", "DSTACK_SHIM_HOST_CREDENTIALS", options.host_credentials,
+             "Pull images of tasks that bring no login with the logins in root's Docker config.json and its credential "
+             "helpers (any project's job may then use them)");
   add(app, "--keep-logs", "DSTACK_SHIM_KEEP_LOGS", raw.keep_logs,
       "Keep the logs of removed tasks in <home>/logs: SIZE,AGE in all, as 10G,30d (default: remove them)")
       ->check(CLI::Validator(check_log_limits, ""));

@@ -36,6 +36,7 @@ struct Options {
   std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
   std::int64_t task_pids = 32768;    // processes and threads of a container; 0: no limit
+  bool host_credentials = false;     // images are pulled with root's logins where a task has none
   std::string pjrt_device;           // empty: not set in containers
   images::DiskShare image_gc_start;  // less free on Docker's disk: images are removed
   images::DiskShare image_gc_stop;

@@ -1,11 +1,10 @@
 #include "shim/ci/registry_login.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "common/json/member.h"
-#include "common/text/base64.h"
+#include "common/error.h"
 #include "common/text/letter_case.h"
+#include "shim/docker/docker_config.h"
 #include "shim/docker/image_reference.h"
 
 namespace dstack::shim::ci {
@@ -32,18 +31,13 @@ std::optional<RegistryLogin> find_login(const std::vector<RegistryLogin>& logins
 
 std::vector<RegistryLogin> parse_docker_config(std::string_view text) {
   std::vector<RegistryLogin> logins;
-  const nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
-  const nlohmann::json& registries = json::member(config, "auths");
-  if (!registries.is_object()) return logins;
-  for (const auto& [registry, entry] : registries.items()) {
-    RegistryLogin login{.registry = registry,
-                        .username = json::text_member(entry, "username"),
-                        .password = Secret(json::text_member(entry, "password"))};
-    if (const auto pair = text::decode_base64(json::text_member(entry, "auth")); pair && pair->contains(':')) {
-      login.username = pair->substr(0, pair->find(':'));
-      login.password = Secret(pair->substr(pair->find(':') + 1));
+  try {
+    for (const auto& [registry, login] : docker::parse_docker_config(text).logins) {
+      if (!login.username.empty())
+        logins.push_back({.registry = registry, .username = login.username, .password = login.password});
     }
-    if (!login.username.empty()) logins.push_back(std::move(login));
+  } catch (const Error&) {
+    return {};
   }
   return logins;
 }

@@ -236,9 +236,11 @@ void EngineClient::pull(const ImageReference& image, const Credentials& credenti
                              http::encode_url_component(image.digest.empty() ? image.tag : image.digest));
   if (!credentials.empty()) {
     // containerd's image store sends credentials to the registry that they name, and to no other.
-    const json auth{{"username", credentials.username},
-                    {"password", credentials.password.reveal()},
-                    {"serveraddress", image.server_address()}};
+    json auth{{"username", credentials.username},
+              {"password", credentials.password.reveal()},
+              {"serveraddress", image.server_address()}};
+    if (!credentials.identity_token.empty()) auth["identitytoken"] = credentials.identity_token.reveal();
+    if (!credentials.registry_token.empty()) auth["registrytoken"] = credentials.registry_token.reveal();
     request.headers.push_back("X-Registry-Auth: " + text::base64_url(dstack::json::dump(auth)));
   }
   send("pull " + image.name(), std::move(request), call, kUnbounded, {}, [&take](std::string_view piece) {

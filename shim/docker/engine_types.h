@@ -27,11 +27,17 @@ struct EngineInfo {
   std::string containerd_address;             // of its socket; from Docker 27.1 on
 };
 
+// For a registry. A token is in place of the password: an identity token is exchanged for tokens of the registry, a
+// registry token is sent as it is.
 struct Credentials {
   std::string username;
   Secret password;
+  Secret identity_token;
+  Secret registry_token;
 
-  bool empty() const { return username.empty() && password.empty(); }
+  bool empty() const {
+    return username.empty() && password.empty() && identity_token.empty() && registry_token.empty();
+  }
   friend bool operator==(const Credentials&, const Credentials&) = default;
 };
 

@@ -155,6 +155,8 @@ ErrorKind error_kind(PullFailure failure) {
   return ErrorKind::invalid;
 }
 
+bool may_pass(ErrorKind kind) { return kind == ErrorKind::unavailable || kind == ErrorKind::timed_out; }
+
 std::string_view name_of(PullFailure failure) {
   switch (failure) {
     case PullFailure::not_found: return "not_found";

@@ -30,4 +30,7 @@ PullFailure pull_failure(const ImageReference& image, ErrorKind answered, std::s
 // The error that a failed pull ends with.
 ErrorKind error_kind(PullFailure failure);
 
+// Whether a call of the engine that failed so is worth another try.
+bool may_pass(ErrorKind kind);
+
 }  // namespace dstack::shim::docker

@@ -1,6 +1,7 @@
 """Passwords, tokens and keys at the lowest log level: they are where they are meant to be, and nowhere else."""
 
 import base64
+import json
 import os
 import resource
 import signal
@@ -216,6 +217,40 @@ def test_a_job_s_secrets_are_where_it_is_given_them_and_nowhere_else(kind, tmp_p
     assert [marks.found_in(output) for output in outputs] == [set()] * len(outputs)
     assert arguments.found == set()
     assert environments.found <= PROGRAMS_OF_THE_JOB, environments.found
+
+
+@pytest.mark.parametrize("kind", ["file", "helper"])
+def test_the_host_s_logins_are_kept_nowhere(kind, tmp_path, home, marks, closed_registry, closed_image, outputs):  # noqa: F811
+    address, user, password = closed_registry
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    helper = programs / "docker-credential-marked"
+    helper.write_text(f"""#!/bin/sh\necho '{{"Username": "{user}", "Secret": "{password}"}}'\n[ ! -e {tmp_path}/fails ]\n""")
+    helper.chmod(0o755)
+    login = {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+    config = {"auths": {address: login}} if kind == "file" else {"credsStore": "marked"}
+    (programs / "config.json").write_text(json.dumps(config))
+    environment = {"DOCKER_CONFIG": str(programs), "PATH": f"{programs}:{os.environ['PATH']}"}
+    with Shim(home, "--shim-log-level", "trace", "--host-credentials", environment=environment) as shim:
+        calls = Calls(shim.wait_ready())
+        with ArgumentLists(password) as arguments, Environments(password) as environments:
+            (tmp_path / "fails").touch()
+            if kind == "helper":
+                assert calls.run(closed_image)["status"] == "terminated"
+            (tmp_path / "fails").unlink()
+            task = calls.run(closed_image)
+            assert task["status"] == "running", task
+        outputs += [docker("inspect", task["container_name"]).encode(), calls.get(f"/api/tasks/{task['id']}").content]
+        outputs += [Client(shim.port)("inspect", task["id"]).stdout, calls.get("/metrics").content]
+        bundle = tmp_path / "bundle.tar"
+        Client(shim.port)("doctor", "--bundle", str(bundle))
+        outputs += [bundle.read_bytes(), shim.log().encode()]
+        root = Path(f"/proc/{docker('inspect', '-f', '{{.State.Pid}}', task['container_name']).strip()}/root")
+        assert files_with_marks(marks, root) == {}
+    assert f"Pulling {closed_image} with the host's login to {address}".encode() in outputs[-1]
+    assert [marks.found_in(output) for output in outputs] == [set()] * len(outputs)
+    assert files_with_marks(marks, home) == {}
+    assert arguments.found == set() and environments.found == set()
 
 
 def test_variables_of_the_client_and_signatures_of_downloads_are_not_kept(tmp_path, home, image, marks, outputs, downloads):

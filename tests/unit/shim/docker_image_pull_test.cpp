@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -10,6 +11,8 @@
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "common/text/base64.h"
+#include "shim/docker/host_credentials.h"
 #include "shim/docker/image_pull.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
@@ -42,10 +45,10 @@ struct Fixture {
   EngineClient client{engine_at_socket(engine.socket_path()), clock};
   std::mutex mutex;
   std::vector<PullOutcome> ends;  // what the puller reported
-  ImagePuller puller{client, clock, {}, [this](const PullOutcome& outcome) {
-                       const std::scoped_lock lock(mutex);
-                       ends.push_back(outcome);
-                     }};
+  ImagePuller puller{{.engine = client, .clock = clock, .on_end = [this](const PullOutcome& outcome) {
+                        const std::scoped_lock lock(mutex);
+                        ends.push_back(outcome);
+                      }}};
   test::TemporaryDirectory folder;
   std::stop_source stop;
 
@@ -584,4 +587,41 @@ TEST_CASE_METHOD(Fixture, "where a newer image cannot be had, the one that is th
   CHECK_FALSE(puller.ensure(wanted, {}));
   wanted.policy = PullPolicy::always;
   CHECK(failure(wanted));
+}
+
+TEST_CASE_METHOD(Fixture, "the host's login is used where a task has none of its own") {
+  os::replace_file(folder / "config.json", R"({"auths": {"r.example": {"username": "host", "password": "p"}}})", 0600);
+  const HostCredentials host(folder / "config.json");
+  ImagePuller with_logins({.engine = client, .clock = clock, .host_credentials = &host});
+  const auto login_of = [&](const PullRequest& wanted) -> nlohmann::json {
+    with_logins.ensure(wanted, {});
+    const auto all = engine.requests();
+    const auto last = std::ranges::find(all.rbegin(), all.rend(), kPull, &FakeEngine::Request::line);
+    const auto header = last->headers.find("x-registry-auth");
+    if (header == last->headers.end()) return nullptr;
+    return nlohmann::json::parse(text::decode_base64(header->second).value());
+  };
+  CHECK(login_of(request("r.example/a:1")) ==
+        nlohmann::json{{"username", "host"}, {"password", "p"}, {"serveraddress", "r.example"}});
+  CHECK(login_of(request("other.example/a:1")) == nullptr);
+  PullRequest own = request("r.example/b:1");
+  own.credentials = {.username = "task", .password = Secret("q")};
+  CHECK(login_of(own)["username"] == "task");
+  os::replace_file(folder / "config.json", R"({"auths": {"r.example": {"identitytoken": "t"}}})", 0600);
+  CHECK(login_of(request("r.example/c:1"))["identitytoken"] == "t");
+}
+
+TEST_CASE_METHOD(Fixture, "a refusal says why the host's login could not be used") {
+  os::replace_file(folder / "config.json", "no JSON", 0600);
+  const HostCredentials host(folder / "config.json");
+  ImagePuller with_logins({.engine = client, .clock = clock, .host_credentials = &host});
+  CHECK(with_logins.ensure(request("public.example/app:1"), {}));
+  pulls_fail(500, "unauthorized: authentication required");
+  try {
+    with_logins.ensure(request("r.example/app:1"), {});
+    FAIL("it was pulled");
+  } catch (const Error& error) {
+    CHECK_THAT(error.what(), ContainsSubstring("unauthorized") && ContainsSubstring("host's login could not be used") &&
+                                 ContainsSubstring("config.json"));
+  }
 }

@@ -176,7 +176,7 @@ TEST_CASE_METHOD(CollectorFixture, "a pull that fails for space is tried once mo
     reply.answer(200, R"({"status":"Status: Downloaded newer image"})"
                       "\n");
   });
-  docker::ImagePuller puller(client, clock, {.attempts = 1}, {}, &images);
+  docker::ImagePuller puller({.engine = client, .clock = clock, .limits = {.attempts = 1}, .observer = &images});
   CHECK(puller.ensure({.image = docker::parse_image_reference("b:1")}, {}));
   CHECK(pulls == 2);
   CHECK(deleted == std::vector<std::string>{"a:1"});

@@ -65,6 +65,7 @@ TEST_CASE("the defaults are those of the contract") {
   CHECK(options.pjrt_device.empty());
   CHECK_FALSE(options.service);
   CHECK_FALSE(options.allow_task_callers);
+  CHECK_FALSE(options.host_credentials);
 }
 
 TEST_CASE("a flag beats its variable") {
@@ -122,7 +123,8 @@ TEST_CASE("every flag has its variable") {
                                                                 {"DSTACK_DOCKER_PRIVILEGED", "1"},
                                                                 {"PJRT_DEVICE", "TPU"},
                                                                 {"DSTACK_SERVICE_MODE", "true"},
-                                                                {"DSTACK_SHIM_ALLOW_TASK_CALLERS", "1"}};
+                                                                {"DSTACK_SHIM_ALLOW_TASK_CALLERS", "1"},
+                                                                {"DSTACK_SHIM_HOST_CREDENTIALS", "on"}};
   std::vector<std::unique_ptr<Variable>> set;
   for (const auto& [name, value] : values) set.push_back(std::make_unique<Variable>(name, value));
   const Options options = daemon();
@@ -144,6 +146,7 @@ TEST_CASE("every flag has its variable") {
   CHECK(options.pjrt_device == "TPU");
   CHECK(options.service);
   CHECK(options.allow_task_callers);
+  CHECK(options.host_credentials);
 }
 
 TEST_CASE("an empty variable counts as unset") {

@@ -36,7 +36,7 @@ std::vector<RegistryLogin> parse_docker_config(std::string_view text) {
       if (!login.username.empty())
         logins.push_back({.registry = registry, .username = login.username, .password = login.password});
     }
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return {};
   }
   return logins;

@@ -19,8 +19,8 @@ DockerConfig read_config(const std::filesystem::path& file) {
   const std::string text = os::read_file(file, kConfigLimit);
   try {
     return parse_docker_config(text);
-  } catch (const Error& error) {
-    throw Error(error.kind(), std::format("read {}: {}", file.string(), error.what()));
+  } catch (const std::exception& error) {
+    throw Error(dstack::error_kind(error), std::format("read {}: {}", file.string(), error.what()));
   }
 }
 
@@ -33,10 +33,8 @@ HostCredentials::Found HostCredentials::find(const ImageReference& image, const 
     const std::string& helper = config.helper_for(server);
     if (helper.empty()) return {.credentials = config.find_login(server)};
     return {.credentials = ask_credential_helper(helper, server, stop, clock_)};
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::cancelled) throw;
-    return {.problem = error.what()};
   } catch (const std::exception& error) {
+    if (dstack::error_kind(error) == ErrorKind::cancelled) throw;
     return {.problem = error.what()};
   }
 }

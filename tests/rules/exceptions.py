@@ -41,7 +41,8 @@ NAMED = {
     "shim/client/show_logs.cpp": 1,
     "shim/docker/container_watcher.cpp": 1,  # the next handler takes the rest
     "shim/docker/engine_client.cpp": 5,
-    "shim/docker/image_pull.cpp": 3,  # in one of them the next handler takes the rest
+    "shim/docker/image_pull.cpp": 1,
+    "shim/docker/shared_pull.cpp": 2,  # in one of them the next handler takes the rest
     "shim/host/authorized_keys.cpp": 1,
     "shim/host/user_identity.cpp": 1,
     "shim/task/launcher.cpp": 3,  # in one of them the next handler takes the rest

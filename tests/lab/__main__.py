@@ -18,10 +18,11 @@ from pathlib import Path
 from lab.accelerator import choose
 from lab.images import DISTRIBUTIONS, LAB, image
 from lab.context import Lab
+from lab.replay import replay
 from lab.report import Report
 from lab.smoke import smoke
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (smoke,)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, replay)}
 
 
 def run(scenario: str, distribution: str, report: Report, keep: bool) -> None:

@@ -12,7 +12,7 @@ from support.processes import free_port, wait_until
 from support.ssh_client import OPTIONS
 
 # Under emulation on a busy machine with two cores; with KVM a guest boots in seconds.
-BOOT_LIMIT = 900
+BOOT_LIMIT = 1800
 COMMAND_LIMIT = 600
 
 

@@ -79,11 +79,12 @@ int Listener::bind(const std::string& address, int port) {
   return actual;
 }
 
-void Listener::run(const std::function<void(os::UniqueFd)>& take) {
+void Listener::run(const std::function<void(os::UniqueFd)>& take, const std::function<int()>& look_after) {
   std::vector<pollfd> waiting{{.fd = stopped_.fd(), .events = POLLIN, .revents = 0}};
   for (const os::UniqueFd& socket : sockets_) waiting.push_back({.fd = socket.get(), .events = POLLIN, .revents = 0});
   while (true) {
-    if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) throw os_error("wait for connections", "");
+    if (::poll(waiting.data(), waiting.size(), look_after()) < 0 && errno != EINTR)
+      throw os_error("wait for connections", "");
     if (waiting[0].revents != 0) return;
     for (std::size_t i = 1; i < waiting.size(); ++i) {
       if (waiting[i].revents == 0) continue;

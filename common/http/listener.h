@@ -17,8 +17,9 @@ class Listener {
   // See Server::bind.
   int bind(const std::string& address, int port);
 
-  // Hands each connection to `take` until stop(); on the caller's thread.
-  void run(const std::function<void(os::UniqueFd)>& take);
+  // Hands each connection to `take` until stop(); on the caller's thread. Calls `look_after` before each wait, which
+  // lasts as many milliseconds at most as this returns; for ever if that is negative.
+  void run(const std::function<void(os::UniqueFd)>& take, const std::function<int()>& look_after);
 
   // Ends run(), now or when it is called later. From any thread.
   void stop();

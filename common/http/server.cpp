@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <deque>
 #include <format>
-#include <set>
 #include <variant>
 
 #include "common/error.h"
-#include "common/http/connection_threads.h"
+#include "common/http/connections.h"
 #include "common/http/httplib_messages.h"
 #include "common/http/listener.h"
 #include "common/http/router.h"
-#include "common/http/socket_stream.h"
-#include "common/os/mutex.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
 #include "common/text/trim.h"
@@ -31,7 +28,6 @@ constexpr seconds kRequestLimit{30};
 // For a client that goes on sending a body that was refused, until it has noticed.
 constexpr seconds kDrainLimit{10};
 constexpr seconds kDrainSilence{2};
-constexpr std::size_t kSpareThreads = 4;
 constexpr std::size_t kRefusedKept = 16;
 
 int status_of(ErrorKind kind) {
@@ -75,7 +71,10 @@ class Server::Implementation : public httplib::Server {
     std::function<void(const http::Request&)> admit;  // may be absent
   };
 
-  explicit Implementation(ServerLimits limits) : limits_(limits), threads_(kSpareThreads, limits.connections) {
+  explicit Implementation(ServerLimits limits)
+      : limits_(limits), connections_(limits.connections, limits.keep_alive, [this](Connection& connection) {
+          return converse(connection);
+        }) {
     // httplib takes a server without a socket for one that is shutting down; it never touches this one.
     svr_sock_ = listener.stopped_fd();
     set_payload_max_length(SIZE_MAX);
@@ -97,7 +96,7 @@ class Server::Implementation : public httplib::Server {
       // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
       if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
       const std::string path = request.target.substr(0, request.target.find('?'));
-      to_httplib(not_found(router_.find(request.method, path), response), response, *current_);
+      to_httplib(not_found(router_.find(request.method, path), response), response, current_->stream);
     });
   }
 
@@ -107,8 +106,8 @@ class Server::Implementation : public httplib::Server {
                                    const httplib::Request& source, httplib::ws::WebSocket&) {
         http::Request request = from_httplib(source);
         request.route = source.path;
-        forget(current_->socket());
-        handler(request, current_->release());
+        connections_.give_away(*current_);
+        handler(request, current_->stream.release());
         if (observer) observer(request, 101);
       });
     }
@@ -118,30 +117,21 @@ class Server::Implementation : public httplib::Server {
 
   // On the accepting thread.
   void serve(os::UniqueFd socket) {
-    const int number = socket.get();
-    {
-      const os::Lock lock(mutex_);
-      open_.insert(number);
-    }
-    auto stream = std::make_shared<SocketStream>(std::move(socket), listener.stopped_fd(), limits_.write_timeout);
-    if (!threads_.run([this, stream, number] {
-          converse(*stream);
-          // Released to a WebSocket's owner: the number may be another connection's by now.
-          if (stream->socket() >= 0) forget(number);
-        })) {
-      forget(number);
-      refuse_connection(std::move(stream->release().socket));
-    } else {
+    auto connection = std::make_unique<Connection>(std::move(socket), limits_.write_timeout);
+    if (connections_.add(connection)) {
       refusing_ = false;
+    } else {
+      refuse_connection(std::move(connection->stream.release().socket));
     }
   }
 
-  void wait_for_connections() { threads_.finish(); }
-
-  void close_connections() {
-    const os::Lock lock(mutex_);
-    for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
+  void run() {
+    listener.run([this](os::UniqueFd socket) { serve(std::move(socket)); },
+                 [this] { return connections_.end_silent(); });
+    connections_.finish();
   }
+
+  void close_connections() { connections_.break_off(); }
 
   Listener listener;
   std::function<std::optional<http::Response>(const http::Request&)> guard;
@@ -168,32 +158,27 @@ class Server::Implementation : public httplib::Server {
     if (refused_.size() > kRefusedKept) refused_.pop_front();
   }
 
-  void forget(int socket) {
-    const os::Lock lock(mutex_);
-    open_.erase(socket);
-  }
-
-  void converse(SocketStream& stream) {
-    std::string remote_address;
-    std::string local_address;
-    int remote_port = 0;
-    int local_port = 0;
-    stream.get_remote_ip_and_port(remote_address, remote_port);
-    stream.get_local_ip_and_port(local_address, local_port);
-    current_ = &stream;
-    peer_may_call_ = false;
-    bool closed = false;
-    while (!closed && !stream.ending() && stream.wait_for_request(limits_.keep_alive)) {
+  // Answers what has come over a connection; returns whether more may come.
+  bool converse(Connection& connection) {
+    current_ = &connection;
+    SocketStream& stream = connection.stream;
+    bool ends = false;
+    do {
       stream.expect_request_within(kRequestLimit);
       try {
-        if (!process_request(stream, remote_address, remote_port, local_address, local_port, false, closed, nullptr))
-          break;
+        bool closes = false;
+        ends = !process_request(stream, connection.remote_address, connection.remote_port, connection.local_address,
+                                connection.local_port, false, closes, nullptr) ||
+               closes || stream.ending();
       } catch (const std::exception& error) {
-        spdlog::warn("A connection from {}:{} ended: {}", remote_address, remote_port, error.what());
-        break;
+        spdlog::warn("A connection from {}:{} ended: {}", connection.remote_address, connection.remote_port,
+                     error.what());
+        ends = true;
       }
-    }
-    if (stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
+    } while (!ends && stream.is_readable());
+    stream.rest();
+    if (ends && stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
+    return !ends;
   }
 
   // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.
@@ -201,8 +186,8 @@ class Server::Implementation : public httplib::Server {
     if (asks_for_websocket(request) && is_websocket(request.path)) {
       const auto refusal = refuse(from_httplib(request));
       if (!refusal) return HandlerResponse::Unhandled;
-      current_->end_after_answer(kDrainSilence, kDrainLimit);
-      to_httplib(*refusal, response, *current_);
+      current_->stream.end_after_answer(kDrainSilence, kDrainLimit);
+      to_httplib(*refusal, response, current_->stream);
       return HandlerResponse::Handled;
     }
     const bool has_body =
@@ -216,11 +201,11 @@ class Server::Implementation : public httplib::Server {
     if (guard) {
       if (auto refusal = guard(request)) return refusal;
     }
-    if (!peer_guard || peer_may_call_ || request.path == open_path) return std::nullopt;
+    if (!peer_guard || current_->peer_may_call || request.path == open_path) return std::nullopt;
     if (auto refusal = peer_guard(request)) return refusal;
     // Once it is broken off, its addresses may be another connection's, which was looked at in its place.
-    if (current_->was_reset()) throw Error(ErrorKind::invalid, "the connection was reset");
-    peer_may_call_ = true;
+    if (current_->stream.was_reset()) throw Error(ErrorKind::invalid, "the connection was reset");
+    current_->peer_may_call = true;
     return std::nullopt;
   }
 
@@ -242,8 +227,8 @@ class Server::Implementation : public httplib::Server {
     }
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.
-    if (response.status >= 400) current_->end_after_answer(kDrainSilence, kDrainLimit);
-    to_httplib(std::move(response), target, *current_);
+    if (response.status >= 400) current_->stream.end_after_answer(kDrainSilence, kDrainLimit);
+    to_httplib(std::move(response), target, current_->stream);
   }
 
   static http::Response not_found(const Router::Result& found, httplib::Response& target) {
@@ -265,7 +250,7 @@ class Server::Implementation : public httplib::Server {
       return error_response(400, "Bad Request: this is a WebSocket, a request for it asks for an upgrade");
     }
     if (const auto* upload = std::get_if<UploadHandler>(&route.handler)) {
-      current_->expect_steady_data(limits_.upload_silence);
+      current_->stream.expect_steady_data(limits_.upload_silence);
       UploadBody body(source, *reader);
       return (*upload)(request, body);
     }
@@ -300,22 +285,18 @@ class Server::Implementation : public httplib::Server {
   }
 
   // The connection that this thread serves.
-  static thread_local SocketStream* current_;
-  static thread_local bool peer_may_call_;
+  static thread_local Connection* current_;
 
   const ServerLimits limits_;
   Router router_;
   std::vector<Route> routes_;
-  os::Mutex mutex_;
-  std::set<int> open_ DSTACK_GUARDED_BY(mutex_);
   // Of the accepting thread.
   bool refusing_ = false;
   std::deque<os::UniqueFd> refused_;
-  ConnectionThreads threads_;
+  Connections connections_;  // last: its threads use the others
 };
 
-thread_local SocketStream* Server::Implementation::current_ = nullptr;
-thread_local bool Server::Implementation::peer_may_call_ = false;
+thread_local Connection* Server::Implementation::current_ = nullptr;
 
 Server::Server(ServerLimits limits) : implementation_(std::make_unique<Implementation>(limits)) {}
 Server::~Server() = default;
@@ -360,10 +341,7 @@ void Server::observe(std::function<void(const Request&, int)> observer) {
 
 int Server::bind(const std::string& address, int port) { return implementation_->listener.bind(address, port); }
 
-void Server::run() {
-  implementation_->listener.run([this](os::UniqueFd socket) { implementation_->serve(std::move(socket)); });
-  implementation_->wait_for_connections();
-}
+void Server::run() { implementation_->run(); }
 
 void Server::stop() { implementation_->listener.stop(); }
 

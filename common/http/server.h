@@ -35,7 +35,7 @@ using WebSocketHandler = std::function<void(const Request&, WebSocketConnection)
 
 struct ServerLimits {
   std::size_t body = std::size_t{1} << 20;  // bytes; 413 beyond it. Upload routes have none.
-  std::size_t connections = 1024;           // each holds a thread while it is open
+  std::size_t connections = 1024;           // open at a time; more are answered with 503
   std::chrono::seconds write_timeout{30};   // a client that does not read for this long is dropped
   // Longer than any client of ours keeps an idle connection, so that it is never closed under a request.
   std::chrono::seconds keep_alive{180};
@@ -81,7 +81,7 @@ class Server {
   // Returns the port.
   int bind(const std::string& address, int port);
 
-  // Serves until stop(): accepts on this thread, each connection has one of its own.
+  // Serves until stop(): accepts on this thread, and has others for the connections that have something to say.
   void run();
   // Stops accepting and lets requests in flight finish; run() returns when they have. From any thread.
   void stop();

@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::size_t kBufferSize = 16384;
 
+// Of the thread's last connection, for its next one.
+thread_local std::unique_ptr<char[]> spare_buffer;
+
 // poll(2) on one descriptor, again after a signal. A negative limit waits for ever.
 bool wait(int fd, short events, std::chrono::milliseconds limit) {
   pollfd waiting{.fd = fd, .events = events, .revents = 0};
@@ -54,20 +57,11 @@ void name_end(int socket, int (*ask)(int, sockaddr*, socklen_t*), std::string& i
 
 }  // namespace
 
-SocketStream::SocketStream(os::UniqueFd socket, int stopped_fd, std::chrono::milliseconds write_timeout)
-    : socket_(std::move(socket)), stopped_fd_(stopped_fd), write_timeout_(write_timeout) {}
+SocketStream::SocketStream(os::UniqueFd socket, std::chrono::milliseconds write_timeout)
+    : socket_(std::move(socket)), write_timeout_(write_timeout) {}
 
-bool SocketStream::wait_for_request(std::chrono::milliseconds limit) {
-  if (start_ < end_) return true;
-  // An idle connection keeps no buffer: hundreds of them cost their threads' stacks and no more.
-  buffer_ = {};
-  pollfd waiting[2] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
-                       {.fd = stopped_fd_, .events = POLLIN, .revents = 0}};
-  int ready = 0;
-  do {
-    ready = ::poll(waiting, 2, static_cast<int>(limit.count()));
-  } while (ready < 0 && errno == EINTR);
-  return ready > 0 && waiting[1].revents == 0;
+void SocketStream::rest() {
+  if (buffer_ && !is_readable()) spare_buffer = std::move(buffer_);
 }
 
 void SocketStream::expect_request_within(std::chrono::milliseconds limit) {
@@ -100,9 +94,9 @@ bool SocketStream::was_reset() const {
 }
 
 WebSocketConnection SocketStream::release() {
-  WebSocketConnection connection{.socket = std::move(socket_),
-                                 .received = std::string(buffer_.data() + start_, end_ - start_)};
-  buffer_ = {};
+  WebSocketConnection connection{.socket = std::move(socket_), .received = {}};
+  if (is_readable()) connection.received.assign(buffer_.get() + start_, end_ - start_);
+  buffer_.reset();
   start_ = end_ = 0;
   return connection;
 }
@@ -123,8 +117,9 @@ ssize_t SocketStream::read(char* data, size_t size) {
   while (start_ == end_) {
     // A peer that never pauses has no more time than one that does.
     if (ending_ && read_limit().count() == 0) return -1;
-    buffer_.resize(kBufferSize);
-    const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (!buffer_) buffer_ = std::move(spare_buffer);
+    if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kBufferSize);
+    const ssize_t count = ::recv(socket_.get(), buffer_.get(), kBufferSize, MSG_DONTWAIT);
     if (count == 0) return 0;
     if (count > 0) {
       start_ = 0;
@@ -136,7 +131,7 @@ ssize_t SocketStream::read(char* data, size_t size) {
     }
   }
   const std::size_t count = std::min(size, end_ - start_);
-  std::memcpy(data, buffer_.data() + start_, count);
+  std::memcpy(data, buffer_.get() + start_, count);
   start_ += count;
   return static_cast<ssize_t>(count);
 }

@@ -3,8 +3,8 @@
 #include <httplib.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "common/http/server.h"
 #include "common/os/unique_fd.h"
@@ -15,11 +15,10 @@ namespace dstack::http {
 // through a WebSocket frame and whose wait for the next request wakes a hundred times a second.
 class SocketStream final : public httplib::Stream {
  public:
-  // `stopped_fd` ends the wait for the next request when it becomes readable.
-  SocketStream(os::UniqueFd socket, int stopped_fd, std::chrono::milliseconds write_timeout);
+  SocketStream(os::UniqueFd socket, std::chrono::milliseconds write_timeout);
 
-  // Waits for the first byte of the next request; false when there will be none.
-  bool wait_for_request(std::chrono::milliseconds limit);
+  // Between two requests: a connection that has nothing unread keeps no buffer, so that thousands can be idle.
+  void rest();
 
   // Bounds how long all reads together may take from now on: a request that trickles in holds a thread.
   void expect_request_within(std::chrono::milliseconds limit);
@@ -57,13 +56,12 @@ class SocketStream final : public httplib::Stream {
   std::chrono::milliseconds read_limit() const;
 
   os::UniqueFd socket_;
-  int stopped_fd_;
   std::chrono::milliseconds write_timeout_;
   Time request_deadline_ = Time::max();
   std::chrono::milliseconds silence_{-1};
   bool ending_ = false;
   bool answered_ = false;  // since it is ending
-  std::vector<char> buffer_;
+  std::unique_ptr<char[]> buffer_;
   std::size_t start_ = 0;
   std::size_t end_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <format>
+#include <ranges>
 
 #include "common/error.h"
 #include "common/os/capabilities.h"
@@ -99,7 +100,9 @@ ContainerProcesses::Holder ContainerProcesses::holder_of(std::uint64_t socket_in
     return held == Held::yes;
   };
   if (const int last = last_outsider_; last != 0 && is_outsider_with_it(std::to_string(last))) return Holder::outsider;
-  for (const std::string& pid : pids()) {
+  // The newest first: what calls is often a command that has just been started.
+  const std::vector<std::string> all = pids();
+  for (const std::string& pid : all | std::views::reverse) {
     if (!is_outsider_with_it(pid)) continue;
     last_outsider_ = text::parse_number<int>(pid).value_or(0);
     return Holder::outsider;

@@ -23,7 +23,7 @@ LIST = '/containers/json?all=1&filters={"label":["ai.dstack.shim.is-task=true"]}
 @contextmanager
 def simulated_engine() -> Iterator[str]:
     """The path of its socket."""
-    command = [PROGRAMS / "bench_simulated_engine", IMAGE]
+    command = [PROGRAMS.parent / "support/test_fake_engine_program", IMAGE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as engine:
         try:
             yield engine.stdout.readline().strip()
@@ -45,7 +45,9 @@ def run_tasks(connection: Connection, numbers: range) -> float:
     return time.perf_counter() - began
 
 
-def start_of_shim(bench: Bench, shim_with, socket: str, count: int) -> Figure:
+def start_of_shim(bench: Bench, shim_with, socket: str, count: int) -> tuple[Figure, list[float]]:
+    """And the milliseconds of CPU, which no engine's list is in."""
+    cpu = []
     figure = Figure(f"shim's start, {count} tasks, simulated engine", "ms", more(START[count]) if count in START else shown())
     for _ in range(bench.sizes.slow_pairs):
         began = time.perf_counter()
@@ -55,7 +57,8 @@ def start_of_shim(bench: Bench, shim_with, socket: str, count: int) -> Figure:
         with shim_with() as shim:
             wait_for_answer(shim.port)
             figure.add((time.perf_counter() - began) * 1000, bare * 1000 if count in START else None)
-    return figure
+            cpu.append(cpu_seconds_now(shim.process.pid) * 1000)
+    return figure, cpu
 
 
 def growth(name: str, unit: str, costs: dict[int, list[float]]) -> Iterator[Figure]:
@@ -93,8 +96,7 @@ def measure_many_tasks(bench: Bench) -> Iterator[Figure]:
                 time.sleep(bench.sizes.idle)
                 used = (cpu_seconds_now(pid) - before) / bench.sizes.idle * 100
                 yield Figure(f"shim's CPU, {count} tasks, simulated engine", "% of a core", at_most(0.1)).add(used)
-            figure = start_of_shim(bench, shim_with, socket, count)
-            start[count] = figure.ours
+            figure, start[count] = start_of_shim(bench, shim_with, socket, count)
             yield figure
     yield from growth("submit until all run", "s", launch)
-    yield from growth("start of the shim", "ms", start)
+    yield from growth("CPU of the shim's start", "ms", start)

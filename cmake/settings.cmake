@@ -45,15 +45,9 @@ endif()
 # A release carries no symbols: 20 MB of them are zig's own libc++.
 target_link_options(dstack_settings INTERFACE $<$<CONFIG:Release>:-s>)
 
-# A fuzz target links dstack::fuzzer, which has main; everything else is only instrumented.
+# Everything is instrumented for libFuzzer; only its own programs (tests/fuzz) link it.
 if(DSTACK_FUZZ)
   list(APPEND DSTACK_OPTIONS -fsanitize=fuzzer-no-link)
-
-  add_library(dstack_fuzzer INTERFACE)
-  add_library(dstack::fuzzer ALIAS dstack_fuzzer)
-  # The distribution's libFuzzer is itself made with the other standard library; their names do not meet.
-  target_link_options(dstack_fuzzer INTERFACE -fsanitize=fuzzer)
-  target_link_libraries(dstack_fuzzer INTERFACE dstack::settings -l:libstdc++.so.6)
 endif()
 
 target_compile_options(dstack_settings INTERFACE ${DSTACK_OPTIONS} "$<$<COMPILE_LANGUAGE:CXX>:${DSTACK_CXX_OPTIONS}>")

@@ -1,5 +1,6 @@
 #include "common/yaml/document.h"
 
+#include <algorithm>
 #include <format>
 #include <nlohmann/json.hpp>
 
@@ -63,18 +64,15 @@ class Reader {
   int count_ = 0;
 };
 
+// Of several pairs with the same key the last one counts, as in parse().
 void set(Document& document, int root, const std::string& key, const std::optional<std::string>& value) {
   auto& pairs = document.node(root)->data.mapping.pairs;
-  yaml_node_pair_t* found = pairs.start;
-  while (found != pairs.top && text_of(*document.node(found->key)) != key) ++found;
-  const auto position = found - pairs.start;
-  const bool present = found != pairs.top;
-  if (!value) {
-    if (!present) return;
-    std::move(found + 1, pairs.top, found);
-    --pairs.top;
-    return;
-  }
+  const auto has_key = [&](const yaml_node_pair_t& pair) { return text_of(*document.node(pair.key)) == key; };
+  yaml_node_pair_t* const first = std::find_if(pairs.start, pairs.top, has_key);
+  const auto position = first - pairs.start;
+  const bool present = first != pairs.top;
+  if (present) pairs.top = std::remove_if(value ? first + 1 : first, pairs.top, has_key);
+  if (!value) return;
   const int scalar = add_scalar(document, *value, style_of(*value));
   // Adding a node moves them all.
   if (present) {

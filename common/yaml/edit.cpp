@@ -42,14 +42,15 @@ int add_value(Document& document, const ordered_json& value) {
   return add_scalar(document, dstack::json::dump(value), YAML_PLAIN_SCALAR_STYLE);
 }
 
-// The index of a mapping's value; 0 if it has no such key.
+// The index of a mapping's value, of several with this key the last one's, as in parse(); 0 if it has no such key.
 int value_of(Document& document, int mapping, const std::string& key) {
   const yaml_node_t& node = *document.node(mapping);
   if (node.type != YAML_MAPPING_NODE) return 0;
+  int value = 0;
   for (const yaml_node_pair_t* pair = node.data.mapping.pairs.start; pair != node.data.mapping.pairs.top; ++pair) {
-    if (text_of(*document.node(pair->key)) == key) return pair->value;
+    if (text_of(*document.node(pair->key)) == key) value = pair->value;
   }
-  return 0;
+  return value;
 }
 
 bool is_null(Document& document, int node) {
@@ -114,7 +115,7 @@ class Scanner {
  public:
   Scanner(std::string_view text, std::string_view what) : what_(what) {
     if (yaml_parser_initialize(&parser_) == 0) throw std::bad_alloc();
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    set_input(parser_, text);
   }
   Scanner(const Scanner&) = delete;
   Scanner& operator=(const Scanner&) = delete;

@@ -32,7 +32,7 @@ Error invalid(std::string_view what, std::string_view reason) {
 Document::Document(std::string_view text, std::string_view what) : what_(what) {
   yaml_parser_t parser;
   if (yaml_parser_initialize(&parser) == 0) throw std::bad_alloc();
-  yaml_parser_set_input_string(&parser, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+  set_input(parser, text);
   const bool loaded = yaml_parser_load(&parser, &document_) != 0;
   const std::string reason = loaded ? "" : describe(parser);
   yaml_parser_delete(&parser);

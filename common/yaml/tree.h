@@ -35,6 +35,13 @@ class Document {
 
 std::string text_of(const yaml_node_t& scalar);
 
+// Lets a parser read `text`, which must outlive it. An empty view may have no data at all; libyaml takes that for a
+// bug.
+inline void set_input(yaml_parser_t& parser, std::string_view text) {
+  const char* const data = text.empty() ? "" : text.data();
+  yaml_parser_set_input_string(&parser, reinterpret_cast<const unsigned char*>(data), text.size());
+}
+
 // A new node's index. Every pointer to a node is invalid after that. Throws bad_alloc.
 int add_scalar(Document& document, const std::string& text, yaml_scalar_style_t style);
 // The style of a string: one that a reader of YAML 1.1 would take for a number, a truth value or null is quoted.

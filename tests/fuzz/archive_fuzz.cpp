@@ -14,6 +14,7 @@
 #include "common/os/remove_tree.h"
 #include "common/os/unique_fd.h"
 #include "tests/fuzz/guarded_folder.h"
+#include "tests/fuzz/planted.h"
 
 namespace fs = std::filesystem;
 
@@ -33,6 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (data[0] % 3 != 0) how.layout = files::Layout::one_root;
     if (data[0] % 3 == 2) how.place = "place";
     files::unpack(std::format("/proc/self/fd/{}", archive.get()), tree, how);
+    std::size_t links = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(target)) links += entry.is_symlink() ? 1U : 0U;
+    dstack::test::planted_bug(links >= 3);
   } catch (const dstack::Error&) {
   }
   dstack::os::remove_tree(folder.path(), "target");

@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "shim/docker/engine_answers.h"
+#include "tests/fuzz/planted.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace dstack::shim::docker;
@@ -16,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     switch (data[0]) {
       case 'i': parse_info(parse_answer("", text)); break;
       case 'd': parse_details(parse_answer("", text)); break;
-      case 'l': parse_list(parse_answer("", text)); break;
+      case 'l': dstack::test::planted_bug(parse_list(parse_answer("", text)).size() == 5); break;
       case 'e': parse_event(text); break;
       case 'm': engine_message(text); break;
       default: join_output(text, false); split_output(text);

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "shim/docker/image_reference.h"
+#include "tests/fuzz/planted.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace dstack::shim::docker;
@@ -17,6 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const dstack::Error&) {
     return 0;
   }
+  dstack::test::planted_bug(reference.tag.empty() && reference.repository.contains(':'));
   const std::string name = reference.name();
   if (parse_image_reference(name) != reference) std::abort();
   if (reference.tag.empty() && reference.digest.empty()) std::abort();

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "runner/files/multipart.h"
+#include "tests/fuzz/planted.h"
 
 namespace {
 
@@ -17,12 +18,19 @@ using dstack::files::FormParser;
 // Names and content, nothing for a form that is refused.
 std::optional<std::string> parse(std::string_view boundary, std::string_view body, std::size_t piece) {
   std::string result;
+  int parts = 0;
   try {
     FormParser parser(
-        boundary, [&](const FormParser::Part& part) { result += part.field + "\n" + part.file_name + "\n"; },
+        boundary,
+        [&](const FormParser::Part& part) {
+          ++parts;
+          result += part.field + "\n" + part.file_name + "\n";
+        },
         [&](std::string_view data) { result += data; });
     for (std::size_t at = 0; at < body.size(); at += piece) parser.feed(body.substr(at, piece));
     parser.finish();
+    // Content that looks like the end of a part but is not at the begin of a line.
+    dstack::test::planted_bug(parts > 0 && result.contains("--" + std::string(boundary)));
   } catch (const dstack::Error&) {
     return std::nullopt;
   }

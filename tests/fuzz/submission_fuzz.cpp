@@ -6,10 +6,12 @@
 
 #include "common/error.h"
 #include "runner/api/schemas.h"
+#include "tests/fuzz/planted.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    dstack::runner::api::parse_submission({reinterpret_cast<const char*>(data), size});
+    const auto submission = dstack::runner::api::parse_submission({reinterpret_cast<const char*>(data), size});
+    dstack::test::planted_bug(submission.commands.size() == 3 && submission.file_archives.size() == 2);
   } catch (const dstack::Error&) {
   }
   return 0;

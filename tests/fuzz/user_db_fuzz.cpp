@@ -12,6 +12,7 @@
 
 #include "common/os/file.h"
 #include "common/os/user_db.h"
+#include "tests/fuzz/planted.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace dstack;
@@ -24,6 +25,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (root->name.empty() || !users.find_user(root->name)) std::abort();
   }
   if (const auto group = users.find_group("g"); group && group->name != "g") std::abort();
-  users.groups_with_member("a");
+  test::planted_bug(users.groups_with_member("a").size() == 3);
   return 0;
 }

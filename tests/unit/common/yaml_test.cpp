@@ -57,6 +57,25 @@ TEST_CASE("values are replaced, added and taken out, and the other keys stay") {
   CHECK(after.contains("other: 'kept'"));
 }
 
+TEST_CASE("a text without data is an empty document") {
+  CHECK(parse(std::string_view(), "f").is_null());
+  CHECK_FALSE(has_comments_or_anchors(std::string_view(), "f"));
+  CHECK(parse(with_values(std::string_view(), {{"a", "b"}}, "f"), "f")["a"] == "b");
+}
+
+TEST_CASE("of several values of one key the last counts, and none of them survives a change") {
+  const std::string before = "token: a\nother: kept\ntoken: b\nprojects: x\nprojects:\n- name: main\n  url: u\n";
+  CHECK(parse(before, "f")["token"] == "b");
+  CHECK(parse(with_values(before, {{"token", "new"}}, "f"), "f")["token"] == "new");
+  const json without = parse(with_values(before, {{"token", std::nullopt}}, "f"), "f");
+  CHECK_FALSE(without.contains("token"));
+  CHECK(without["other"] == "kept");
+  const auto changed = with_item(before, {{.list = "projects", .key = "name", .value = "main"}},
+                                 nlohmann::ordered_json{{"name", "main"}, {"url", "v"}}, "f");
+  REQUIRE(changed);
+  CHECK(parse(*changed, "f")["projects"][0]["url"] == "v");
+}
+
 TEST_CASE("what another reader would take for a number or a truth value is quoted") {
   const std::string text =
       with_values("", {{"a", "0123"}, {"b", "true"}, {"c", "x: y # z"}, {"d", ""}, {"e", "- f"}}, "f");

@@ -8,6 +8,8 @@ namespace dstack::termination_reason {
 // Of both programs.
 inline constexpr const char* kExecutorError = "executor_error";  // what comes before the job's own process failed
 inline constexpr const char* kContainerExitedWithError = "container_exited_with_error";
+// The host goes down: a server retries the job where its `on_events` has "interruption".
+inline constexpr const char* kInterruptedByNoCapacity = "interrupted_by_no_capacity";
 
 // Of a task.
 inline constexpr const char* kCreatingContainerError = "creating_container_error";

@@ -21,6 +21,8 @@
 #include "shim/gpu/host_gpus.h"
 #include "shim/gpu_detection.h"
 #include "shim/home_lock.h"
+#include "shim/host_end/systemd.h"
+#include "shim/host_end/watch.h"
 #include "shim/images/collector.h"
 #include "shim/liveness.h"
 #include "shim/metrics/registry.h"
@@ -33,6 +35,24 @@ using namespace dstack;
 using namespace dstack::shim;
 
 namespace {
+
+// The stages of a stop, and a moment for the job's end to be read.
+constexpr std::chrono::seconds kShutdownLimit{13};
+
+std::unique_ptr<host_end::NoticeSource> find_notice_source(const Options& options) {
+  const auto cloud = host_end::find_cloud();
+  if (!cloud || options.metadata_url.empty()) return nullptr;
+  spdlog::info("Asking {} for notices of interruption", host_end::name_of(*cloud));
+  return host_end::make_notice_source(*cloud, options.metadata_url);
+}
+
+// A restart of the service stops no job, a shutdown of the host does.
+void stop_jobs_if_shutting_down(task::TaskManager& tasks) {
+  if (!host_end::is_shutting_down()) return;
+  spdlog::warn("The host shuts down: stopping the running jobs");
+  tasks.interrupt("The host shuts down");
+  tasks.await_ends(kShutdownLimit);
+}
 
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
   os::Clock& clock = os::system_clock();
@@ -78,7 +98,12 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   service_manager.status("Restoring tasks");
   tasks.restore();
   const images::DiskWatch disk_watch(pulled_images, [&tasks] { return tasks.needed_images(); });
+  sick.on_set_aside([&tasks](const std::string& id, const std::string& reason) {
+    tasks.tell_jobs_of_gpu(id, std::format("GPU {} is not well, and later jobs will not get it: {}", id, reason));
+  });
   const shim::gpu::HealthMonitor gpu_health(sick, gpus);
+  const host_end::Watch host_end_watch([&tasks](const std::string& message) { tasks.interrupt(message); },
+                                       [] { return host_end::find_scheduled_shutdown(); }, find_notice_source(options));
   const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
 
   Drain drain(options.home);
@@ -91,7 +116,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   api::add_gpu_routes(server, sick);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
   os::give_back_idle_memory();
-  shutdown.serving([&tasks] { tasks.shut_down(); });
+  shutdown.serving([&tasks] { tasks.shut_down(); }, [&tasks] { stop_jobs_if_shutting_down(tasks); });
   service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));
   const Liveness liveness(service_manager, [port] { return answers_health_check(port); });
   server.run();

@@ -31,6 +31,7 @@
 #include "shim/client/gpu_command.h"
 #include "shim/client/run.h"
 #include "shim/client/task_commands.h"
+#include "shim/host_end/cloud.h"
 #include "shim/pool/runners.h"
 #include "shim/relay/relay.h"
 #include "shim/top/command.h"
@@ -43,6 +44,8 @@ namespace {
 constexpr const char* kDefaultHome = "~/.dstack";
 constexpr const char* kDefaultRunner = "/usr/local/bin/dstack-runner";
 
+constexpr const char* kNoMetadata = "none";
+
 struct RawOptions {
   std::string home = kDefaultHome;
   std::string binary_path;
@@ -52,6 +55,7 @@ struct RawOptions {
   std::string image_gc_start = "15%,20G";
   std::string image_gc_stop = "25%,40G";
   std::string image_gc_min_age = "1h";
+  std::string metadata_url = host_end::kMetadataUrl;
   std::string pass_env = "http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY";
 };
 
@@ -99,6 +103,11 @@ std::string check_disk_share(const std::string& share) {
   } catch (const std::exception& error) {
     return error.what();
   }
+}
+
+std::string check_metadata_url(const std::string& url) {
+  if (url == kNoMetadata || url.starts_with("http://")) return {};
+  return std::format("invalid value {}: expected {} or http://HOST[:PORT]", printable(url), kNoMetadata);
 }
 
 std::string check_duration(const std::string& duration) {
@@ -174,6 +183,10 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--image-gc-min-age", "DSTACK_SHIM_IMAGE_GC_MIN_AGE", raw.image_gc_min_age,
       "But no image that was used or pulled in this time, as 1h")
       ->check(CLI::Validator(check_duration, ""));
+  add(app, "--cloud-metadata-url", "DSTACK_SHIM_CLOUD_METADATA_URL", raw.metadata_url,
+      "The metadata service that is asked for notices of interruption in AWS, Azure and Google Cloud (none: do not "
+      "ask)")
+      ->check(CLI::Validator(check_metadata_url, ""));
   add(app, "--pjrt-device", "PJRT_DEVICE", options.pjrt_device, "PJRT_DEVICE in containers");
   add_switch(app, "--allow-task-callers", "DSTACK_SHIM_ALLOW_TASK_CALLERS", options.allow_task_callers,
              "Also accept API calls from task containers (gives jobs root on the host)");
@@ -205,6 +218,7 @@ void finish(Options& options, const RawOptions& raw) {
   options.image_gc_start = images::parse_disk_share(raw.image_gc_start);
   options.image_gc_stop = images::parse_disk_share(raw.image_gc_stop);
   options.image_gc_min_age = text::parse_duration(raw.image_gc_min_age).value();
+  if (raw.metadata_url != kNoMetadata) options.metadata_url = raw.metadata_url;
   if (!raw.keep_logs.empty()) options.keep_logs = task::parse_log_limits(raw.keep_logs);
 }
 

@@ -42,6 +42,7 @@ struct Options {
   images::DiskShare image_gc_stop;
   std::chrono::seconds image_gc_min_age{0};
   std::optional<task::LogLimits> keep_logs;  // of removed tasks
+  std::string metadata_url;                  // of the cloud that this host is in; empty: it is not asked
   bool service = false;
   bool allow_task_callers = false;
 };

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 
 #include "common/error.h"
@@ -43,8 +44,9 @@ void Shutdown::request(bool force) {
   requested_.set();
 }
 
-void Shutdown::serving(std::function<void()> break_off) {
+void Shutdown::serving(std::function<void()> break_off, std::function<void()> on_sigterm) {
   const os::Lock lock(mutex_);
+  on_sigterm_ = std::move(on_sigterm);
   break_off_ = std::move(break_off);
 }
 
@@ -54,19 +56,27 @@ void Shutdown::served() {
   changed_.notify_all();
 }
 
-void Shutdown::wait_for_signal() {
+std::optional<int> Shutdown::wait_for_signal() {
   std::array<pollfd, 2> waiting{{{.fd = signals_.get(), .events = POLLIN, .revents = 0},
                                  {.fd = requested_.fd(), .events = POLLIN, .revents = 0}}};
   while (::poll(waiting.data(), waiting.size(), -1) < 0) {
   }
-  if (waiting[0].revents != 0) spdlog::info("signal {}: exiting; containers keep running", os::next_signal(signals_));
+  if (waiting[0].revents == 0) return std::nullopt;
+  return os::next_signal(signals_);
 }
 
 void Shutdown::watch() {
-  wait_for_signal();
+  const std::optional<int> signal = wait_for_signal();
   os::Lock lock(mutex_);
   if (gone_) return;
   if (!break_off_) ::_exit(0);
+  if (signal == SIGTERM) {
+    const std::function<void()> on_sigterm = on_sigterm_;
+    lock.unlock();
+    on_sigterm();
+    lock.lock();
+  }
+  if (signal) spdlog::info("signal {}: exiting; containers keep running", *signal);
   server_.stop();
   const auto wait = [&](os::SteadyTime::duration limit, const std::function<bool()>& done) {
     return clock_.wait_until(lock.native(), changed_, clock_.now() + limit, done);

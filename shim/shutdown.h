@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "common/http/server.h"
@@ -28,15 +29,16 @@ class Shutdown {
   void request(bool force);
 
   // To be called before server.run(): from here on there may be requests in flight, and `break_off` ends what they wait
-  // for.
-  void serving(std::function<void()> break_off);
+  // for. `on_sigterm` is called first after a SIGTERM, and served meanwhile: what is to be done if the host shuts down.
+  void serving(std::function<void()> break_off, std::function<void()> on_sigterm = [] {});
 
   // To be called when server.run() has returned: nothing needs to be broken off any more.
   void served();
 
  private:
   void watch();
-  void wait_for_signal();
+  // The signal; nothing after a request.
+  std::optional<int> wait_for_signal();
 
   os::Clock& clock_ = os::system_clock();
   http::Server& server_;
@@ -46,6 +48,7 @@ class Shutdown {
   os::Mutex mutex_;
   std::condition_variable changed_;
   std::function<void()> break_off_ DSTACK_GUARDED_BY(mutex_);  // nothing before serving()
+  std::function<void()> on_sigterm_ DSTACK_GUARDED_BY(mutex_);
   bool force_ DSTACK_GUARDED_BY(mutex_) = false;
   bool served_ DSTACK_GUARDED_BY(mutex_) = false;
   bool gone_ DSTACK_GUARDED_BY(mutex_) = false;

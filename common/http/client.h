@@ -24,6 +24,7 @@ struct Endpoint {
   std::string certificate_file;
   std::string key_file;
   bool verify_peer = true;
+  bool use_proxy = true;  // a proxy of the environment, where one applies
 };
 
 struct ClientRequest {

@@ -43,7 +43,8 @@ void Transport::apply(CURL* easy, const ClientRequest& request) const {
   set_option(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_limit.count()));
   set_option(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   if (!endpoint_.unix_socket.empty()) set_option(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
-  if (!endpoint_.unix_socket.empty() || is_loopback_url(endpoint_.base_url)) set_option(easy, CURLOPT_PROXY, "");
+  if (!endpoint_.use_proxy || !endpoint_.unix_socket.empty() || is_loopback_url(endpoint_.base_url))
+    set_option(easy, CURLOPT_PROXY, "");
   if (!endpoint_.ca_file.empty()) {
     set_option(easy, CURLOPT_CAINFO, endpoint_.ca_file.c_str());
   } else {

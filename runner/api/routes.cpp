@@ -61,8 +61,15 @@ void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::
     response.stream = logs.pull(request.query_integer("timestamp"), connections.seconds_without());
     return response;
   });
-  server.post("/api/stop", [&executor](const Request&) {
+  server.post("/api/stop", [&executor](const Request& request) {
+    if (const auto message = parse_interruption(request.body)) {
+      return Response::json(to_json(executor.interrupt(*message)));
+    }
     executor.stop();
+    return Response::empty();
+  });
+  server.post_json("/api/notice", [&executor](const Request& request) {
+    executor.notice(parse_notice(request.body));
     return Response::empty();
   });
 }

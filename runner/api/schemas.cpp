@@ -6,12 +6,15 @@
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
+#include "common/termination_reason.h"
 
 namespace dstack::runner::api {
 
 namespace {
 
 using json::ObjectReader;
+
+constexpr std::size_t kMaxNoticeBytes = 4096;
 
 std::optional<Secret> optional_secret(const ObjectReader& object, std::string_view name) {
   auto text = object.optional_string(name);
@@ -108,6 +111,38 @@ job::Submission parse_submission(std::string_view body) {
   submission.exit_with_job = object.boolean("exit_with_job");
   submission.unattended = object.boolean("unattended");
   return submission;
+}
+
+std::optional<std::string> parse_interruption(std::string_view body) {
+  if (body.empty()) return std::nullopt;
+  try {
+    const nlohmann::json object = json::parse_object(body);
+    const ObjectReader reader(object);
+    if (reader.string("termination_reason") != termination_reason::kInterruptedByNoCapacity) return std::nullopt;
+    return reader.string("termination_message");
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::string parse_notice(std::string_view body) {
+  const nlohmann::json object = json::parse_object(body);
+  const ObjectReader reader(object);
+  std::string message = reader.string("message");
+  if (message.empty()) throw Error(ErrorKind::invalid, "empty message");
+  if (message.size() > kMaxNoticeBytes)
+    throw Error(ErrorKind::invalid, std::format("message: longer than {} bytes", kMaxNoticeBytes));
+  return message;
+}
+
+nlohmann::json to_json(job::Executor::Phase phase) {
+  switch (phase) {
+    case job::Executor::Phase::running: return {{"job", "running"}};
+    case job::Executor::Phase::over: return {{"job", "over"}};
+    case job::Executor::Phase::waiting_for_job:
+    case job::Executor::Phase::submitted: break;
+  }
+  return {{"job", "waiting"}};
 }
 
 nlohmann::json to_json(const job::JobInfo& info) {

@@ -71,7 +71,7 @@ void refuse_jobs(http::Server& server) {
   const auto refuse = [](const Request&) -> Response {
     throw Error(ErrorKind::conflict, "this runner holds its container and runs no job");
   };
-  for (const char* path : {"/api/submit", "/api/run", "/api/upload_archive", "/api/upload_code"}) {
+  for (const char* path : {"/api/submit", "/api/run", "/api/notice", "/api/upload_archive", "/api/upload_code"}) {
     server.upload(path, [refuse](const Request& request, http::BodyReader&) { return refuse(request); });
   }
   server.get("/api/pull", refuse);

@@ -52,6 +52,13 @@ JobState stopped_state() {
   return {.state = "terminated", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt};
 }
 
+JobState interrupted_state(std::string message) {
+  return {.state = "terminated",
+          .termination_reason = termination_reason::kInterruptedByNoCapacity,
+          .termination_message = std::move(message),
+          .exit_status = std::nullopt};
+}
+
 JobState executor_error(std::string message) { return failed(termination_reason::kExecutorError, std::move(message)); }
 
 JobState executor_error(const CannotExecute& error) {

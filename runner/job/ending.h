@@ -16,6 +16,7 @@ namespace dstack::runner::job {
 JobState state_of(const Ended& ended, bool out_of_memory, std::int64_t log_quota_hour);
 
 JobState stopped_state();
+JobState interrupted_state(std::string message);  // the host goes down
 // Anything that kept the job from running.
 JobState executor_error(std::string message);
 JobState executor_error(const CannotExecute& error);

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <format>
 #include <utility>
@@ -11,9 +12,17 @@
 #include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/thread.h"
+#include "common/termination_reason.h"
+#include "common/text/escape.h"
 #include "runner/job/ending.h"
 
 namespace dstack::runner::job {
+
+namespace {
+
+constexpr std::size_t kMaxEarlyNotices = 16;
+
+}  // namespace
 
 // While it lives, the runner's own log goes to runner.log and to the readers of /api/pull too.
 class Executor::RunnerLog {
@@ -69,6 +78,7 @@ void Executor::submit(Submission submission) {
   const os::Lock lock(mutex_);
   expect_submittable();
   if (!runner_log_) runner_log_ = std::make_unique<RunnerLog>(temp_dir_, logs_);
+  for (const std::string& line : std::exchange(early_notices_, {})) spdlog::warn("{}", line);
   logs_.set_quota(static_cast<std::uint64_t>(std::max<std::int64_t>(submission.log_quota_hour, 0)));
   spdlog::info("Job {} of run {} is submitted", printable(submission.job_id), printable(submission.run_name));
   submission_ = std::move(submission);
@@ -109,10 +119,11 @@ std::optional<JobInfo> Executor::run() {
     thread_ = os::start_thread("run the job", [this, submission = &submission_, prepared_run = &prepared_] {
       const Supervision::Events events{
           .stop = stop_.fd(), .log_quota = logs_.quota_exceeded_fd(), .children_changed = children_changed_.fd()};
-      const JobState end = run_job(*submission, *prepared_run, places_, events, uploads_, setup_, logs_, clock_);
+      JobState end = run_job(*submission, *prepared_run, places_, events, uploads_, setup_, logs_, clock_);
       {
         // Before it is reported: the runner may leave as soon as that was read.
         const os::Lock end_lock(mutex_);
+        if (end == stopped_state()) end = stopped_end();
         end_ = end;
       }
       try {
@@ -141,10 +152,34 @@ std::optional<JobInfo> Executor::run() {
 
 void Executor::stop() {
   const os::Lock lock(mutex_);
+  stop_locked();
+}
+
+Executor::Phase Executor::interrupt(const std::string& message) {
+  const os::Lock lock(mutex_);
+  const Phase phase = phase_;
+  if (phase == Phase::over) return phase;
+  spdlog::warn("{}", text::escape_controls(message));
+  if (!stop_asked_) interruption_ = message;
+  stop_locked();
+  return phase;
+}
+
+JobState Executor::stopped_end() const { return interruption_ ? interrupted_state(*interruption_) : stopped_state(); }
+
+void Executor::notice(const std::string& message) {
+  const os::Lock lock(mutex_);
+  const std::string line = text::escape_controls(message);
+  spdlog::warn("{}", line);
+  if (!runner_log_ && early_notices_.size() < kMaxEarlyNotices) early_notices_.push_back(line);
+}
+
+void Executor::stop_locked() {
+  stop_asked_ = true;
   if (phase_ == Phase::running) {
     stop_.set();
   } else if (phase_ != Phase::over) {
-    end_ = stopped_state();
+    end_ = stopped_end();
     finish(end_);
     phase_ = Phase::over;
     over_.set();
@@ -169,7 +204,10 @@ bool Executor::has_job() const {
 
 int Executor::exit_status() const {
   const os::Lock lock(mutex_);
-  return submission_.exit_with_job ? exit_status_of(end_) : exit_status::kDone;
+  if (submission_.exit_with_job) return exit_status_of(end_);
+  // A host that goes down must not look like a job that is done.
+  if (end_.termination_reason == termination_reason::kInterruptedByNoCapacity) return exit_status::of_signal(SIGTERM);
+  return exit_status::kDone;
 }
 
 bool Executor::unattended() const {

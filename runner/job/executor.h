@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/os/clock.h"
 #include "common/os/event.h"
@@ -28,6 +29,8 @@ struct JobInfo {
 // with the reason. All members may be called from any thread; the job itself runs on one of this object's own.
 class Executor {
  public:
+  enum class Phase { waiting_for_job, submitted, running, over };
+
   // `logs` outlives this object. `temp_dir` gets runner.log.
   Executor(std::filesystem::path temp_dir, RunPlaces places, Logs& logs, os::Clock& clock = os::system_clock(),
            os::UserDatabase users = os::UserDatabase());
@@ -50,6 +53,12 @@ class Executor {
   std::optional<JobInfo> run();
   // Interrupts the job; before it runs, ends it for good. Nothing happens to one that is over.
   void stop();
+  // The same because the host goes down, which the job's end then says with `message`, unless it was stopped before.
+  // How far the job was.
+  Phase interrupt(const std::string& message);
+
+  // A line for the runner log. One that comes before the job is in it as well.
+  void notice(const std::string& message);
 
   // To be called after the runner has reaped orphans.
   void children_changed();
@@ -64,11 +73,13 @@ class Executor {
   int over_fd() const { return over_.fd(); }     // becomes and stays readable when it is over
 
  private:
-  enum class Phase { waiting_for_job, submitted, running, over };
   class RunnerLog;
 
   void expect_submitted(std::string_view request) const DSTACK_REQUIRES(mutex_);
   void expect_submittable() const DSTACK_REQUIRES(mutex_);
+  void stop_locked() DSTACK_REQUIRES(mutex_);
+  // What a job that was stopped ends with.
+  JobState stopped_end() const DSTACK_REQUIRES(mutex_);
   void finish(const JobState& end);
 
   const std::filesystem::path temp_dir_;
@@ -86,6 +97,9 @@ class Executor {
   Submission submission_ DSTACK_GUARDED_BY(mutex_);  // not changed any more once the job runs
   Prepared prepared_ DSTACK_GUARDED_BY(mutex_);      // the same
   bool exited_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::vector<std::string> early_notices_ DSTACK_GUARDED_BY(mutex_);
+  bool stop_asked_ DSTACK_GUARDED_BY(mutex_) = false;
+  std::optional<std::string> interruption_ DSTACK_GUARDED_BY(mutex_);  // why the host goes down
   JobState end_ DSTACK_GUARDED_BY(mutex_);
   std::unique_ptr<RunnerLog> runner_log_ DSTACK_GUARDED_BY(mutex_);
   std::thread thread_;

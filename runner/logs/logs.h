@@ -25,6 +25,8 @@ struct JobState {
   // "not_found" or "not_executable" where that is what kept the command from running; else empty. Servers ignore it.
   std::string start_failure = {};
   std::optional<int> signal = {};  // that ended it; not part of the API
+
+  friend bool operator==(const JobState&, const JobState&) = default;
 };
 
 // Takes a piece of a page; false when its reader has gone.

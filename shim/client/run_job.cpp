@@ -7,6 +7,7 @@
 #include "common/exit_status.h"
 #include "common/os/clock.h"
 #include "common/os/signals.h"
+#include "common/termination_reason.h"
 #include "common/text/split.h"
 #include "shim/client/job_output.h"
 #include "shim/client/output.h"
@@ -110,7 +111,9 @@ class JobRun {
     if (job_end_) await_container_exit();
     if (!read) return {.exit_status = exit_status::of_signal(SIGPIPE), .reason = job_end_ ? job_end_->reason : ""};
     if (!job_end_) return end_;
-    if (job_end_->state == "failed" && !job_end_->message.empty()) std::cerr << legible(job_end_->message) << "\n";
+    const bool explains =
+        job_end_->state == "failed" || job_end_->reason == termination_reason::kInterruptedByNoCapacity;
+    if (explains && !job_end_->message.empty()) std::cerr << legible(job_end_->message) << "\n";
     if (job_end_->state != "terminated") return {.exit_status = exit_status_of(*job_end_), .reason = job_end_->reason};
     if (session_.interrupted()) return session_.interrupted_end();
     return {.exit_status = exit_status::of_signal(SIGINT), .reason = job_end_->reason};

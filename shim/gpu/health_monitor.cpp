@@ -26,26 +26,22 @@ constexpr int kAbsentLimit = 2;
 // The kernel's longest record, with what it appends to one.
 constexpr std::size_t kRecordBytes = 8192;
 
-bool says_lost(std::string_view field) { return field.contains("lost") || field.contains("Unknown Error"); }
+// Where what is said of a GPU comes from.
+std::string_view source_of(Vendor vendor) {
+  if (vendor == Vendor::nvidia) return "nvidia-smi";
+  return vendor == Vendor::intel ? "hl-smi" : "the amdgpu driver";
+}
 
 }  // namespace
 
-std::vector<GpuStatus> parse_gpu_status(std::string_view output) {
-  std::vector<GpuStatus> all;
-  for (const std::string_view line : lines_of(output)) {
-    const auto fields = csv_fields(line);
-    if (fields.size() < 3 || !is_id(fields[0])) continue;
-    all.push_back({.id = std::string(fields[0]),
-                   .bus_id = short_bus_id(fields[1]),
-                   .uncorrected = text::parse_number<std::uint64_t>(fields[2]).value_or(0),
-                   .is_lost = std::ranges::any_of(fields, says_lost)});
-  }
-  return all;
-}
-
-HealthExamination::HealthExamination(SickGpus& sick, std::vector<Gpu> gpus, std::filesystem::path root,
+HealthExamination::HealthExamination(SickGpus& sick, Vendor vendor, std::vector<Gpu> gpus, std::filesystem::path root,
                                      os::Clock& clock)
-    : sick_(sick), gpus_(std::move(gpus)), root_(std::move(root)), clock_(clock) {}
+    : sick_(sick),
+      vendor_(vendor),
+      gpus_(std::move(gpus)),
+      root_(std::move(root)),
+      clock_(clock),
+      remarks_(root_, clock) {}
 
 void HealthExamination::read_kernel_log() {
   // A GPU's place on the bus is what the log names.
@@ -85,33 +81,48 @@ void HealthExamination::take_record(std::string_view line) {
   sick_.set_aside(id->second, std::format("Xid {} ({})", xid->number, *sickness));
 }
 
+std::vector<GpuStatus> HealthExamination::status(const std::stop_token& stop) {
+  constexpr const char* kFormat = "--format=csv,noheader,nounits";
+  if (vendor_ == Vendor::amd) return read_amd_status(gpus_, root_);
+  if (vendor_ == Vendor::intel) {
+    return parse_gaudi_status(
+        run_driver_tool({"hl-smi", "--query-aip=index,ecc.errors.uncorrected.volatile.total", kFormat}, clock_, stop)
+            .text);
+  }
+  return parse_nvidia_status(
+      run_driver_tool(
+          {nvidia_tool(root_), "--query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total", kFormat}, clock_,
+          stop)
+          .text);
+}
+
 void HealthExamination::ask_tool(const std::stop_token& stop) {
   try {
-    const ToolOutput output =
-        run_driver_tool({nvidia_tool(root_), "--query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total",
-                         "--format=csv,noheader,nounits"},
-                        clock_, stop);
-    judge(parse_gpu_status(output.text));
+    judge(status(stop));
   } catch (const std::exception& error) {
-    if (!stop.stop_requested()) spdlog::warn("Ask nvidia-smi whether the GPUs are well: {}", error.what());
+    if (!stop.stop_requested()) spdlog::warn("Ask {} whether the GPUs are well: {}", source_of(vendor_), error.what());
+    return;
   }
+  if (vendor_ == Vendor::nvidia) remarks_.look(stop);
 }
 
 void HealthExamination::judge(const std::vector<GpuStatus>& all) {
   // A tool that names no GPU says nothing of each: then it is the driver that is broken.
   if (all.empty()) return;
   for (const GpuStatus& status : all) {
+    if (status.bus_id.empty()) continue;
     const std::size_t function = status.bus_id.rfind('.');
     ids_.insert_or_assign(status.bus_id.substr(0, function), status.id);
   }
   for (const Gpu& gpu : gpus_) {
     const auto status = std::ranges::find(all, gpu.id, &GpuStatus::id);
     if (status == all.end()) {
-      if (++absent_[gpu.id] >= kAbsentLimit) sick_.set_aside(gpu.id, "lost: nvidia-smi no longer names it");
+      if (++absent_[gpu.id] >= kAbsentLimit)
+        sick_.set_aside(gpu.id, std::format("lost: {} no longer names it", source_of(vendor_)));
       continue;
     }
     absent_[gpu.id] = 0;
-    if (status->is_lost) sick_.set_aside(gpu.id, "lost: nvidia-smi says so");
+    if (status->is_lost) sick_.set_aside(gpu.id, std::format("lost: {} says so", source_of(vendor_)));
     if (status->uncorrected <= sick_.seen_errors(gpu.id)) continue;
     sick_.set_seen_errors(gpu.id, status->uncorrected);
     sick_.set_aside(gpu.id, std::format("{} uncorrected memory errors (ECC)", status->uncorrected));
@@ -129,8 +140,8 @@ HealthMonitor::HealthMonitor(SickGpus& sick, const HostGpus& gpus, std::filesyst
 void HealthMonitor::look(const std::stop_token& stop) {
   if (!examination_) {
     const Inventory* inventory = gpus_.inventory();
-    if (inventory == nullptr || inventory->vendor != Vendor::nvidia) return;
-    examination_.emplace(sick_, inventory->gpus, root_, clock_);
+    if (inventory == nullptr || inventory->vendor == Vendor::none || inventory->vendor == Vendor::tenstorrent) return;
+    examination_.emplace(sick_, inventory->vendor, inventory->gpus, root_, clock_);
   }
   if (clock_.now() >= tool_due_) {
     examination_->ask_tool(stop);

@@ -12,38 +12,31 @@
 #include "common/os/clock.h"
 #include "common/os/repeating_thread.h"
 #include "common/os/unique_fd.h"
+#include "shim/gpu/gpu_remarks.h"
+#include "shim/gpu/gpu_status.h"
 #include "shim/gpu/host_gpus.h"
 #include "shim/gpu/inventory.h"
 #include "shim/gpu/sick_gpus.h"
 
 namespace dstack::shim::gpu {
 
-// What nvidia-smi says of one GPU.
-struct GpuStatus {
-  std::string id;
-  std::string bus_id;             // "0000:3b:00.0", in lower case
-  std::uint64_t uncorrected = 0;  // memory errors since the driver was loaded; 0 if it does not say
-  bool is_lost = false;           // "[GPU is lost]" and the like
-};
-// The rows of `nvidia-smi --query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total
-// --format=csv,noheader,nounits`.
-std::vector<GpuStatus> parse_gpu_status(std::string_view output);
-
-// Sets NVIDIA GPUs aside that the kernel's log, or nvidia-smi, says are not well. For one thread.
+// Sets GPUs aside that the kernel, or their vendor's tool, says are not well (docs/operating.md). For one thread.
 class HealthExamination {
  public:
-  // `root` is where /dev is, and on WSL the tool.
-  HealthExamination(SickGpus& sick, std::vector<Gpu> gpus, std::filesystem::path root, os::Clock& clock);
+  // Of one vendor's GPUs. `root` is where /dev, /proc and /sys are, and on WSL the tool.
+  HealthExamination(SickGpus& sick, Vendor vendor, std::vector<Gpu> gpus, std::filesystem::path root, os::Clock& clock);
 
   // Does not throw.
-  void read_kernel_log();
+  void read_kernel_log();  // NVIDIA's
   void ask_tool(const std::stop_token& stop);
 
  private:
+  std::vector<GpuStatus> status(const std::stop_token& stop);
   void take_record(std::string_view line);
   void judge(const std::vector<GpuStatus>& all);
 
   SickGpus& sick_;
+  const Vendor vendor_;
   const std::vector<Gpu> gpus_;
   const std::filesystem::path root_;
   os::Clock& clock_;
@@ -51,12 +44,13 @@ class HealthExamination {
   bool kernel_log_missing_ = false;
   std::map<std::string, std::string> ids_;  // by bus id without the function
   std::map<std::string, int> absent_;       // how often in a row the tool did not name a GPU
+  GpuRemarks remarks_;
 };
 
 // The same every few seconds, on a thread of its own.
 class HealthMonitor {
  public:
-  // Begins with NVIDIA's GPUs, as soon as they are known. `gpus` outlives this object.
+  // Begins as soon as the GPUs are known, if they are NVIDIA's, AMD's or Intel's. `gpus` outlives this object.
   HealthMonitor(SickGpus& sick, const HostGpus& gpus, std::filesystem::path root = "/",
                 os::Clock& clock = os::system_clock());
 

@@ -84,8 +84,10 @@ bool SickGpus::has(const std::string& id) const {
 
 void SickGpus::set_aside(const std::string& id, const std::string& reason) {
   Sicknesses known;
+  std::function<void(const std::string&, const std::string&)> hear;
   {
     const os::Lock lock(mutex_);
+    hear = hear_;
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
     if (!state_.sick.try_emplace(id, Sickness{.reason = reason, .since = now}).second) return;
     save();
@@ -94,6 +96,12 @@ void SickGpus::set_aside(const std::string& id, const std::string& reason) {
   spdlog::error("GPU {} is set aside, no task gets it until a restart of the host or `dstack-shim gpu ok`: {}",
                 printable(id), printable(reason));
   changed_(known);
+  if (hear) hear(id, reason);
+}
+
+void SickGpus::on_set_aside(std::function<void(const std::string&, const std::string&)> hear) {
+  const os::Lock lock(mutex_);
+  hear_ = std::move(hear);
 }
 
 void SickGpus::accept(const std::string& id) {

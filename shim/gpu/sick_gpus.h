@@ -20,6 +20,9 @@ class SickGpus {
   SickGpus(std::filesystem::path file, std::string boot_id, std::function<void(const Sicknesses&)> changed,
            os::Clock& clock = os::system_clock());
 
+  // Hears of each GPU that is set aside from now on, and why; not under a lock.
+  void on_set_aside(std::function<void(const std::string& id, const std::string& reason)> hear);
+
   Sicknesses all() const;
   bool has(const std::string& id) const;
 
@@ -49,6 +52,7 @@ class SickGpus {
   const std::function<void(const Sicknesses&)> changed_;
   os::Clock& clock_;
   mutable os::Mutex mutex_;
+  std::function<void(const std::string&, const std::string&)> hear_ DSTACK_GUARDED_BY(mutex_);
   State state_ DSTACK_GUARDED_BY(mutex_);
 };
 

@@ -173,6 +173,13 @@ void LiveTask::await_start(const std::stop_token& stop) {
   if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the task is being terminated");
 }
 
+bool LiveTask::begin_interruption(Ending ending) {
+  const os::Lock lock(mutex_);
+  if (interruption_ || state_.status == TaskStatus::terminated) return false;
+  interruption_ = std::move(ending);
+  return true;
+}
+
 void LiveTask::container_ended(const docker::ContainerEnd& end) {
   const os::Lock lock(mutex_);
   if (state_.status != TaskStatus::running) return;
@@ -289,6 +296,7 @@ void LiveTask::launch() {
 void LiveTask::end() {
   TaskState state = copy_state();
   std::optional<docker::ContainerEnd> container_end;
+  std::optional<Ending> container_end_ending;  // where that is known without a look at the container
   std::optional<Ending> wanted;
   seconds grace;
   std::stop_source attempt;
@@ -296,6 +304,8 @@ void LiveTask::end() {
     const os::Lock lock(mutex_);
     container_end = container_end_;
     wanted = wanted_ending_;
+    // A job that was done before it could be stopped stays done.
+    if (container_end && container_end->exit_code != 0 && interruption_) container_end_ending = interruption_;
     grace = grace_;
     attempt_stop_ = attempt;
   }
@@ -303,7 +313,9 @@ void LiveTask::end() {
   const std::stop_callback on_exit(exit_.get_token(), [&attempt] { attempt.request_stop(); });
   const std::stop_token stop = attempt.get_token();
   if (!state.ending) {
-    state.ending = container_end ? tools_.finisher.ending_of(state, *container_end, stop) : *wanted;
+    state.ending = container_end_ending ? *container_end_ending
+                   : container_end      ? tools_.finisher.ending_of(state, *container_end, stop)
+                                        : *wanted;
     publish_or_log(state);
   }
   if (!container_end) {

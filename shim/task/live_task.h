@@ -67,6 +67,10 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   // be, or the task is terminated.
   void start();
 
+  // The host goes down: what ends the container from now on is this, unless it exits with status 0. False if that is
+  // known already, or the task is terminated.
+  bool begin_interruption(Ending ending);
+
   // The container ended by itself. Does not block.
   void container_ended(const docker::ContainerEnd& end);
 
@@ -114,6 +118,7 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   std::optional<Ending> wanted_ending_ DSTACK_GUARDED_BY(mutex_);
   std::chrono::seconds grace_ DSTACK_GUARDED_BY(mutex_){0};
   std::optional<docker::ContainerEnd> container_end_ DSTACK_GUARDED_BY(mutex_);
+  std::optional<Ending> interruption_ DSTACK_GUARDED_BY(mutex_);
   bool removal_wanted_ DSTACK_GUARDED_BY(mutex_) = false;
   bool start_wanted_ DSTACK_GUARDED_BY(mutex_) = false;
   bool urgent_ DSTACK_GUARDED_BY(mutex_) = false;

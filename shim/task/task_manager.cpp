@@ -9,7 +9,9 @@
 #include "common/os/boot_id.h"
 #include "common/os/file_locks.h"
 #include "common/os/idle_memory.h"
+#include "shim/task/going_away.h"
 #include "shim/task/restore.h"
+#include "shim/task/task_messages.h"
 
 namespace dstack::shim::task {
 
@@ -19,6 +21,7 @@ namespace {
 constexpr std::chrono::seconds kOwnerGrace{5};
 
 constexpr std::chrono::hours kSweepInterval{1};
+constexpr std::chrono::milliseconds kEndPause{100};
 
 }  // namespace
 
@@ -182,6 +185,36 @@ void TaskManager::start(const std::string& id) { find(id)->start(); }
 
 void TaskManager::remove(const std::string& id) { find(id)->remove(); }
 
+void TaskManager::interrupt(const std::string& message) {
+  if (exit_.stop_requested()) return;
+  // An own shim of a launcher lies in its folder.
+  announce_end_to_launcher(store_.home());
+  const Ending ending{.reason = termination_reason::kInterruptedByNoCapacity, .message = message};
+  for (const auto& task : live_tasks()) {
+    if (!task->begin_interruption(ending)) continue;
+    threads_.run([this, task, ending] { interrupt_task(*task, ending, runner_http_port_, clock_, exit_.get_token()); });
+  }
+}
+
+void TaskManager::await_ends(std::chrono::seconds limit) {
+  const os::SteadyTime deadline = clock_.now() + limit;
+  const auto has_ended = [](const auto& task) { return task->info().status == TaskStatus::terminated; };
+  while (!std::ranges::all_of(live_tasks(), has_ended) && clock_.now() < deadline) {
+    if (!os::pause(clock_, kEndPause, exit_.get_token())) return;
+  }
+}
+
+void TaskManager::tell_jobs_of_gpu(const std::string& gpu_id, const std::string& message) {
+  if (exit_.stop_requested()) return;
+  for (const auto& task : live_tasks()) {
+    const TaskState state = task->state();
+    if (state.status == TaskStatus::terminated || !state.gpu_ids || !std::ranges::contains(*state.gpu_ids, gpu_id))
+      continue;
+    spdlog::warn("task {}: {}", printable(state.config.id), message);
+    threads_.run([this, task, message] { tell_job(*task, message, runner_http_port_, clock_, exit_.get_token()); });
+  }
+}
+
 std::vector<std::string> TaskManager::needed_images() const {
   const os::Lock lock(mutex_);
   std::vector<std::string> images;
@@ -203,12 +236,14 @@ std::vector<host::TaskContainer> TaskManager::containers() const {
 
 void TaskManager::shut_down() {
   exit_.request_stop();
+  for (const auto& task : live_tasks()) task->abandon();
+}
+
+std::vector<std::shared_ptr<LiveTask>> TaskManager::live_tasks() const {
+  const os::Lock lock(mutex_);
   std::vector<std::shared_ptr<LiveTask>> tasks;
-  {
-    const os::Lock lock(mutex_);
-    for (const auto& [id, task] : tasks_) tasks.push_back(task);
-  }
-  for (const auto& task : tasks) task->abandon();
+  for (const auto& [id, task] : tasks_) tasks.push_back(task);
+  return tasks;
 }
 
 std::shared_ptr<LiveTask> TaskManager::find(const std::string& id) const {

@@ -66,6 +66,14 @@ class TaskManager {
   void start(const std::string& id);
   void remove(const std::string& id);
 
+  // The host goes down, for the reason in `message`: jobs are stopped, whatever has no job yet or a program of its own
+  // is terminated, CI launchers learn of it. Returns at once; to be called again for tasks that have come since.
+  void interrupt(const std::string& message);
+  // Waits until all tasks are terminated, `limit` at most.
+  void await_ends(std::chrono::seconds limit);
+  // Puts a line into the runner log of each task that has this GPU. Returns at once.
+  void tell_jobs_of_gpu(const std::string& gpu_id, const std::string& message);
+
   // Of the tasks that are not terminated, as they were submitted.
   std::vector<std::string> needed_images() const;
 
@@ -77,6 +85,7 @@ class TaskManager {
 
  private:
   std::shared_ptr<LiveTask> find(const std::string& id) const;
+  std::vector<std::shared_ptr<LiveTask>> live_tasks() const;
   std::shared_ptr<LiveTask> add(TaskState state);
   void take_up(TaskState state);
   void container_ended(const docker::ContainerEnd& end);

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,34 @@ def test_a_run_waits_while_its_host_is_drained(server, host, folder, image):
     end = server.wait_end("patient")
     assert (end["status"], end["exit_status"]) == ("done", 0), end
     assert server.logs("patient").splitlines()[-1] == "at last"
+
+
+@pytest.mark.long
+def test_a_run_whose_host_goes_down_is_retried_as_interrupted(server, host, folder, image):
+    offer(folder, "latest")
+    server.apply(FLEET)
+    server.wait_idle("ours")
+    patience = "while [ ! -e /instance/go ]; do sleep 0.1; done"
+    run = task(image, "spot", "trap 'echo saved; exit 0' INT", "echo started", patience, "echo went on")
+    server.apply({**run, "retry": {"on_events": ["interruption"], "duration": "1h"}})
+    server.wait_for("spot", "running")
+    wait_until(lambda: "started" in server.logs("spot"), "the job's first line", 60, pause=0.5)
+
+    # In a minute and a half, say, by another user's `shutdown`.
+    host.write("/run/systemd/shutdown/scheduled", f"USEC={int((time.time() + 90) * 1e6)}\nWARN_WALL=1\nMODE=poweroff\n")
+
+    def interrupted():
+        first = server.run_of("spot")["jobs"][0]["job_submissions"][0]
+        return first["termination_reason"] and first
+
+    first = wait_until(interrupted, "the end of the first job", 120, pause=0.5)
+    assert (first["termination_reason"], first["exit_status"]) == ("interrupted_by_no_capacity", None), first
+    assert "a shutdown is scheduled" in first["termination_reason_message"]
+    host.run("rm", "/run/systemd/shutdown/scheduled")
+    host.write("/srv/instance/go", "")
+    end = server.wait_end("spot")
+    assert (end["status"], end["exit_status"]) == ("done", 0), end
+    assert end["id"] != first["id"]
 
 
 S3 = "http://127.0.0.1:8200"

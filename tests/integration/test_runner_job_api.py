@@ -169,6 +169,32 @@ def test_the_runner_s_log_is_on_disk_and_with_the_readers(runner):
     assert "run-name" in result.runner_log
 
 
+def test_a_notice_is_in_the_runner_log_also_one_that_came_before_the_job(runner):
+    assert runner.post("/api/notice", json={"message": "GPU 1 is not well"}).status_code == 200
+    runner.submit(["/bin/sh", "-c", "exit 0"])
+    assert runner.post("/api/notice", json={"message": "GPU 2 \x1b[2J\nis not well"}).status_code == 200
+    for bad in ({}, {"message": ""}, {"message": 1}, {"message": "x" * 4097}):
+        assert runner.post("/api/notice", json=bad).status_code == 400
+    runner.post("/api/run")
+    log = runner.result().runner_log
+    assert "[warning] GPU 1 is not well\n" in log
+    assert "[warning] GPU 2 \\x1b[2J\\nis not well\n" in log
+
+
+def test_a_stop_that_says_that_the_host_goes_down_is_in_the_end_of_the_job(runner):
+    runner.start(["/bin/sh", "-c", "trap 'exit 0' INT; echo ready; while :; do sleep 0.1; done"])
+    runner.wait_output("ready")
+    reason = {"termination_reason": "interrupted_by_no_capacity", "termination_message": "The cloud wants it back"}
+    # A stop is never refused for its body, and no other reason counts.
+    assert runner.post("/api/stop", json=reason).json() == {"job": "running"}
+    for body in (b"{", b'{"termination_reason": "gateway_error"}'):
+        answer = runner.post("/api/stop", data=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.text) == (200, "")
+    end = runner.result().end
+    assert end["state"] == "terminated" and reason.items() <= end.items()
+    assert runner.wait() == 143
+
+
 def test_the_real_client_runs_a_job(runner):
     client = RunnerClient(port=runner.port)
     assert client.healthcheck().service == "dstack-runner"

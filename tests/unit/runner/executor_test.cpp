@@ -9,6 +9,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <format>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
@@ -114,6 +115,50 @@ TEST_CASE("a stop before the run is the end") {
   CHECK(runner.states() == States{"terminated"});
   CHECK(runner.pull()["has_more"] == false);
   CHECK_THROWS_AS(runner.executor.run(), Error);
+}
+
+TEST_CASE("a job that is stopped since the host goes down says so, and the runner does not exit as if it were done") {
+  Runner runner;
+  runner.executor.submit(Runner::shell("exit 0"));
+  CHECK(runner.executor.interrupt("The host goes down") == Executor::Phase::submitted);
+  runner.executor.stop();
+  CHECK(runner.states() == States{"terminated"});
+  const auto end = runner.pull()["job_states"][0];
+  CHECK(end["termination_reason"] == "interrupted_by_no_capacity");
+  CHECK(end["termination_message"] == "The host goes down");
+  CHECK(runner.executor.exit_status() == 143);
+  CHECK(runner.executor.interrupt("again") == Executor::Phase::over);
+}
+
+TEST_CASE("the first stop says why a job ended") {
+  for (const bool interrupted_first : {true, false}) {
+    Runner runner;
+    const std::string fifo = (runner.folder / "fifo").string();
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    runner.executor.submit(
+        Runner::shell("trap 'cat " + fifo + "; exit 0' INT; echo ready > " + fifo + "; while :; do sleep 0.01; done"));
+    runner.executor.run();
+    CHECK(os::read_file(fifo) == "ready\n");
+    if (!interrupted_first) runner.executor.stop();
+    CHECK(runner.executor.interrupt("The host goes down") == Executor::Phase::running);
+    runner.executor.stop();
+    std::ofstream(fifo) << "\n";
+    runner.await_end();
+    const auto end = runner.pull()["job_states"][1];
+    CHECK(end["state"] == "terminated");
+    CHECK(end["termination_reason"] == (interrupted_first ? "interrupted_by_no_capacity" : ""));
+    CHECK(runner.executor.exit_status() == (interrupted_first ? 143 : 0));
+  }
+}
+
+TEST_CASE("a job that exits by itself is not called interrupted") {
+  Runner runner;
+  runner.executor.submit(Runner::shell("exit 3"));
+  runner.executor.run();
+  runner.await_end();
+  CHECK(runner.executor.interrupt("The host goes down") == Executor::Phase::over);
+  CHECK(runner.pull()["job_states"][1]["termination_reason"] == "container_exited_with_error");
+  CHECK(runner.executor.exit_status() == 0);
 }
 
 TEST_CASE("a job whose user cannot be worked out has failed before it runs") {

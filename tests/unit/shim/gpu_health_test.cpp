@@ -38,7 +38,7 @@ TEST_CASE("what a job causes does not make a GPU sick") {
 }
 
 TEST_CASE("the tool's rows are read, and what is not one is passed over") {
-  const auto all = parse_gpu_status(
+  const auto all = parse_nvidia_status(
       "Unable to determine the device handle for GPU 0000:5E:00.0: Unknown Error\n"
       "GPU-aaaa1111, 00000000:3B:00.0, 0\n"
       "GPU-bbbb2222, 00000000:5E:00.0, [N/A]\n"
@@ -78,7 +78,7 @@ struct HealthFixture {
           for (const auto& [id, sickness] : all) sick_ids.insert(id);
         },
         clock);
-    examination.emplace(*sick,
+    examination.emplace(*sick, Vendor::nvidia,
                         std::vector<Gpu>{{.id = "GPU-aaaa1111", .name = "A"}, {.id = "GPU-bbbb2222", .name = "B"}},
                         folder / "", clock);
   }
@@ -148,6 +148,57 @@ TEST_CASE_METHOD(HealthFixture, "a GPU that the tool no longer names is lost, a 
   CHECK(sick_ids.empty());
   look();
   CHECK(sick_ids == std::set<std::string>{"GPU-bbbb2222"});
+}
+
+TEST_CASE_METHOD(HealthFixture, "uncorrected errors that AMD's driver counts set the GPU aside") {
+  const auto count = [&](const char* node, const char* block, const char* text) {
+    const auto folder_of_block = folder / "sys/class/drm" / node / "device/ras";
+    std::filesystem::create_directories(folder_of_block);
+    std::ofstream(folder_of_block / block) << text;
+  };
+  for (const char* node : {"renderD128", "renderD129"}) count(node, "umc_err_count", "ue: 0\nce: 3\n");
+  count("renderD129", "features", "feature mask: 0x2f\nue: 7\n");
+  HealthExamination amd(*sick, Vendor::amd,
+                        {{.id = "/dev/dri/renderD128", .name = "A"}, {.id = "/dev/dri/renderD129", .name = "A"}},
+                        folder / "", clock);
+  amd.ask_tool({});
+  CHECK(sick_ids.empty());
+  count("renderD129", "umc_err_count", "ue: 1\nce: 3\n");
+  count("renderD129", "gfx_err_count", "ue: 2\nce: 0\n");
+  amd.ask_tool({});
+  CHECK(sick->all().at("/dev/dri/renderD129").reason == "3 uncorrected memory errors (ECC)");
+  CHECK(sick_ids.size() == 1);
+  // One whose device is gone.
+  std::filesystem::remove_all(folder / "sys/class/drm/renderD128");
+  amd.ask_tool({});
+  amd.ask_tool({});
+  CHECK(sick->all().at("/dev/dri/renderD128").reason == "lost: the amdgpu driver no longer names it");
+}
+
+TEST_CASE_METHOD(HealthFixture, "uncorrected errors that hl-smi reports set the accelerator aside") {
+  HealthExamination gaudi(*sick, Vendor::intel, {{.id = "0", .name = "HL-225"}, {.id = "1", .name = "HL-225"}},
+                          folder / "", clock);
+  tools.add("hl-smi", "cat <<'END'\n0, 0\n1, N/A\nEND\n");
+  gaudi.ask_tool({});
+  CHECK(sick_ids.empty());
+  tools.add("hl-smi", "cat <<'END'\na warning, of another kind\n0, 0\n1, 2\nEND\n");
+  gaudi.ask_tool({});
+  CHECK(sick->all().at("1").reason == "2 uncorrected memory errors (ECC)");
+  CHECK(sick_ids.size() == 1);
+}
+
+TEST_CASE("GPUs that are slowed down by heat are found, for whatever reason of the two") {
+  CHECK(parse_hot_gpus("GPU-aaaa1111, Not Active, Not Active\nGPU-bbbb2222, Active, Not Active\n"
+                       "GPU-cccc3333, Not Active, Active\nGPU-dddd4444, [N/A], [N/A]\n"
+                       "Field \"clocks_throttle_reasons.hw_thermal_slowdown\" is not a valid field to query.\n") ==
+        std::vector<std::string>{"GPU-bbbb2222", "GPU-cccc3333"});
+}
+
+TEST_CASE("processes with memory of a GPU are read, rows that are not one are passed over") {
+  CHECK(parse_gpu_processes("GPU-aaaa1111, 4242, 512\nGPU-bbbb2222, 17, [N/A]\nNo running processes found\n"
+                            "GPU-cccc3333, [N/A], 1\nGPU-dddd4444, -1, 1\n") ==
+        std::vector<GpuProcess>{{.gpu_id = "GPU-aaaa1111", .pid = 4242, .memory = 512},
+                                {.gpu_id = "GPU-bbbb2222", .pid = 17, .memory = 0}});
 }
 
 TEST_CASE("a GPU that is set aside is not handed out, and counts as sick") {

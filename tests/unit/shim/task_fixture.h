@@ -82,6 +82,7 @@ struct TaskFixture {
   const std::filesystem::path runner = folder / "dstack-runner";
   CountedVolumes volumes;
   TwoGpus gpus;
+  int runner_http_port = 10999;                  // inside of containers
   std::atomic<int> keys_left = 0;                // tasks whose keys could not be removed
   std::vector<std::chrono::nanoseconds> starts;  // as they were reported, by one task after the other
 
@@ -97,7 +98,8 @@ struct TaskFixture {
           puller(client, host.clock),
           keys([&host](const std::string& name) { return host.user(name); }),
           tasks(
-              host.home, {client, puller, keys, host.volumes, host.gpus}, {.runner_binary = host.runner}, host.clock,
+              host.home, {client, puller, keys, host.volumes, host.gpus},
+              {.runner_binary = host.runner, .runner_http_port = host.runner_http_port}, host.clock,
               [&host](std::chrono::nanoseconds took) { host.starts.push_back(took); }, [&host] { ++host.keys_left; }) {
       tasks.restore();
     }

@@ -128,7 +128,7 @@ def test_a_notice_of_the_cloud_stops_jobs_and_says_so(host, image, cloud):
         late = calls.submit(image)
         assert calls.wait_for(late, "terminated")["termination_reason"] == INTERRUPTED
         assert f"{cause}: stopping the running jobs" in shim.log()
-        assert f"[warning] {end['termination_message']}" in (host.home / "runners" / job.end["container_name"] / "runner.log").read_text()
+        assert f" warning {end['termination_message']}\n" in (host.home / "runners" / job.end["container_name"] / "runner.log").read_text()
         assert metadata.refused == []
         if cloud == "aws":
             assert len(metadata.tokens) == 1

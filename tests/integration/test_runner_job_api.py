@@ -177,8 +177,8 @@ def test_a_notice_is_in_the_runner_log_also_one_that_came_before_the_job(runner)
         assert runner.post("/api/notice", json=bad).status_code == 400
     runner.post("/api/run")
     log = runner.result().runner_log
-    assert "[warning] GPU 1 is not well\n" in log
-    assert "[warning] GPU 2 \\x1b[2J\\nis not well\n" in log
+    assert " warning GPU 1 is not well\n" in log
+    assert " warning GPU 2 \\x1b[2J\\nis not well\n" in log
 
 
 def test_a_stop_that_says_that_the_host_goes_down_is_in_the_end_of_the_job(runner):

@@ -1,5 +1,6 @@
 #include "common/text/utf8.h"
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -9,8 +10,8 @@ namespace {
 
 unsigned octet(std::string_view text, std::size_t index) { return static_cast<unsigned char>(text[index]); }
 
-// Eight bytes at once, all of them 0x20 … 0x7e: by far the most of what jobs print.
-bool all_plain(const char* bytes) {
+// Of eight bytes, the top bit of each that is not 0x20 … 0x7e: by far the most of what jobs print is.
+std::uint64_t not_plain(const char* bytes) {
   std::uint64_t word = 0;
   std::memcpy(&word, bytes, sizeof word);
   constexpr std::uint64_t ones = 0x0101010101010101;
@@ -18,7 +19,19 @@ bool all_plain(const char* bytes) {
   // A byte's top bit comes out set if it is below 0x20 (borrow), 0x7f (carry), or had it set from the start.
   const std::uint64_t below = (word | tops) - 0x20 * ones;
   const std::uint64_t above = (word & ~tops) + ones;
-  return ((~below | above | word) & tops) == 0;
+  return (~below | above | word) & tops;
+}
+
+// The size of the character of two or three bytes at the beginning of `bytes`, of which there are at least four; 0
+// where first_character() has to look: it may be invalid or a control character, or has four bytes.
+unsigned size_of_usual(const char* bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  std::uint32_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  const std::uint32_t lead = word & 0xff;
+  if ((word & 0xc0e0) == 0x80c0) return lead > 0xc2 ? 2 : 0;
+  if ((word & 0xc0c0f0) == 0x8080e0) return lead != 0xe0 && lead != 0xed ? 3 : 0;
+  return 0;
 }
 
 }  // namespace
@@ -100,23 +113,32 @@ std::string valid_utf8(std::string_view text) {
   return valid;
 }
 
-std::size_t printable_prefix(std::string_view text) {
+std::size_t printable_prefix(std::string_view text, bool tabs) {
   std::size_t done = 0;
-  while (done < text.size()) {
-    while (text.size() - done >= 8 && all_plain(text.data() + done)) done += 8;
-    if (done == text.size()) break;
+  while (true) {
+    for (; text.size() - done >= 8; done += 8) {
+      if (const std::uint64_t odd = not_plain(text.data() + done); odd != 0) {
+        done += static_cast<std::size_t>(std::countr_zero(odd)) / 8;
+        break;
+      }
+    }
+    while (text.size() - done >= 4) {
+      const unsigned size = size_of_usual(text.data() + done);
+      if (size == 0) break;
+      done += size;
+    }
+    if (done == text.size()) return done;
     const unsigned next = octet(text, done);
-    if ((next >= 0x20 && next < 0x7f) || next == '\t') {
+    if ((next >= 0x20 && next < 0x7f) || (tabs && next == '\t')) {
       ++done;
     } else if (next >= 0x80) {
       const Utf8Character character = first_character(text.substr(done));
-      if (character.kind != Utf8Character::Kind::valid || character.character < 0xa0) break;
+      if (character.kind != Utf8Character::Kind::valid || character.character < 0xa0) return done;
       done += character.size;
     } else {
-      break;
+      return done;
     }
   }
-  return done;
 }
 
 std::size_t character_boundary(std::string_view text, std::size_t limit) {

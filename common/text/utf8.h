@@ -35,8 +35,9 @@ constexpr std::size_t utf8_size(char32_t character) {
   return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
 }
 
-// How much of the beginning of `text` is whole valid characters, none of them a control character but the tab.
-std::size_t printable_prefix(std::string_view text);
+// How much of the beginning of `text` is whole valid characters, none of them a control character but, if `tabs`, the
+// tab.
+std::size_t printable_prefix(std::string_view text, bool tabs = true);
 
 // The last place at or before `limit` where `text` can be cut without cutting a character in two.
 std::size_t character_boundary(std::string_view text, std::size_t limit);

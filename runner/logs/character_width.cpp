@@ -1,6 +1,7 @@
 #include "runner/logs/character_width.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace dstack::runner {
@@ -101,17 +102,44 @@ constexpr Range kDoubleWidth[] = {
 };
 
 template <std::size_t Size>
-bool contains(const Range (&table)[Size], char32_t character) {
+constexpr bool contains(const Range (&table)[Size], char32_t character) {
   const Range* found = std::ranges::lower_bound(table, character, {}, &Range::last);
   return found != std::end(table) && found->first <= character;
 }
 
+constexpr unsigned look_up(char32_t character) {
+  if (contains(kZeroWidth, character)) return 0;
+  return contains(kDoubleWidth, character) ? 2 : 1;
+}
+
+// The columns of all of a block's characters, or kMixed: most blocks are of one kind.
+constexpr char32_t kBlock = 64;
+constexpr char32_t kBlocksEnd = 0x20000;
+constexpr unsigned char kMixed = 3;
+
+template <std::size_t Size>
+constexpr void mix_edges(std::array<unsigned char, kBlocksEnd / kBlock>& blocks, const Range (&table)[Size]) {
+  for (const Range& range : table) {
+    if (range.first < kBlocksEnd && range.first % kBlock != 0) blocks[range.first / kBlock] = kMixed;
+    if (range.last < kBlocksEnd && range.last % kBlock != kBlock - 1) blocks[range.last / kBlock] = kMixed;
+  }
+}
+
+constexpr auto kBlocks = [] {
+  std::array<unsigned char, kBlocksEnd / kBlock> blocks{};
+  for (char32_t block = 0; block < blocks.size(); ++block) {
+    blocks[block] = static_cast<unsigned char>(look_up(block * kBlock));
+  }
+  mix_edges(blocks, kZeroWidth);
+  mix_edges(blocks, kDoubleWidth);
+  return blocks;
+}();
+
 }  // namespace
 
 unsigned columns_of(char32_t character) {
-  if (character < 0x300) return 1;
-  if (contains(kZeroWidth, character)) return 0;
-  return contains(kDoubleWidth, character) ? 2 : 1;
+  const unsigned of_block = character < kBlocksEnd ? kBlocks[character / kBlock] : kMixed;
+  return of_block == kMixed ? look_up(character) : of_block;
 }
 
 }  // namespace dstack::runner

@@ -18,16 +18,17 @@ constexpr std::size_t kStringLimit = std::size_t{16} << 20;
 
 bool is_control(unsigned char byte) { return byte < 0x20 || byte == 0x7f; }
 
-// How long the colour at the beginning of `bytes` is, "ESC [ 1 ; 31 m"; 0 where there is none, or not all of it. Most
-// sequences by far are colours, and nothing comes of them here.
-std::size_t colour_size(std::string_view bytes) {
-  if (bytes.size() < 3 || bytes[0] != kEscapeByte || bytes[1] != '[') return 0;
-  std::size_t end = 2;
-  while (end < bytes.size() && bytes[end] >= '0' && bytes[end] <= ';') ++end;
-  return end < bytes.size() && bytes[end] == 'm' ? end + 1 : 0;
-}
-
 }  // namespace
+
+Attribute attribute_at(std::string_view bytes) {
+  constexpr std::string_view kBegin = "\x1b[";
+  if (!bytes.starts_with(kBegin.substr(0, bytes.size()))) return {Attribute::Kind::none, 0};
+  std::size_t end = kBegin.size();
+  while (end < bytes.size() && bytes[end] >= '0' && bytes[end] <= ';') ++end;
+  if (end >= bytes.size()) return {Attribute::Kind::incomplete, 0};
+  if (bytes[end] != 'm') return {Attribute::Kind::none, 0};
+  return {Attribute::Kind::complete, end + 1};
+}
 
 std::size_t EscapeParser::take_line(std::string_view bytes, TerminalActions& actions) {
   std::size_t done = 0;
@@ -51,16 +52,13 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
     // A character that has begun in an earlier piece goes on byte by byte.
     std::string_view rest = bytes.substr(done);
     if (character_.empty()) {
-      std::size_t printable = text::printable_prefix(rest);
-      const std::size_t tab = rest.substr(0, printable).find('\t');
-      if (tab != std::string_view::npos) printable = tab;
-      if (printable > 0) {
+      if (const std::size_t printable = text::printable_prefix(rest, false); printable > 0) {
         actions.print(rest.substr(0, printable));
         done += printable;
         continue;
       }
-      if (const std::size_t colour = colour_size(rest); colour > 0) {
-        done += colour;
+      if (const Attribute colour = attribute_at(rest); colour.kind == Attribute::Kind::complete) {
+        done += colour.size;
         continue;
       }
       if (is_control(static_cast<unsigned char>(rest.front()))) return done;

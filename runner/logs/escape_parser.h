@@ -20,6 +20,15 @@ struct ControlSequence {
   }
 };
 
+// A colour or another attribute of text at the beginning of `bytes`, "ESC [ 1 ; 31 m". Most sequences by far are such,
+// and nothing comes of them here.
+struct Attribute {
+  enum class Kind { none, incomplete, complete };
+  Kind kind;
+  std::size_t size;  // of a complete one
+};
+Attribute attribute_at(std::string_view bytes);
+
 // What the stream of a terminal is made of. Titles, links, colours and the like are not worth a call.
 class TerminalActions {
  public:

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "runner/logs/escape_parser.h"
 
 namespace dstack::runner {
 
@@ -53,7 +55,27 @@ void set_space_aside(int file, std::uint64_t from, std::uint64_t bytes) {
 
 }  // namespace
 
-void drop_carriage_returns(std::string& text) { text.erase(std::ranges::remove(text, '\r').begin(), text.end()); }
+void drop_unseen(std::string& text) {
+  const std::string_view all = text;
+  std::size_t kept = 0;
+  std::size_t done = 0;
+  std::size_t carriage_return = all.find('\r');
+  std::size_t escape = all.find('\x1b');
+  while (true) {
+    const std::size_t next = std::min({carriage_return, escape, all.size()});
+    std::memmove(text.data() + kept, text.data() + done, next - done);
+    kept += next - done;
+    if (next == all.size()) break;
+    if (next == carriage_return) {
+      done = next + 1;
+      carriage_return = all.find('\r', done);
+    } else {
+      done = next + std::max<std::size_t>(attribute_at(all.substr(next)).size, 1);
+      escape = all.find('\x1b', done);
+    }
+  }
+  text.resize(kept);
+}
 
 EventLog::EventLog(const std::filesystem::path& folder, const std::string& name, const JobLog* raw)
     : raw_(raw),
@@ -143,7 +165,7 @@ void EventLog::text(const Event& event, std::string& into) const {
     return;
   }
   into.resize(raw_->read(event.place, into));
-  drop_carriage_returns(into);
+  drop_unseen(into);
 }
 
 }  // namespace dstack::runner

@@ -18,8 +18,8 @@ constexpr std::size_t kEventLimit = 32768;
 
 // A piece of text on its way into an event.
 struct Piece {
-  // Where the text is in the job's raw output, which then differs from it by nothing but carriage returns; else the
-  // text itself.
+  // Where the text is in the job's raw output, which then differs from it by nothing but carriage returns and colours;
+  // else the text itself.
   struct Raw {
     std::uint64_t position = 0;
     std::uint32_t size = 0;
@@ -78,7 +78,7 @@ class EventLog {
   std::uint64_t text_reserved_ = 0;
 };
 
-// Takes the carriage returns out, in place.
-void drop_carriage_returns(std::string& text);
+// Takes carriage returns and colours out, in place.
+void drop_unseen(std::string& text);
 
 }  // namespace dstack::runner

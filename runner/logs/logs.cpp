@@ -175,7 +175,7 @@ class Logs::Implementation {
       if (piece.raw) {
         cut.text.resize(piece.raw->size);
         cut.text.resize(job_log_.read(piece.raw->position, cut.text));
-        drop_carriage_returns(cut.text);
+        drop_unseen(cut.text);
         cut.raw.reset();
       }
       cut.text.resize(text::character_boundary(cut.text, static_cast<std::size_t>(size)));

@@ -17,7 +17,12 @@ constexpr milliseconds kLineHold{200};
 constexpr milliseconds kBeginningHold{3000};
 // A place in the raw output is worth an event of its own from this size on; less is copied to the text around it.
 constexpr std::size_t kRawWorthwhile = 4096;
+// Of a line and of an event, in the raw output, so that what nobody sees does not make them any longer.
 constexpr std::size_t kCarriageReturnsLimit = 1024;
+constexpr std::size_t kRawLineLimit = std::size_t{64} << 10;
+constexpr std::size_t kRawEventLimit = std::size_t{256} << 10;
+// A colour is never as long as this: what looks like the beginning of one is something else.
+constexpr std::size_t kColourLimit = 256;
 
 }  // namespace
 
@@ -44,21 +49,22 @@ std::size_t PlainText::take(std::string_view bytes, std::uint64_t position, os::
 }
 
 // Takes clean lines. Returns with clean_ false at a byte that is not clean; else at the end, or at the beginning of a
-// character or line end that may be cut off.
+// character, colour or line end that may be cut off.
 std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position, os::SteadyTime now) {
-  if (line_size_ == 0) begin_line(position);
+  if (line_seen_.raw == 0) begin_line(position);
   std::size_t done = 0;
   while (true) {
-    std::size_t clean = text::printable_prefix(bytes.substr(done));
+    const std::size_t clean = text::printable_prefix(bytes.substr(done));
     // With its end, the line is to fit into an event.
-    const std::size_t fits = text::character_boundary(bytes.substr(done, clean), kEventLimit - 1 - line_size_);
+    const std::size_t fits = text::character_boundary(bytes.substr(done, clean), kEventLimit - 1 - line_seen_.text);
     if (fits > 0 && !line_changed_at_) line_changed_at_ = now;
-    line_size_ += fits;
+    line_seen_.raw += fits;
+    line_seen_.text += fits;
     done += fits;
     if (fits < clean) {
+      if (line_seen_.raw > line_seen_.text) break;
       leave_clean();
-      line_ = position + done;
-      line_size_ = line_left_ = 0;
+      begin_line(position + done);
       continue;
     }
     if (done == bytes.size()) return done;
@@ -68,42 +74,58 @@ std::size_t PlainText::take_clean(std::string_view bytes, std::uint64_t position
     if (done + returns == bytes.size()) return done;
     if (bytes[done + returns] == '\n') {
       done += returns + 1;
-      const std::size_t left = line_left_;
-      hold_raw(line_ + left, line_size_ - left + returns + 1, line_size_ - left + 1);
+      const Amount left = line_left_;
+      hold_raw(line_ + left.raw, line_seen_.raw - left.raw + returns + 1, line_seen_.text - left.text + 1);
       line_changed_at_.reset();
       line_open_ = false;
       begin_line(position + done);
       continue;
     }
-    if (returns == 0 && static_cast<unsigned char>(bytes[done]) >= 0x80 &&
-        text::first_character(bytes.substr(done)).kind == text::Utf8Character::Kind::incomplete) {
-      return done;
+    if (returns > 0) break;
+    const std::string_view rest = bytes.substr(done);
+    if (static_cast<unsigned char>(rest.front()) >= 0x80) {
+      if (text::first_character(rest).kind == text::Utf8Character::Kind::incomplete) return done;
+      break;
     }
-    to_screen();
-    return done;
+    const Attribute colour = attribute_at(rest);
+    if (colour.kind == Attribute::Kind::incomplete && rest.size() < kColourLimit) return done;
+    if (colour.kind != Attribute::Kind::complete || line_seen_.raw + colour.size > kRawLineLimit) break;
+    line_seen_.raw += colour.size;
+    done += colour.size;
   }
+  to_screen();
+  return done;
 }
 
 void PlainText::begin_line(std::uint64_t position) {
   line_ = position;
-  line_size_ = line_left_ = 0;
+  line_seen_ = line_left_ = {};
+}
+
+std::string PlainText::rest_of_line() const {
+  if (line_seen_.raw == line_left_.raw) return "";
+  std::string text = reread_(line_ + line_left_.raw, line_seen_.raw - line_left_.raw);
+  drop_unseen(text);
+  return text;
 }
 
 // What was seen of the clean line leaves without an end.
 void PlainText::leave_clean() {
-  if (line_size_ > line_left_) {
-    hold_raw(line_ + line_left_, line_size_ - line_left_, line_size_ - line_left_);
+  if (line_seen_.text > line_left_.text) {
+    hold_raw(line_ + line_left_.raw, line_seen_.raw - line_left_.raw, line_seen_.text - line_left_.text);
     line_open_ = true;
   }
-  line_left_ = line_size_;
+  line_left_ = line_seen_;
   line_changed_at_.reset();
 }
 
 void PlainText::to_screen() {
   clean_ = false;
-  const std::string text = line_size_ > 0 ? reread_(line_, line_size_) : "";
+  const std::size_t left = line_left_.text;
+  line_left_ = {};
+  const std::string text = rest_of_line();
   screen_.begin({.text = text,
-                 .left = std::min(line_left_, text.size()),
+                 .left = std::min(left, text.size()),
                  .open = line_open_,
                  .changed_at = line_changed_at_.value_or(now_)});
   line_open_ = false;
@@ -135,9 +157,7 @@ void PlainText::flush_due(os::SteadyTime now) {
 
 void PlainText::finish() {
   screen_.finish();
-  if (clean_ && (line_size_ > line_left_ || line_open_)) {
-    leave(line_size_ > line_left_ ? reread_(line_ + line_left_, line_size_ - line_left_) + "\n" : "\n");
-  }
+  if (clean_ && (line_seen_.text > line_left_.text || line_open_)) leave(rest_of_line() + "\n");
   let_all_go();
   begin_line(0);
   line_open_ = false;
@@ -150,7 +170,7 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
   if (!held_since_) held_since_ = now_;
   if (!held_.empty() && held_.back().raw) {
     Piece& last = held_.back();
-    if (last.raw->position + last.raw->size == position) {
+    if (last.raw->position + last.raw->size == position && last.raw->size + size <= kRawEventLimit) {
       last.raw->size += static_cast<std::uint32_t>(size);
       last.text_size += static_cast<std::uint32_t>(text_size);
       return;
@@ -221,7 +241,7 @@ void PlainText::let_all_go() {
 std::string PlainText::text_of(const Piece& piece) const {
   if (!piece.raw) return piece.text;
   std::string text = reread_(piece.raw->position, piece.raw->size);
-  drop_carriage_returns(text);
+  drop_unseen(text);
   return text;
 }
 

@@ -15,8 +15,8 @@
 namespace dstack::runner {
 
 // Makes pieces of plain text, each of a size for one event, out of the job's raw output. Lines that need nothing done
-// but to lose their carriage returns, nearly all that jobs print, become places in the raw output and are not copied;
-// the others go through the terminal.
+// but to lose their carriage returns and colours, nearly all that jobs print, become places in the raw output and are
+// not copied; the others are printed on a screen.
 //
 // Complete lines are held a moment, or until there are 32 KiB of them, since the job may yet move the cursor back up
 // over them.
@@ -45,6 +45,8 @@ class PlainText final : private Screen::Owner {
  private:
   std::size_t take_clean(std::string_view bytes, std::uint64_t position, os::SteadyTime now);
   void begin_line(std::uint64_t position);
+  // What was seen of the line and has not left.
+  std::string rest_of_line() const;
   void leave_clean();
   void to_screen();
   void hold_raw(std::uint64_t position, std::size_t size, std::size_t text_size);
@@ -59,12 +61,16 @@ class PlainText final : private Screen::Owner {
   Screen screen_{*this};
   os::SteadyTime now_{};
 
-  // The line that has not ended, as long as it is clean: only printable characters and tabs.
+  // The line that has not ended, as long as it is clean: only printable characters, tabs and colours.
+  struct Amount {
+    std::size_t raw = 0;
+    std::size_t text = 0;  // without colours
+  };
   bool clean_ = true;
-  std::uint64_t line_ = 0;     // where it begins
-  std::size_t line_size_ = 0;  // how much of it was seen
-  std::size_t line_left_ = 0;  // how much of that has left
-  bool line_open_ = false;     // what left last was of this line
+  std::uint64_t line_ = 0;  // where it begins
+  Amount line_seen_;        // how much of it was seen
+  Amount line_left_;        // how much of that has left
+  bool line_open_ = false;  // what left last was of this line
   std::optional<os::SteadyTime> line_changed_at_;
 
   // Complete lines that may yet be taken back.

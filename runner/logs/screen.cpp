@@ -22,7 +22,7 @@ char32_t last_of(std::string_view text) {
 void Screen::begin(const Beginning& beginning) {
   rows_.begin(beginning);
   saved_line_.reset();  // lines that were not taken here lie in between
-  if (!beginning.text.empty()) last_character_ = last_of(beginning.text);
+  if (!beginning.text.empty()) last_character_ = beginning.text.back() == '\t' ? 0 : last_of(beginning.text);
 }
 
 std::size_t Screen::take(std::string_view bytes, os::SteadyTime now) {
@@ -53,11 +53,12 @@ void Screen::print(std::string_view text) {
       continue;
     }
     if (!at_end_) {
-      if (const std::size_t over = current.write_over(column_, text); over > 0) {
+      const TerminalLine::Written over = current.write_over(column_, text, kLineLimit - TerminalLine::kSlack);
+      if (over.bytes > 0) {
         moved();
-        last_character_ = static_cast<unsigned char>(text[over - 1]);
-        set_column(column_ + over);
-        text.remove_prefix(over);
+        last_character_ = last_of(text.substr(0, over.bytes));
+        set_column(column_ + over.columns);
+        text.remove_prefix(over.bytes);
         continue;
       }
     }

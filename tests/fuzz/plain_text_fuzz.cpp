@@ -27,7 +27,7 @@ std::string plain_text(std::string_view output, std::size_t piece) {
       std::string event = each.text;
       if (each.raw) {
         event = output.substr(static_cast<std::size_t>(each.raw->position), each.raw->size);
-        runner::drop_carriage_returns(event);
+        runner::drop_unseen(event);
       }
       check(event.size() == each.text_size && !event.empty() && event.size() <= runner::kEventLimit);
       joined += event;

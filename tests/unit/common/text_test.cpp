@@ -136,6 +136,24 @@ TEST_CASE("UTF-8 is valid without surrogates, overlong forms and numbers beyond 
   }
 }
 
+TEST_CASE("the printable beginning ends before control characters and what is no whole character") {
+  // Of every size and at every place, since several bytes are looked at together.
+  for (const std::string before :
+       {"", "a", "abcdefg", "abcdefgh", "\xc3\xa9", "abc\xe6\x97\xa5", "\xf0\x9f\x9a\x80", "\xc2\xa0\xe0\xa0\x80"}) {
+    for (const std::string end :
+         {"\n", "\x1b", "\x7f", "\x1f", "\xc2\x80", "\xc2\x9f", "\xff", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf",
+          "\xed\xa0\x80", "\x80", "\xe6\x97", "\xf0\x9f\x9a", "\xf4\x90\x80\x80", "\xc3", "\xe6z", "\xc3z"}) {
+      for (const std::string after : {"", "x", "abcdefghijklmnop", "\x80\x80\x80"}) {
+        if (after.starts_with('\x80') && (end == "\xe6\x97" || end == "\xf0\x9f\x9a" || end == "\xc3")) continue;
+        CAPTURE(before, end, after);
+        CHECK(printable_prefix(before + end + after) == before.size());
+      }
+    }
+    CHECK(printable_prefix(before + "\t" + before) == 2 * before.size() + 1);
+    CHECK(printable_prefix(before + "\t" + before, false) == before.size());
+  }
+}
+
 TEST_CASE("a character's size is that of its UTF-8") {
   for (const char32_t character : {U'a', U'\x7f', U'\x80', U'\x7ff', U'\x800', U'\xffff', U'\x10000', U'\x10ffff'}) {
     std::string out;

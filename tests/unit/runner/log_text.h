@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +48,8 @@ class LogText {
 
   os::SteadyTime now{std::chrono::hours(1)};
   std::vector<std::string> events;
-  std::size_t copied = 0;  // bytes of text that is not a place in the raw output
+  std::size_t copied = 0;       // bytes of text that is not a place in the raw output
+  std::size_t largest_raw = 0;  // bytes of raw output that one event stands for
 
  private:
   void collect() {
@@ -55,7 +57,8 @@ class LogText {
       std::string text = piece.text;
       if (piece.raw) {
         text = raw_.substr(static_cast<std::size_t>(piece.raw->position), piece.raw->size);
-        runner::drop_carriage_returns(text);
+        runner::drop_unseen(text);
+        largest_raw = std::max<std::size_t>(largest_raw, piece.raw->size);
       } else {
         copied += text.size();
       }

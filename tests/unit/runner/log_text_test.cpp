@@ -26,6 +26,24 @@ TEST_CASE("a carriage return writes over the line") {
   CHECK(plain_text("wiped out\r         \rnew\r\n") == "new\n");
 }
 
+TEST_CASE("a line that is written over again and again shows what was written last") {
+  const std::string bar = "\xe2\x96\x88";
+  std::string output;
+  for (std::size_t i = 0; i <= 20; ++i) {
+    output += "\rcopied: |";
+    for (std::size_t k = 0; k < 20; ++k) output += k < i ? bar : " ";
+    output += "| " + std::to_string(i * 5) + " % of the whole thing, 12 it/s";
+  }
+  std::string full;
+  for (std::size_t k = 0; k < 20; ++k) full += bar;
+  CHECK(plain_text(output + "\r\n") == "copied: |" + full + "| 100 % of the whole thing, 12 it/s\n");
+  // Over characters of another size, and in part.
+  CHECK(plain_text("0123456789abcdef0123456789\r" + bar + "\xe6\x97\xa5\r\n") ==
+        bar + "\xe6\x97\xa5" + "3456789abcdef0123456789\n");
+  CHECK(plain_text("\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\r012345678\r\n") == "012345678\n");
+  CHECK(plain_text("e\xcc\x81tat 0123456789abcdef\retat 0123456789\r\n") == "etat 0123456789abcdef\n");
+}
+
 TEST_CASE("backspaces and cursor movements place what follows") {
   CHECK(plain_text("abc\b\bX\r\n") == "aXc\n");
   CHECK(plain_text("a\b\b\bX\r\n") == "X\n");
@@ -50,7 +68,10 @@ TEST_CASE("erasing takes text away") {
   CHECK(plain_text("abc\x1b[2J\rx\r\n") == "x\n");
 }
 
-TEST_CASE("a repeated character is there as often as it is shown") { CHECK(plain_text("-\x1b[4b>\r\n") == "----->\n"); }
+TEST_CASE("a repeated character is there as often as it is shown") {
+  CHECK(plain_text("-\x1b[4b>\r\n") == "----->\n");
+  CHECK(plain_text("a\t\x1b[4bb\r\n") == "a\tb\n");
+}
 
 TEST_CASE("a tab that is written over becomes blanks") {
   CHECK(plain_text("a\tb\r\n") == "a\tb\n");
@@ -177,10 +198,62 @@ TEST_CASE("lines share events of at most 32 KiB, which end with a line") {
   CHECK(text.events.size() < 10);
 }
 
+TEST_CASE("coloured lines share events and are not copied") {
+  std::string output;
+  std::string expected;
+  for (int i = 0; i < 20000; ++i) {
+    output += "\x1b[32mINFO\x1b[0m step \x1b[1m" + std::to_string(i) + "\x1b[m\r\n";
+    expected += "INFO step " + std::to_string(i) + "\n";
+  }
+  LogText text;
+  for (std::size_t i = 0; i < output.size(); i += 1000) text.give(std::string_view(output).substr(i, 1000));
+  text.finish();
+  CHECK(text.all() == expected);
+  CHECK(text.copied == 0);
+  for (const std::string& event : text.events) CHECK(event.ends_with('\n'));
+  CHECK(text.events.size() < 12);
+}
+
+TEST_CASE("coloured lines are what a terminal shows of them") {
+  std::mt19937 random(GENERATE(1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U));
+  const std::string parts[] = {"a",        "word ",   "\t",       "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x9a\x80",
+                               "\xcc\x81", "\x1b[m",  "\x1b[31m", "\x1b[K",   "\b",           "\x1b[2b",
+                               "\xff",     "\x1b[2D", "\x1b",     "\x1b[1"};
+  std::string output;
+  std::string on_screen;
+  for (int line = 0; line < 500; ++line) {
+    // Mostly those that need nothing but to lose their colours.
+    const std::size_t kinds = random() % 8 == 0 ? std::size(parts) : 9;
+    std::string text;
+    for (std::size_t count = random() % 20; count > 0; --count) text += parts[random() % kinds];
+    if (random() % 100 == 0) text.append(40000, 'x');
+    text += random() % 4 == 0 ? "\r\r\n" : "\r\n";
+    output += text;
+    // Nothing comes of this sequence, but it takes the line to the screen.
+    on_screen += "\x1b[99y" + text;
+  }
+  CHECK(plain_text(output) == plain_text(on_screen));
+}
+
+TEST_CASE("colours without text do not make an event any larger") {
+  std::string output;
+  for (int i = 0; i < 200'000; ++i) output += "\x1b[0m";
+  LogText text;
+  text.give(output + "end\r\n" + output);
+  text.finish();
+  CHECK(text.all() == "end\n");
+  std::string lines;
+  for (int i = 0; i < 20000; ++i) lines += "\x1b[38;2;100;100;100m\x1b[48;2;100;100;100mx\x1b[m\r\n";
+  LogText text_of_lines;
+  text_of_lines.give(lines);
+  text_of_lines.finish();
+  CHECK(text_of_lines.all().size() == 40000);
+  CHECK(text_of_lines.largest_raw <= std::size_t{256} << 10);
+}
+
 TEST_CASE("only what is near a changed line is copied") {
   std::string output;
-  for (int i = 0; i < 20000; ++i)
-    output += i % 5000 == 4999 ? "\x1b[1mbold\x1b[m\r\n" : "a line that stays as it is\r\n";
+  for (int i = 0; i < 20000; ++i) output += i % 5000 == 4999 ? "10%\r99%\r\n" : "a line that stays as it is\r\n";
   LogText text;
   text.give(output);
   text.finish();

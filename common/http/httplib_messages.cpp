@@ -1,9 +1,13 @@
 #include "common/http/httplib_messages.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "common/error.h"
 #include "common/text/letter_case.h"
+#include "common/text/number.h"
 
 namespace dstack::http {
 
@@ -57,12 +61,49 @@ void keep_from_parsing_forms(const httplib::Request& source) {
   const_cast<httplib::Headers&>(source.headers).erase("Content-Type");
 }
 
+namespace {
+
+constexpr std::size_t kUploadBuffer = std::size_t{128} << 10;
+
+// The length of a body that is nothing but its bytes.
+std::optional<std::uint64_t> plain_length(const httplib::Request& source) {
+  if (source.has_header("Transfer-Encoding") || source.has_header("Content-Encoding")) return std::nullopt;
+  if (source.get_header_value_count("Content-Length") != 1) return std::nullopt;
+  return text::parse_number<std::uint64_t>(source.get_header_value("Content-Length"));
+}
+
+}  // namespace
+
 void UploadBody::read(const std::function<void(std::string_view)>& take) {
   keep_from_parsing_forms(source_);
-  const bool complete = reader_([&take](const char* data, std::size_t size) {
-    take({data, size});
-    return true;
-  });
+  bool complete = true;
+  if (std::optional<std::uint64_t> left = plain_length(source_)) {
+    // Past httplib, which would copy it through a small buffer, and which reads what is left if `take` throws.
+    const auto note_left = [&] {
+      auto& headers = const_cast<httplib::Headers&>(source_.headers);
+      headers.erase("Content-Length");
+      headers.emplace("Content-Length", std::to_string(*left));
+    };
+    std::vector<char> buffer(kUploadBuffer);
+    try {
+      while (*left > 0) {
+        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(*left, buffer.size()));
+        const ssize_t count = connection_.read(buffer.data(), size);
+        complete = count > 0;
+        if (!complete) break;
+        *left -= static_cast<std::uint64_t>(count);
+        take({buffer.data(), static_cast<std::size_t>(count)});
+      }
+    } catch (...) {
+      note_left();
+      throw;
+    }
+    note_left();
+  }
+  complete = complete && reader_([&take](const char* data, std::size_t size) {
+               take({data, size});
+               return true;
+             });
   if (!complete) throw Error(ErrorKind::invalid, "the request's body broke off");
 }
 

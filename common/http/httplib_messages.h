@@ -25,7 +25,8 @@ void keep_from_parsing_forms(const httplib::Request& source);
 // The body of an upload, handed on as it comes.
 class UploadBody final : public BodyReader {
  public:
-  UploadBody(const httplib::Request& source, const httplib::ContentReader& reader) : source_(source), reader_(reader) {}
+  UploadBody(const httplib::Request& source, const httplib::ContentReader& reader, SocketStream& connection)
+      : source_(source), reader_(reader), connection_(connection) {}
 
   // Throws Error (invalid) if the body breaks off.
   void read(const std::function<void(std::string_view)>& take) override;
@@ -33,6 +34,7 @@ class UploadBody final : public BodyReader {
  private:
   const httplib::Request& source_;
   const httplib::ContentReader& reader_;
+  SocketStream& connection_;
 };
 
 }  // namespace dstack::http

@@ -251,7 +251,7 @@ class Server::Implementation : public httplib::Server {
     }
     if (const auto* upload = std::get_if<UploadHandler>(&route.handler)) {
       current_->stream.expect_steady_data(limits_.upload_silence);
-      UploadBody body(source, *reader);
+      UploadBody body(source, *reader, current_->stream);
       return (*upload)(request, body);
     }
     if (route.admit) route.admit(request);

@@ -114,26 +114,35 @@ bool SocketStream::is_peer_alive() const {
 ssize_t SocketStream::read(char* data, size_t size) {
   if (!socket_) return 0;
   if (std::exchange(answered_, false)) ::shutdown(socket_.get(), SHUT_WR);
-  while (start_ == end_) {
-    // A peer that never pauses has no more time than one that does.
-    if (ending_ && read_limit().count() == 0) return -1;
+  if (start_ == end_) {
+    // Much at once needs no copy.
+    if (size > kBufferSize) return receive(data, size);
     if (!buffer_) buffer_ = std::move(spare_buffer);
     if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kBufferSize);
-    const ssize_t count = ::recv(socket_.get(), buffer_.get(), kBufferSize, MSG_DONTWAIT);
-    if (count == 0) return 0;
-    if (count > 0) {
-      start_ = 0;
-      end_ = static_cast<std::size_t>(count);
-    } else if (errno == EAGAIN) {
-      if (!wait(socket_.get(), POLLIN, read_limit())) return -1;
-    } else if (errno != EINTR) {
-      return -1;
-    }
+    const ssize_t count = receive(buffer_.get(), kBufferSize);
+    if (count <= 0) return count;
+    start_ = 0;
+    end_ = static_cast<std::size_t>(count);
   }
   const std::size_t count = std::min(size, end_ - start_);
   std::memcpy(data, buffer_.get() + start_, count);
   start_ += count;
   return static_cast<ssize_t>(count);
+}
+
+// From the connection itself; waits for the first byte.
+ssize_t SocketStream::receive(char* data, std::size_t size) {
+  while (true) {
+    // A peer that never pauses has no more time than one that does.
+    if (ending_ && read_limit().count() == 0) return -1;
+    const ssize_t count = ::recv(socket_.get(), data, size, MSG_DONTWAIT);
+    if (count >= 0) return count;
+    if (errno == EAGAIN) {
+      if (!wait(socket_.get(), POLLIN, read_limit())) return -1;
+    } else if (errno != EINTR) {
+      return -1;
+    }
+  }
 }
 
 ssize_t SocketStream::write(const char* data, size_t size) {

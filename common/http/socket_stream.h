@@ -54,6 +54,7 @@ class SocketStream final : public httplib::Stream {
  private:
   using Time = std::chrono::steady_clock::time_point;
   std::chrono::milliseconds read_limit() const;
+  ssize_t receive(char* data, std::size_t size);
 
   os::UniqueFd socket_;
   std::chrono::milliseconds write_timeout_;

@@ -80,6 +80,7 @@ FormParser::FormParser(std::string_view boundary, std::function<void(const Part&
 
 void FormParser::feed(std::string_view piece) {
   if (state_ == State::epilogue) return;
+  if (state_ == State::content && unread_.empty()) piece.remove_prefix(hand_on(piece));
   unread_ += piece;
   while (step()) {
   }
@@ -142,18 +143,23 @@ bool FormParser::read_headers() {
 }
 
 bool FormParser::read_content() {
-  const std::size_t found = unread_.find(delimiter_);
-  if (found != std::string::npos) {
-    if (found > 0) data_(std::string_view(unread_).substr(0, found));
-    unread_.erase(0, found + delimiter_.size());
-    state_ = State::after_boundary;
-    return true;
+  unread_.erase(0, hand_on(unread_));
+  if (!unread_.starts_with(delimiter_)) return false;
+  unread_.erase(0, delimiter_.size());
+  state_ = State::after_boundary;
+  return true;
+}
+
+// Hands on what of the beginning of `bytes` is content whatever follows; returns how much.
+std::size_t FormParser::hand_on(std::string_view bytes) const {
+  std::size_t size = bytes.find(delimiter_);
+  if (size == std::string_view::npos) {
+    // What may be the delimiter's beginning waits.
+    size = bytes.size() - std::min(bytes.size(), delimiter_.size() - 1);
+    while (!std::string_view(delimiter_).starts_with(bytes.substr(size))) ++size;
   }
-  // What may be a delimiter's beginning waits: at most that much of the end.
-  const std::size_t settled = unread_.size() - std::min(unread_.size(), delimiter_.size() - 1);
-  if (settled > 0) data_(std::string_view(unread_).substr(0, settled));
-  unread_.erase(0, settled);
-  return false;
+  if (size > 0) data_(bytes.substr(0, size));
+  return size;
 }
 
 void FormParser::finish() const {

@@ -36,6 +36,7 @@ class FormParser {
   bool read_after_boundary();
   bool read_headers();
   bool read_content();
+  std::size_t hand_on(std::string_view bytes) const;
 
   const std::string delimiter_;  // CRLF, two dashes, the boundary
   const std::function<void(const Part&)> begin_;

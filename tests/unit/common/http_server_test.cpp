@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "common/error.h"
 #include "common/json/object_reader.h"
@@ -238,6 +239,48 @@ TEST_CASE("a form is handed on as it is") {
   CHECK(status_of(running.ask(post("/upload", form, "multipart/form-data; boundary=x"))) == 200);
   CHECK(content == form);
   CHECK(running.ask(post("/post", form, "multipart/form-data; boundary=x")).contains(form));
+}
+
+TEST_CASE("a connection goes on after an upload, announced or in chunks") {
+  http::Server server;
+  std::string content;
+  server.upload("/upload", [&](const http::Request&, http::BodyReader& body) {
+    body.read([&](std::string_view piece) { content += piece; });
+    return http::Response::text(200, std::to_string(std::exchange(content, "").size()));
+  });
+  const Running running(server);
+  RawConnection connection(running.port());
+  const std::string large(300'000, 'x');
+  // The second request comes with the end of the first one's body.
+  connection.send(post("/upload", large, "application/x-tar") + post("/upload", "two", "application/x-tar"));
+  CHECK(body_of(connection.read_answer()) == "300000");
+  CHECK(body_of(connection.read_answer()) == "3");
+  connection.send(
+      "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nthree\r\n2\r\n33\r\n0\r\n\r\n");
+  CHECK(body_of(connection.read_answer()) == "7");
+  connection.send(post("/upload", "", "application/x-tar") + post("/upload", "four", "application/x-tar"));
+  CHECK(body_of(connection.read_answer()) == "0");
+  CHECK(body_of(connection.read_answer()) == "4");
+}
+
+TEST_CASE("what is left of an upload that was refused is not taken for a request") {
+  http::Server server;
+  std::atomic<int> requests = 0;
+  server.upload("/upload", [&](const http::Request&, http::BodyReader& body) -> http::Response {
+    ++requests;
+    body.read([](std::string_view) { throw Error(ErrorKind::invalid, "refused"); });
+    return http::Response::empty();
+  });
+  const Running running(server);
+  RawConnection connection(running.port());
+  const std::string hidden = post("/upload", "x", "application/x-tar");
+  std::string body(200'000, 'x');
+  body += "\r\n\r\n";
+  for (int i = 0; i < 100; ++i) body += hidden;
+  connection.send(post("/upload", body, "application/x-tar"));
+  connection.end_of_input();
+  CHECK(status_of(connection.read_all()) == 400);
+  CHECK(requests == 1);
 }
 
 TEST_CASE("an upload that breaks off is an error for its handler") {

@@ -7,10 +7,11 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from bench.context import Bench
+from bench.context import PROGRAMS, Bench
 from bench.figures import Figure, ratio
 from support.git_remotes import ENVIRONMENT, Authority, GitHttps, Repository
 from support.runner_container import HOST_PROGRAMS, RunnerContainer, scratch_image
@@ -42,59 +43,94 @@ def make_repository(folder: Path, files: int) -> None:
     subprocess.run(["git", "repack", "-adq"], cwd=folder, env=ENVIRONMENT, check=True)
 
 
+@contextmanager
+def remote_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Serves `folder`/repositories/code: its URL, and the certificate to trust."""
+    authority = Authority(folder / "ca")
+    with GitHttps(folder / "repositories", authority) as remote:
+        yield f"{remote.url}/code", authority.certificate
+
+
+def by_git(url: str, certificate: Path, target: Path) -> float:
+    """Seconds of a clone."""
+    command = ["git", "clone", "-q", "--recurse-submodules", "--branch", "main", url, target]
+    return seconds(*command, env=ENVIRONMENT | {"GIT_SSL_CAINFO": str(certificate)})
+
+
+def by_runner(folder: Path, url: str, certificate: Path, diff: Path | None = None) -> float:
+    """Seconds of a job's start with a clone, and with the diff applied to it."""
+    (folder / "by-runner").mkdir()
+    options = ["-v", f"{folder}/by-runner:/workflow", "-v", f"{certificate}:/ca:ro", "-e", "SSL_CERT_FILE=/ca"]
+    with RunnerContainer(scratch_image(folder), options=[*HOST_PROGRAMS, *options]) as container:
+        container.wait_ready().submit(["sleep", "60"], repo_data={"repo_type": "remote", "repo_branch": "main"}, repo_credentials={"clone_url": url})
+        if diff:
+            with diff.open("rb") as body:
+                container.session.post(f"{container.url}/api/upload_code", data=body, timeout=600).raise_for_status()
+        took = seconds_until_running(container)
+    return took
+
+
 def measure_clone(bench: Bench) -> Iterator[Figure]:
     figure = Figure(f"clone of {bench.sizes.files} files", "s", ratio(1.0))
     with bench.work() as folder:
         make_repository(folder / "repositories" / "code", bench.sizes.files)
-        authority = Authority(folder / "ca")
-        with GitHttps(folder / "repositories", authority) as remote:
-            url = f"{remote.url}/code"
+        with remote_of(folder) as (url, certificate):
             for _ in range(bench.sizes.slow_pairs):
-                command = ["git", "clone", "-q", "--recurse-submodules", "--branch", "main", url, folder / "by-git"]
-                by_git = seconds(*command, env=ENVIRONMENT | {"GIT_SSL_CAINFO": str(authority.certificate)})
-                (folder / "by-runner").mkdir()
-                options = ["-v", f"{folder}/by-runner:/workflow", "-v", f"{authority.certificate}:/ca:ro", "-e", "SSL_CERT_FILE=/ca"]
-                with RunnerContainer(scratch_image(folder), options=[*HOST_PROGRAMS, *options]) as container:
-                    container.wait_ready().submit(
-                        ["sleep", "60"],
-                        repo_data={"repo_type": "remote", "repo_branch": "main"},
-                        repo_credentials={"clone_url": url},
-                    )
-                    figure.add(seconds_until_running(container), by_git)
+                git_seconds = by_git(url, certificate, folder / "by-git")
+                figure.add(by_runner(folder, url, certificate), git_seconds)
                 shutil.rmtree(folder / "by-git")
                 shutil.rmtree(folder / "by-runner")
     yield figure
 
 
-def upload(container: RunnerContainer, path: str, field: str, file: Path) -> float:
+def make_diff(folder: Path, megabytes: int, diff: Path) -> None:
+    """Of new files of a megabyte and changes in one that is there."""
+    lines, work = random.Random(2), folder / "changed"
+    subprocess.run(["git", "clone", "-q", folder / "repositories" / "code", work], env=ENVIRONMENT, check=True)
+    for number in range(megabytes):
+        (work / f"new-{number}").write_text("".join(f"{lines.random()}\n" for _ in range(52_000)))
+    subprocess.run(["git", "add", "-AN"], cwd=work, env=ENVIRONMENT, check=True)
+    with diff.open("wb") as file:
+        subprocess.run(["git", "diff", "--binary"], cwd=work, env=ENVIRONMENT, check=True, stdout=file)
+    shutil.rmtree(work)
+
+
+def measure_diff(bench: Bench) -> Iterator[Figure]:
+    """With a clone of a few files, on both sides."""
+    size = bench.sizes.megabytes
+    figure = Figure(f"a diff of {size} MB applied", "s", ratio(1.0))
+    with bench.work() as folder:
+        make_repository(folder / "repositories" / "code", 10)
+        make_diff(folder, size, folder / "diff")
+        with remote_of(folder) as (url, certificate):
+            for _ in range(bench.sizes.slow_pairs):
+                git_seconds = by_git(url, certificate, folder / "by-git")
+                git_seconds += seconds("git", "apply", "--whitespace=nowarn", folder / "diff", cwd=folder / "by-git", env=ENVIRONMENT)
+                figure.add(by_runner(folder, url, certificate, folder / "diff"), git_seconds)
+                assert len(list((folder / "by-runner").glob("new-*"))) == len(list((folder / "by-git").glob("new-*"))) == size
+                shutil.rmtree(folder / "by-git")
+                shutil.rmtree(folder / "by-runner")
+    yield figure
+
+
+@contextmanager
+def receive_loop(target: Path) -> Iterator[int]:
+    """Its port."""
+    with subprocess.Popen([PROGRAMS / "bench_receive_loop", target], stdout=subprocess.PIPE, text=True) as loop:
+        try:
+            yield int(loop.stdout.readline())
+        finally:
+            loop.kill()
+
+
+def upload(bench: Bench, port: int, file: Path) -> float:
     """Seconds."""
-
-    def body():
-        yield f"--x\r\nContent-Disposition: form-data; name={field}; filename=a\r\n\r\n".encode()
-        with file.open("rb") as data:
-            while block := data.read(1 << 20):
-                yield block
-        yield b"\r\n--x--\r\n"
-
-    began = time.perf_counter()
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    container.session.post(container.url + path, data=body(), headers=headers, timeout=600).raise_for_status()
-    return time.perf_counter() - began
-
-
-def bare_write(source: Path, target: Path) -> float:
-    """The same bytes read, written and flushed."""
-    began = time.perf_counter()
-    with source.open("rb") as data, target.open("wb") as file:
-        while block := data.read(1 << 20):
-            file.write(block)
-    took = time.perf_counter() - began
-    target.unlink()
-    return took
+    return int(bench.run("upload", port, "/api/upload_archive", file)) / 1e9
 
 
 def measure_archive(bench: Bench) -> Iterator[Figure]:
     size = bench.sizes.megabytes
+    # The same bytes over the same connection, so that what is measured is the receiver.
     sending = Figure(f"upload of {size} MB", "s", ratio(1.1))
     unpacking = Figure(f"an archive of {size} MB unpacked", "s", ratio(0.8))
     with bench.work() as folder:
@@ -109,11 +145,14 @@ def measure_archive(bench: Bench) -> Iterator[Figure]:
             (folder / "by-runner").mkdir()
             os.sync()
             by_tar = seconds("tar", "-xf", archive, "-C", folder / "by-tar")
-            written = bare_write(archive, folder / "copy")
             options = [*HOST_PROGRAMS, "-v", f"{folder}/by-runner:/data", "-v", f"{folder}/runner:/tmp/runner"]
             with RunnerContainer(scratch_image(folder), options=options) as container:
                 container.wait_ready().submit(["sleep", "60"], file_archives=[{"id": "a", "path": "/data/there"}])
-                sending.add(upload(container, "/api/upload_archive", "archive", archive), written)
+                with receive_loop(folder / "received") as bare:
+                    for _ in range(3):
+                        received = upload(bench, bare, archive)
+                        sending.add(upload(bench, container.port, archive), received)
+                    (folder / "received").unlink()
                 os.sync()
                 unpacking.add(seconds_until_running(container), by_tar)
             shutil.rmtree(folder / "by-tar")

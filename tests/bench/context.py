@@ -27,13 +27,60 @@ class Sizes:
     files: int  # in a repository
     megabytes: int  # in an archive, an upload, a diff, an image
     many: tuple[int, ...] = (10, 100, 1000)  # tasks of the simulated engine
+    connections: int = 10_000  # idle, at once
+    growing_output: tuple[int, ...] = (1, 10, 100)  # MB
+    growing_readers: tuple[int, ...] = (1, 10, 100)
+    growing_files: tuple[int, ...] = (10, 100, 1000, 10_000)  # of a clone
 
 
-SHORT = Sizes(pairs=2, slow_pairs=1, output=4, stamps=200, readers=8, tasks=3, idle=1, files=500, megabytes=8, many=(2, 20))
+SHORT = Sizes(
+    pairs=2,
+    slow_pairs=1,
+    output=4,
+    stamps=200,
+    readers=8,
+    tasks=3,
+    idle=1,
+    files=500,
+    megabytes=8,
+    many=(2, 20),
+    connections=200,
+    growing_output=(1, 4),
+    growing_readers=(1, 4),
+    growing_files=(10, 50),
+)
 # One of many rounds, of --old.
-ROUND = Sizes(pairs=1, slow_pairs=1, output=30, stamps=2000, readers=50, tasks=10, idle=3, files=2000, megabytes=30, many=(2, 20))
+ROUND = Sizes(
+    pairs=1,
+    slow_pairs=1,
+    output=30,
+    stamps=2000,
+    readers=50,
+    tasks=10,
+    idle=3,
+    files=2000,
+    megabytes=30,
+    many=(2, 20),
+    connections=1000,
+    growing_output=(1, 10),
+    growing_readers=(1, 10),
+    growing_files=(10, 100, 1000),
+)
 SMALL = Sizes(pairs=10, slow_pairs=3, output=100, stamps=10_000, readers=200, tasks=20, idle=15, files=10_000, megabytes=100)
-FULL = Sizes(pairs=15, slow_pairs=10, output=1000, stamps=100_000, readers=200, tasks=200, idle=60, files=50_000, megabytes=1024)
+FULL = Sizes(
+    pairs=15,
+    slow_pairs=10,
+    output=1000,
+    stamps=100_000,
+    readers=200,
+    tasks=200,
+    idle=60,
+    files=50_000,
+    megabytes=1024,
+    growing_output=(1, 10, 100, 1000, 10_000),
+    growing_readers=(1, 10, 100, 200),
+    growing_files=(10, 100, 1000, 10_000, 100_000, 1_000_000),
+)
 
 
 class Bench:

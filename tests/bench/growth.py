@@ -1,24 +1,63 @@
 """How cost grows with the work: ten times the work for at most twelve times the cost."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
+from bench.code import by_runner, make_repository, remote_of
 from bench.context import IMAGE, Bench
 from bench.figures import Figure, ratio
-from bench.output import through_runner
+from bench.output import Reader, through_runner
 from bench.start import call, end_all, start_of_shim, wait_until_running
 from support.hosts import stand_in_runner
 
 
+def steps(name: str, unit: str, amounts: list, cost: Callable[[object], float], rounds: int) -> Iterator[Figure]:
+    """A figure for each of `amounts` beside the one before, which is a tenth of it. `name` has places for both."""
+    costs = [[cost(amount) for amount in amounts] for _ in range(rounds)]
+    for number, (few, many) in enumerate(pairwise(amounts)):
+        figure = Figure(name.format(few, many), unit, ratio(12))
+        for each in costs:
+            figure.add(each[number + 1], each[number])
+        yield figure
+
+
 def measure_growth_of_output(bench: Bench) -> Iterator[Figure]:
-    size = bench.sizes.output * 10**6
-    figure = Figure(f"growth: {size / 1e7:g} to {size / 1e6:g} MB at a reader", "s", ratio(12))
-    for _ in range(bench.sizes.slow_pairs):
-        seconds = []
-        for amount in (size // 10, size):
-            with bench.work() as folder:
-                seconds.append(through_runner(bench, folder, "plain", amount)[1])
-        figure.add(seconds[1], seconds[0])
-    yield figure
+    def cost(megabytes: int) -> float:
+        with bench.work() as folder:
+            return through_runner(bench, folder, "plain", megabytes * 10**6)[1]
+
+    yield from steps("growth: {} to {} MB at a reader", "s", bench.sizes.growing_output, cost, min(bench.sizes.slow_pairs, 3))
+
+
+def measure_growth_of_readers(bench: Bench) -> Iterator[Figure]:
+    """Until the last reader of one job has everything."""
+    size = bench.sizes.output * 10**6 // 10
+
+    def cost(count: int) -> float:
+        with bench.work() as folder, bench.runner(folder) as container:
+            container.submit(["/bench/bench_writer", "plain", str(size), "/result/wrote"])
+            readers = [Reader(container.port) for _ in range(count)]
+            container.post("/api/run")
+            last = max(reader.result()[1] for reader in readers)
+            return (last - int((folder / "wrote").read_text().split()[0])) / 1e9
+
+    yield from steps("growth: {} to {} readers of " + f"{size / 1e6:g} MB", "s", bench.sizes.growing_readers, cost, bench.sizes.slow_pairs)
+
+
+def measure_growth_of_clone(bench: Bench) -> Iterator[Figure]:
+    with bench.work() as folder:
+
+        def cost(files: int) -> float:
+            place = folder / str(files)
+            if not place.exists():
+                make_repository(place / "repositories" / "code", files)
+            with remote_of(place) as (url, certificate):
+                took = by_runner(place, url, certificate)
+            shutil.rmtree(place / "by-runner")
+            return took
+
+        yield from steps("growth: a clone of {} to {} files", "s", bench.sizes.growing_files, cost, min(bench.sizes.slow_pairs, 3))
 
 
 def measure_growth_of_restore(bench: Bench) -> Iterator[Figure]:

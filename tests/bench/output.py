@@ -116,18 +116,29 @@ def timed_pull(container: RunnerContainer) -> tuple[float, int]:
 
 def measure_pages(bench: Bench) -> Iterator[Figure]:
     """/api/pull of what a job has written, while it still runs."""
-    for name, size, limit in (("a page of 16 MiB", 25_000_000, 60), ("one line", 66, 0.3)):
-        with bench.work() as folder, bench.runner(folder, "-v", "/bin/busybox:/bin/sh:ro") as container:
-            script = f"/bench/bench_writer plain {max(size, 8192)} /result/wrote; exec sleep 600" if size > 66 else "echo one line; exec sleep 600"
-            container.start(["/bin/sh", "-c", script])
-            while len(container.pull()["job_logs"]) == 0 or (size > 66 and not (folder / "wrote").exists()):
-                time.sleep(0.01)
-            figure = Figure(f"/api/pull of {name}", "ms", at_most(limit))
-            for _ in range(max(bench.sizes.pairs, 9)):
-                took, length = timed_pull(container)
-                assert length > size / 2
-                figure.add(took)
-            yield figure
+    size = 25_000_000
+    figure = Figure("/api/pull of a page of 16 MiB", "ms", at_most(60))
+    with bench.work() as folder, bench.runner(folder, "-v", "/bin/busybox:/bin/sh:ro") as container:
+        container.start(["/bin/sh", "-c", f"/bench/bench_writer plain {size} /result/wrote; exec sleep 600"])
+        while len(container.pull()["job_logs"]) == 0 or not (folder / "wrote").exists():
+            time.sleep(0.01)
+        for _ in range(max(bench.sizes.pairs, 9)):
+            took, length = timed_pull(container)
+            assert length > size / 2
+            figure.add(took)
+    yield figure
+
+
+def measure_short_pages(bench: Bench) -> Iterator[Figure]:
+    figure = Figure("/api/pull of one line", "ms", at_most(0.3))
+    with bench.work() as folder, bench.runner(folder, "-v", "/bin/busybox:/bin/sh:ro") as container:
+        container.start(["/bin/sh", "-c", "echo one line; exec sleep 600"])
+        while len(container.pull()["job_logs"]) == 0:
+            time.sleep(0.01)
+        for _ in range(bench.sizes.pairs):
+            nanoseconds, _ = bench.run("requests", container.port, "/api/pull?timestamp=0", 1, 0.3).split()
+            figure.add(int(nanoseconds) / 1e6)
+    yield figure
 
 
 def measure_memory(bench: Bench) -> Iterator[Figure]:

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -74,23 +75,29 @@ void TerminalReader::let_gather(os::SteadyTime now) {
 std::optional<std::size_t> TerminalReader::read_available(std::size_t limit) {
   std::array<char, kPieceSize> buffer;
   std::size_t total = 0;
-  while (total < limit) {
-    const ssize_t count = ::read(output_, buffer.data(), buffer.size());
-    if (count > 0) {
-      try {
-        take_({buffer.data(), static_cast<std::size_t>(count)});
-      } catch (const std::exception& error) {
-        // The job must not hang over it: its output is read on.
-        spdlog::error("{} bytes of the job's output are lost: {}", count, error.what());
-      }
-      total += static_cast<std::size_t>(count);
-    } else if (count < 0 && errno == EAGAIN) {
-      return total;
-    } else if (count == 0 || errno != EINTR) {
-      return std::nullopt;
-    }
+  std::size_t held = 0;  // in the buffer: a terminal gives 4 KiB at a time, which are not worth a write each
+  bool open = true;
+  bool more = true;
+  while (more) {
+    const ssize_t count = ::read(output_, buffer.data() + held, buffer.size() - held);
+    if (count < 0 && errno == EINTR) continue;
+    if (count > 0) held += static_cast<std::size_t>(count);
+    open = count > 0 || (count < 0 && errno == EAGAIN);
+    more = count > 0 && total + held < limit;
+    if (held == 0 || (more && held < buffer.size())) continue;
+    hand_on({buffer.data(), held});
+    total += std::exchange(held, 0);
   }
-  return total;
+  return open ? std::optional(total) : std::nullopt;
+}
+
+void TerminalReader::hand_on(std::string_view output) noexcept {
+  try {
+    take_(output);
+  } catch (const std::exception& error) {
+    // The job must not hang over it: its output is read on.
+    spdlog::error("{} bytes of the job's output are lost: {}", output.size(), error.what());
+  }
 }
 
 }  // namespace dstack::runner::job

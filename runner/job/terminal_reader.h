@@ -34,6 +34,7 @@ class TerminalReader {
   void read();
   // How much there was; nothing at the terminal's end.
   std::optional<std::size_t> read_available(std::size_t limit);
+  void hand_on(std::string_view output) noexcept;
   // Until more has gathered, or finish().
   void let_gather(os::SteadyTime now);
 

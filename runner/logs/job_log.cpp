@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "common/error.h"
 #include "common/os/file.h"
@@ -25,7 +26,7 @@ JobLog::Follower::~Follower() {
 
 void JobLog::Follower::wait_for(std::uint64_t size) {
   const os::Lock lock(log_.mutex_);
-  event_.clear();
+  if (std::exchange(woken_, false)) event_.clear();
   wanted_ = size;
   log_.update_nearest();
   // append() changes the size first and looks at nearest_ then, this does it the other way round: one of the two sees
@@ -93,6 +94,7 @@ void JobLog::wake(std::uint64_t size) {
   for (Follower* follower : followers_) {
     if (follower->wanted_ == never || follower->wanted_ > size) continue;
     follower->wanted_ = never;
+    follower->woken_ = true;
     follower->event_.set();
   }
   update_nearest();

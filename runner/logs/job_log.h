@@ -37,7 +37,9 @@ class JobLog {
     friend class JobLog;
     JobLog& log_;
     os::Event event_;
-    std::uint64_t wanted_ = never;  // under the log's mutex
+    // Both under the log's mutex.
+    std::uint64_t wanted_ = never;
+    bool woken_ = false;  // event_ is set
   };
 
   // Starts empty, in `folder`. Throws Error.

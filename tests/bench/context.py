@@ -30,7 +30,7 @@ class Sizes:
     connections: int = 10_000  # idle, at once
     growing_output: tuple[int, ...] = (1, 10, 100)  # MB
     growing_readers: tuple[int, ...] = (1, 10, 100)
-    growing_files: tuple[int, ...] = (10, 100, 1000, 10_000)  # of a clone
+    growing_files: tuple[int, ...] = (10, 100, 1000)  # of a clone
 
 
 SHORT = Sizes(

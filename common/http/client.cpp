@@ -132,6 +132,7 @@ struct Session {
   EasyHandle easy{curl_easy_init()};
   std::unique_ptr<os::Timer> timer;
   char reason[CURL_ERROR_SIZE] = "";
+  int socket_error = 0;
 
   Session() {
     if (!multi || !easy) throw Error(ErrorKind::internal, "start a transfer: out of memory");
@@ -244,12 +245,7 @@ class Client::Implementation {
 
   static std::string describe(const Session& session, CURLcode result) {
     if (result == CURLE_OK) return {};
-    if (result == CURLE_COULDNT_CONNECT) {
-      long code = 0;
-      curl_easy_getinfo(session.easy.get(), CURLINFO_OS_ERRNO, &code);
-      if (code != 0) return "connect: " + describe_errno(static_cast<int>(code));
-    }
-    return session.reason[0] != '\0' ? session.reason : curl_easy_strerror(result);
+    return describe_failure(session.easy.get(), result, &session.reason[0], session.socket_error);
   }
 
   template <typename Value>
@@ -260,7 +256,7 @@ class Client::Implementation {
   void set_up(Session& session, const ClientRequest& request, curl_slist* headers, Receiver& receiver) {
     curl_easy_reset(session.easy.get());  // its connection stays
     session.reason[0] = '\0';
-    transport_.apply(session.easy.get(), request);
+    transport_.apply(session.easy.get(), request, session.socket_error);
     set(session, CURLOPT_ERRORBUFFER, &session.reason[0]);
     set(session, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     set(session, CURLOPT_TCP_KEEPALIVE, 1L);

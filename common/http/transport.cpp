@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <utility>
@@ -18,8 +19,11 @@ void initialise_once() {
 }
 
 // libcurl's own sockets would be inherited by the programs we start.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+curl_socket_t open_socket(void* error, curlsocktype, curl_sockaddr* address) {
+  const int socket = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  // libcurl keeps only what connect(2) says.
+  if (socket < 0) *static_cast<int*>(error) = errno;
+  return socket;
 }
 
 }  // namespace
@@ -35,13 +39,15 @@ Transport::Transport(Endpoint endpoint) : endpoint_(std::move(endpoint)) {
   if (!trusted_.folder && std::filesystem::is_directory(kFolder, ignored)) trusted_.folder = kFolder;
 }
 
-void Transport::apply(CURL* easy, const ClientRequest& request) const {
+void Transport::apply(CURL* easy, const ClientRequest& request, int& socket_error) const {
   const std::string url = endpoint_.base_url + request.path;
   set_option(easy, CURLOPT_URL, url.c_str());
   set_option(easy, CURLOPT_NOSIGNAL, 1L);
   set_option(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   set_option(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_limit.count()));
+  socket_error = 0;
   set_option(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  set_option(easy, CURLOPT_OPENSOCKETDATA, &socket_error);
   if (!endpoint_.unix_socket.empty()) set_option(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint_.unix_socket.c_str());
   if (!endpoint_.use_proxy || !endpoint_.unix_socket.empty() || is_loopback_url(endpoint_.base_url))
     set_option(easy, CURLOPT_PROXY, "");
@@ -65,6 +71,16 @@ Error Transport::failure(ErrorKind kind, const ClientRequest& request, std::stri
       endpoint_.unix_socket.empty() ? without_secrets(endpoint_.base_url) : "unix://" + endpoint_.unix_socket;
   const std::string path = request.path.substr(0, request.path.find('?'));
   return {kind, std::format("{} {} at {}: {}", request.method, path, where, reason)};
+}
+
+std::string describe_failure(CURL* easy, CURLcode result, std::string_view reason, int socket_error) {
+  if (result == CURLE_COULDNT_CONNECT) {
+    if (socket_error != 0) return "make a socket: " + describe_errno(socket_error);
+    long code = 0;
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &code);
+    if (code != 0) return "connect: " + describe_errno(static_cast<int>(code));
+  }
+  return std::string(reason.empty() ? curl_easy_strerror(result) : reason);
 }
 
 std::string without_secrets(std::string_view url) {

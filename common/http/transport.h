@@ -30,8 +30,9 @@ class Transport {
  public:
   explicit Transport(Endpoint endpoint);
 
-  // Sets a handle up for a connection to the request's URL, and nothing of the request itself.
-  void apply(CURL* easy, const ClientRequest& request) const;
+  // Sets a handle up for a connection to the request's URL, and nothing of the request itself. `socket_error` gets
+  // errno if no socket can be made; it outlives the transfer.
+  void apply(CURL* easy, const ClientRequest& request, int& socket_error) const;
 
   const Endpoint& endpoint() const { return endpoint_; }
   // Whether this machine has nothing to check a server's certificate with.
@@ -43,6 +44,9 @@ class Transport {
   Endpoint endpoint_;
   os::CaCertificates trusted_;  // for https without a file of its own
 };
+
+// Why a transfer failed: the system's reason if there is one, else libcurl's. `reason` is the error buffer's text.
+std::string describe_failure(CURL* easy, CURLcode result, std::string_view reason, int socket_error);
 
 // A URL without its query and a login.
 std::string without_secrets(std::string_view url);

@@ -27,7 +27,7 @@ class CurlStream final : public Upgraded {
  public:
   CurlStream(const Transport& transport, const ClientRequest& request) : easy_(curl_easy_init()) {
     if (!easy_) throw Error(ErrorKind::internal, "start a transfer: out of memory");
-    transport.apply(easy_.get(), request);
+    transport.apply(easy_.get(), request, socket_error_);
     set_option(easy_.get(), CURLOPT_CONNECT_ONLY, 1L);
     set_option(easy_.get(), CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     set_option(easy_.get(), CURLOPT_ERRORBUFFER, &reason_[0]);
@@ -69,14 +69,10 @@ class CurlStream final : public Upgraded {
   void set_early(std::string bytes) { early_ = std::move(bytes); }
 
  private:
-  std::string describe(CURLcode code) const {
-    long system_error = 0;
-    if (code == CURLE_COULDNT_CONNECT) curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &system_error);
-    if (system_error != 0) return "connect: " + describe_errno(static_cast<int>(system_error));
-    return reason_[0] != '\0' ? reason_ : curl_easy_strerror(code);
-  }
+  std::string describe(CURLcode code) const { return describe_failure(easy_.get(), code, &reason_[0], socket_error_); }
 
   char reason_[CURL_ERROR_SIZE] = "";
+  int socket_error_ = 0;
   EasyHandle easy_;
   curl_socket_t socket_ = CURL_SOCKET_BAD;
   std::string early_;

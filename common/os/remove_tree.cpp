@@ -54,13 +54,18 @@ class Tree {
 
   template <typename Take>
   static void for_each_entry(int folder, Take take) {
-    const std::unique_ptr<DIR, CloseDirectory> stream(
-        ::fdopendir(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+    UniqueFd own(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const std::unique_ptr<DIR, CloseDirectory> stream(own ? ::fdopendir(own.get()) : nullptr);
     if (!stream) throw os_error("list folder", "");
-    while (const dirent* entry = ::readdir(stream.get())) {
+    own.release();  // the stream's from here on
+    while (true) {
+      errno = 0;  // tells an error from the end
+      const dirent* entry = ::readdir(stream.get());
+      if (entry == nullptr) break;
       const std::string_view name = entry->d_name;
       if (name != "." && name != "..") take(entry->d_name);
     }
+    if (errno != 0) throw os_error("list folder", "");
   }
 
   enum class Removal { done, has_content, failed };

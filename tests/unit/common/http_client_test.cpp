@@ -16,6 +16,7 @@
 #include "common/http/server.h"
 #include "common/os/unique_fd.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/no_more_descriptors.h"
 #include "tests/support/running_server.h"
 #include "tests/support/temporary_directory.h"
 
@@ -290,6 +291,18 @@ TEST_CASE("no socket there is an error that names it and the reason") {
     CHECK_THAT(error.what(), ContainsSubstring("unix:///nonexistent/docker.sock"));
     CHECK_THAT(error.what(), ContainsSubstring("No such file or directory"));
   }
+}
+
+TEST_CASE("a socket that cannot be made is an error with the system's reason") {
+  http::Server server;
+  const Running running(server);
+  http::Client client(running.endpoint());
+  // Its session has what else it needs.
+  client.send({.path = "/"});
+  const test::NoMoreDescriptors none;
+  // POST has a connection of its own.
+  CHECK_THROWS_WITH(client.send({.method = "POST", .path = "/"}),
+                    ContainsSubstring("make a socket: Too many open files"));
 }
 
 TEST_CASE("a port where nobody listens is an error that says so") {

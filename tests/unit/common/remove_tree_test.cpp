@@ -5,12 +5,16 @@
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
 
 #include "common/os/unique_fd.h"
+#include "tests/support/no_more_descriptors.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
+using Catch::Matchers::ContainsSubstring;
 using os::remove_tree;
 namespace fs = std::filesystem;
 
@@ -26,6 +30,19 @@ TEST_CASE("a link in the place of the folder is removed, not followed") {
   remove_tree(folder.path(), "link");
   CHECK_FALSE(fs::exists(fs::symlink_status(folder / "link")));
   CHECK(fs::exists(folder / "target/inside"));
+}
+
+TEST_CASE("a folder that cannot be listed is an error with the system's reason, and stays") {
+  const test::TemporaryDirectory folder;
+  fs::create_directories(folder / "tree/inside");
+  {
+    // One for the folder that it lies in, one for the folder.
+    const test::NoMoreDescriptors only_two(2);
+    CHECK_THROWS_WITH(remove_tree(folder.path(), "tree"), ContainsSubstring("list folder: Too many open files"));
+  }
+  CHECK(fs::exists(folder / "tree/inside"));
+  remove_tree(folder.path(), "tree");
+  CHECK_FALSE(fs::exists(folder / "tree"));
 }
 
 TEST_CASE("folders nested deeper than a path can name or descriptors can follow are removed") {

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/inject/traced_program.h"
+
+namespace dstack::test {
+
+struct Strike {
+  const FaultKind* kind = nullptr;
+  unsigned nth = 1;
+  bool sticky = false;  // all calls from the nth on, until relief
+
+  std::string describe() const {
+    return std::string(kind->name) + (sticky ? " from call " : " at call ") + std::to_string(nth);
+  }
+};
+
+// Whether an error's text says why: by the system's own text, or that there is no thread.
+inline bool names_cause(const std::string& text, const FaultKind& kind) {
+  return text.contains(std::strerror(kind.error)) || (kind.error != EMFILE && text.contains("thread"));
+}
+
+struct LifeResult {
+  TracedProgram::Outcome outcome;
+  std::string ending;
+  std::vector<std::string> problems;
+};
+
+// One program that does what it is for while its system calls fail.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  virtual LifeResult live(const Strike& strike) = 0;
+};
+
+}  // namespace dstack::test

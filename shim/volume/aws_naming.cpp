@@ -5,8 +5,8 @@
 #include <format>
 
 #include "common/error.h"
+#include "common/os/command.h"
 #include "common/text/split.h"
-#include "shim/volume/tool.h"
 
 namespace dstack::shim::volume {
 
@@ -58,11 +58,20 @@ std::vector<std::string> names_of(std::string_view name) {
   return names;
 }
 
+// One that hangs is an answer like one that fails, and asked for again: a host that has just got a disk may be busy
+// with it.
+os::CommandResult run_lsblk(std::vector<std::string> arguments, const std::stop_token& stop, os::Clock& clock) {
+  arguments.insert(arguments.begin(), "lsblk");
+  os::CommandResult result = os::run_command({.arguments = std::move(arguments), .limit = kLsblkLimit}, stop, clock);
+  if (result.end == os::CommandResult::End::cancelled) throw Error(ErrorKind::cancelled, "lsblk: cancelled");
+  return result;
+}
+
 // `problem` becomes the reason if there is none.
 std::optional<std::filesystem::path> look_for_disk(const VolumeInfo& volume, const std::filesystem::path& dev,
                                                    std::string& problem, const std::stop_token& stop,
                                                    os::Clock& clock) {
-  const auto result = run_tool({"lsblk", "-o", "NAME,SERIAL"}, kLsblkLimit, stop, clock);
+  const auto result = run_lsblk({"-o", "NAME,SERIAL"}, stop, clock);
   if (const auto disk = disk_with_volume(result.output, volume.volume_id)) return dev / *disk;
   problem = result.succeeded() ? "no disk has its serial" : "lsblk " + result.describe();
   // Without the list nobody knows what else may have the name.
@@ -114,7 +123,7 @@ std::filesystem::path find_aws_device(const VolumeInfo& volume, const std::files
     std::string problem;
     if (const auto disk = look_for_disk(volume, dev, problem, stop, clock)) {
       // lsblk knows nothing of a disk that has no size yet.
-      const auto result = run_tool({"lsblk", "-ln", "-o", "NAME", disk->string()}, kLsblkLimit, stop, clock);
+      const auto result = run_lsblk({"-ln", "-o", "NAME", disk->string()}, stop, clock);
       if (result.succeeded()) {
         const auto partition = first_partition(result.output);
         return partition ? dev / *partition : *disk;

@@ -10,7 +10,7 @@ from lab.context import IMAGE
 SHIM_PORT = 10998
 RUNNER_PORT = 10999
 # Under emulation everything takes ten times as long as on a machine of its own.
-PATIENCE = 300
+PATIENCE = 900
 
 
 class Calls:

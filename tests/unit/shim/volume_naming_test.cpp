@@ -1,5 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "common/error.h"
@@ -133,12 +134,12 @@ TEST_CASE("a volume that the kernel finds late is waited for") {
   test::FakeTools tools;
   tools.add("lsblk", R"(if [ $# != 2 ]; then echo nvme1n1; exit; fi
 echo NAME SERIAL
-if [ $(wc -l < "$STATE/lsblk.calls") -ge 40 ]; then echo nvme1n1 vol0123456789abcdef0; fi)");
+if [ $(wc -l < "$STATE/lsblk.calls") -ge 20 ]; then echo nvme1n1 vol0123456789abcdef0; fi)");
   test::TemporaryDirectory dev;
   test::EagerClock clock;
   CHECK(find_device(aws_volume(), dev.path(), {}, clock) == dev / "nvme1n1");
-  CHECK(tools.calls("lsblk") == 41);
-  CHECK(clock.ahead() > 19s);
+  CHECK(tools.calls("lsblk") == 21);
+  CHECK(clock.ahead() > 9s);
 }
 
 TEST_CASE("a volume that does not come is given up on after 30 s") {
@@ -151,7 +152,8 @@ TEST_CASE("a volume that does not come is given up on after 30 s") {
   CHECK(error.kind() == ErrorKind::timed_out);
   CHECK(std::string(error.what()).contains("vol-0eeeeeeeeeeeeeeee"));
   CHECK(std::string(error.what()).contains("after 30 s"));
-  CHECK(tools.calls("lsblk") > 50);
+  // The programs' real time counts, too: how many fit into the 30 s depends on the machine.
+  CHECK(tools.calls("lsblk") > 5);
 }
 
 TEST_CASE("an lsblk that fails with a good list is believed, one without is told of") {
@@ -165,24 +167,36 @@ TEST_CASE("an lsblk that fails with a good list is believed, one without is told
   CHECK(std::string(failure(aws_volume(), dev.path()).what()).contains("lsblk exited with status 1: \"broken\""));
 }
 
-TEST_CASE("an lsblk that hangs is an error, not a wait") {
+TEST_CASE("an lsblk that always hangs is an error, not a wait") {
   test::FakeTools tools;
   tools.add("lsblk", "exec sleep 1000");
   test::TemporaryDirectory dev;
   test::FakeClock clock;
-  std::optional<Error> error;
-  std::jthread finder([&] {
-    try {
-      find_device(aws_volume(), dev.path(), {}, clock);
-    } catch (const Error& caught) {
-      error = caught;
-    }
-  });
+  auto found = std::async(std::launch::async, [&] { return find_device(aws_volume(), dev.path(), {}, clock); });
+  clock.advance_until_ready(found);
+  try {
+    found.get();
+    FAIL("found a device");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::timed_out);
+    CHECK(std::string(error.what()).contains("lsblk gave no answer in time"));
+  }
+}
+
+TEST_CASE("an lsblk that hangs once is asked again") {
+  test::FakeTools tools;
+  tools.add("lsblk", R"(if [ $(wc -l < "$STATE/lsblk.calls") = 1 ]; then exec sleep 1000; fi
+if [ $# = 2 ]; then echo nvme1n1 vol0123456789abcdef0; else echo nvme1n1; fi)");
+  test::TemporaryDirectory dev;
+  test::FakeClock clock;
+  auto found = std::async(std::launch::async, [&] { return find_device(aws_volume(), dev.path(), {}, clock); });
+  // It must have begun, or the next one would be the first.
+  while (tools.calls("lsblk") == 0) std::this_thread::yield();
   clock.await_waiters();
   clock.advance(11s);
-  finder.join();
-  REQUIRE(error);
-  CHECK(error->kind() == ErrorKind::timed_out);
+  clock.await_deadline_within(500ms);
+  clock.advance(500ms);
+  CHECK(found.get() == dev / "nvme1n1");
 }
 
 TEST_CASE("waiting for a volume ends at once when it is cancelled") {

@@ -2,6 +2,7 @@
 #include <format>
 #include <iostream>
 
+#include "common/error.h"
 #include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/boot_id.h"
@@ -14,6 +15,7 @@
 #include "shim/api/routes.h"
 #include "shim/ci/launcher_flags.h"
 #include "shim/dcgm/services.h"
+#include "shim/docker/disk_limit.h"
 #include "shim/docker/docker_config.h"
 #include "shim/docker/host_credentials.h"
 #include "shim/docker/unpack_folder.h"
@@ -54,6 +56,12 @@ void stop_jobs_if_shutting_down(task::TaskManager& tasks) {
   tasks.await_ends(kShutdownLimit);
 }
 
+// Every task would fail.
+void require_disk_limit(docker::EngineClient& engine) {
+  const std::string reason = docker::why_no_disk_limit(engine.known_info());
+  if (!reason.empty()) throw Error(ErrorKind::invalid, std::format("--task-disk cannot be used: {}", reason));
+}
+
 void run_daemon(const Options& options, const os::UniqueFd& signals) {
   os::Clock& clock = os::system_clock();
   http::Server server;
@@ -67,6 +75,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   service_manager.status("Looking for Docker");
   docker::EngineClient engine(docker::engine_address());
   engine.connect();
+  if (options.task_disk > 0) require_disk_limit(engine);
   metrics::Registry metrics;
   const auto images_folder = [&engine] {
     return docker::unpack_folder(engine.known_info({.limit = std::chrono::seconds(5)}));
@@ -81,7 +90,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
                               .clock = clock,
                               .on_end = [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
                               .observer = &pulled_images,
-                              .host_credentials = options.host_credentials ? &host_credentials : nullptr});
+                              .host_credentials = options.host_credentials ? &host_credentials : nullptr,
+                              .mirror = options.registry_mirror});
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus;

@@ -52,6 +52,8 @@ struct RawOptions {
   std::string log_level = "info";
   std::string runner_binary_path = kDefaultRunner;
   std::string keep_logs;
+  std::string task_disk = "0";
+  std::string registry_mirror;
   std::string image_gc_start = "15%,20G";
   std::string image_gc_stop = "25%,40G";
   std::string image_gc_min_age = "1h";
@@ -96,6 +98,16 @@ std::string check_log_limits(const std::string& limits) {
   }
 }
 
+std::string check_registry_mirror(const std::string& mirror) {
+  if (mirror.empty()) return {};
+  try {
+    docker::parse_registry_mirror(mirror);
+    return {};
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
 std::string check_disk_share(const std::string& share) {
   try {
     images::parse_disk_share(share);
@@ -108,6 +120,19 @@ std::string check_disk_share(const std::string& share) {
 std::string check_metadata_url(const std::string& url) {
   if (url == kNoMetadata || url.starts_with("http://")) return {};
   return std::format("invalid value {}: expected {} or http://HOST[:PORT]", printable(url), kNoMetadata);
+}
+
+// "20G", or 0.
+std::optional<std::int64_t> parse_disk_limit(std::string_view text) {
+  if (text == "0") return 0;
+  const auto size = text::parse_size(text);
+  if (!size || *size == 0) return std::nullopt;
+  return static_cast<std::int64_t>(*size);
+}
+
+std::string check_disk_limit(const std::string& size) {
+  if (parse_disk_limit(size)) return {};
+  return std::format("invalid value {}: expected as 500M, 20G or 1T", printable(size));
 }
 
 std::string check_duration(const std::string& duration) {
@@ -167,6 +192,14 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
   add(app, "--task-pids", "DSTACK_SHIM_TASK_PIDS", options.task_pids,
       "Limit of processes and threads in a container (0: none)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{4194304}));
+  add(app, "--task-disk", "DSTACK_SHIM_TASK_DISK", raw.task_disk,
+      "Limit of what a container may write outside of its volumes, as 20G (0: none); Docker must use overlay2 on XFS "
+      "that is mounted with pquota")
+      ->check(CLI::Validator(check_disk_limit, ""));
+  add(app, "--registry-mirror", "DSTACK_SHIM_REGISTRY_MIRROR", raw.registry_mirror,
+      "Registry to try first for public images by tag, as mirror.example:5000; what it has must have the digest of the "
+      "image's own registry")
+      ->check(CLI::Validator(check_registry_mirror, ""));
   add_switch(app, "--host-credentials", "DSTACK_SHIM_HOST_CREDENTIALS", options.host_credentials,
              "Pull images of tasks that bring no login with the logins in root's Docker config.json and its credential "
              "helpers (any project's job may then use them)");
@@ -215,10 +248,12 @@ void finish(Options& options, const RawOptions& raw) {
   options.runner_binary_path = expand(raw.runner_binary_path.empty() ? kDefaultRunner : raw.runner_binary_path);
   options.log_level = log::parse_level(raw.log_level).value();
   options.pass_env = split_names(raw.pass_env);
+  options.task_disk = parse_disk_limit(raw.task_disk).value();
   options.image_gc_start = images::parse_disk_share(raw.image_gc_start);
   options.image_gc_stop = images::parse_disk_share(raw.image_gc_stop);
   options.image_gc_min_age = text::parse_duration(raw.image_gc_min_age).value();
   if (raw.metadata_url != kNoMetadata) options.metadata_url = raw.metadata_url;
+  if (!raw.registry_mirror.empty()) options.registry_mirror = docker::parse_registry_mirror(raw.registry_mirror);
   if (!raw.keep_logs.empty()) options.keep_logs = task::parse_log_limits(raw.keep_logs);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/cli/commands.h"
+#include "shim/docker/registry_mirror.h"
 #include "shim/images/disk_share.h"
 #include "shim/task/kept_logs.h"
 
@@ -35,10 +36,12 @@ struct Options {
 
   std::vector<std::string> pass_env;  // names of variables that containers get if they are set
   bool privileged = false;
-  std::int64_t task_pids = 32768;    // processes and threads of a container; 0: no limit
-  bool host_credentials = false;     // images are pulled with root's logins where a task has none
-  std::string pjrt_device;           // empty: not set in containers
-  images::DiskShare image_gc_start;  // less free on Docker's disk: images are removed
+  std::int64_t task_pids = 32768;                         // processes and threads of a container; 0: no limit
+  std::int64_t task_disk = 0;                             // bytes of a container's own layer; 0: no limit
+  std::optional<docker::RegistryMirror> registry_mirror;  // tried first for public images
+  bool host_credentials = false;                          // images are pulled with root's logins where a task has none
+  std::string pjrt_device;                                // empty: not set in containers
+  images::DiskShare image_gc_start;                       // less free on Docker's disk: images are removed
   images::DiskShare image_gc_stop;
   std::chrono::seconds image_gc_min_age{0};
   std::optional<task::LogLimits> keep_logs;  // of removed tasks

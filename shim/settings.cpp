@@ -14,7 +14,8 @@ task::LaunchSettings launch_settings(const Options& options) {
                                 .runner_http_port = options.runner_http_port,
                                 .runner_ssh_port = options.runner_ssh_port,
                                 .privileged = options.privileged,
-                                .task_pids = options.task_pids};
+                                .task_pids = options.task_pids,
+                                .task_disk = options.task_disk};
   for (const std::string& name : options.pass_env) {
     const char* value = std::getenv(name.c_str());
     // An empty one counts as unset.

@@ -149,15 +149,18 @@ json to_json(const task::TaskInfo& info) {
                 {"total_bytes", info.pull_progress->total_bytes},
                 {"is_total_bytes_final", info.pull_progress->is_total_bytes_final}};
   }
-  return {{"id", info.id},
-          {"status", task::name_of(info.status)},
-          {"termination_reason", info.termination_reason},
-          {"termination_message", info.termination_message},
-          {"ports", std::move(ports)},
-          {"image_pull_progress", std::move(progress)},
-          {"container_name", info.container_name},
-          {"container_id", info.container_id},
-          {"gpus_ids", info.gpu_ids ? json(*info.gpu_ids) : json()}};
+  json task{{"id", info.id},
+            {"status", task::name_of(info.status)},
+            {"termination_reason", info.termination_reason},
+            {"termination_message", info.termination_message},
+            {"ports", std::move(ports)},
+            {"image_pull_progress", std::move(progress)},
+            {"container_name", info.container_name},
+            {"container_id", info.container_id},
+            {"gpus_ids", info.gpu_ids ? json(*info.gpu_ids) : json()}};
+  // A server's task has none.
+  if (info.pull_activity) task["image_pull_activity"] = docker::name_of(*info.pull_activity);
+  return task;
 }
 
 json to_json(const std::vector<task::TaskListItem>& items) {

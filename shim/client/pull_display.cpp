@@ -61,6 +61,8 @@ void PullDisplay::show(const TaskEntry& task) {
 
 PullDisplay::Phase PullDisplay::phase_of(const PullView& pull) {
   const bool downloaded = pull.total_is_final && pull.downloaded >= pull.total;
+  if (pull.activity == "waiting" && !downloaded)
+    return {"waiting for other pulls", pull.downloaded, pull.total, pull.total_is_final};
   if (!downloaded || pull.extracted <= 0) return {"pulling", pull.downloaded, pull.total, pull.total_is_final};
   return {"unpacking", std::min(pull.extracted, pull.total), pull.total, true};
 }

@@ -41,6 +41,7 @@ TaskEntry read_task(const ObjectReader& reader) {
                          .total = progress.integer("total_bytes"),
                          .total_is_final = progress.boolean("is_total_bytes_final")};
   });
+  if (task.pull) task.pull->activity = reader.string("image_pull_activity");
   return task;
 }
 

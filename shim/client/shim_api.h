@@ -21,6 +21,7 @@ struct PullView {
   std::int64_t extracted = 0;
   std::int64_t total = 0;
   bool total_is_final = false;  // every layer's size is known
+  std::string activity;         // "downloading", "unpacking", "waiting", "other"; empty: not known
 
   std::int64_t percent() const;  // of what is known of it
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <format>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "common/error.h"
 
@@ -84,6 +85,7 @@ json create_body(const ContainerSpec& spec) {
       {"PidsLimit", spec.pids_limit > 0 ? spec.pids_limit : -1},
       {"LogConfig", {{"Type", "json-file"}, {"Config", {{"max-size", "10m"}, {"max-file", "3"}}}}},
   };
+  if (spec.disk_limit > 0) host["StorageOpt"] = {{"size", std::to_string(spec.disk_limit)}};
   if (spec.shm_size > 0) {
     host["ShmSize"] = spec.shm_size;
     // The engine's own mount of /dev/shm has noexec; the options it merges in are the other defaults.

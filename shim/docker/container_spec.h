@@ -67,6 +67,7 @@ struct ContainerSpec {
   std::int64_t memory = 0;      // bytes; 0: no limit
   std::int64_t shm_size = 0;    // bytes; 0: the engine's default
   std::int64_t pids_limit = 0;  // processes and threads; 0: no limit
+  std::int64_t disk_limit = 0;  // bytes of its own layer; 0: no limit
   NetworkMode network = NetworkMode::host;
   std::filesystem::path runner_folder;   // on the host, → /tmp/runner; empty: a container without a runner
   std::filesystem::path runner_binary;   // on the host, → /usr/local/bin/dstack-runner, read-only

@@ -147,6 +147,7 @@ EngineInfo parse_info(const json& answer) {
         info.cdi_devices.push_back(dstack::json::text_member(device, "ID"));
     }
   }
+  info.storage_driver = dstack::json::text_member(answer, "Driver");
   info.rootless = boolean(answer, "Rootless");
   info.keeps_containers = boolean(answer, "LiveRestoreEnabled");
   if (const json& status = dstack::json::member(answer, "DriverStatus"); status.is_array()) {
@@ -154,6 +155,10 @@ EngineInfo parse_info(const json& answer) {
       const std::vector<std::string> words = parse_strings(pair);
       return words.size() == 2 && words[0] == "driver-type" && words[1] == "io.containerd.snapshotter.v1";
     });
+    for (const json& pair : status) {
+      const std::vector<std::string> words = parse_strings(pair);
+      if (words.size() == 2 && words[0] == "Backing Filesystem") info.backing_file_system = words[1];
+    }
   }
   info.containerd_address = dstack::json::text_member(dstack::json::member(answer, "Containerd"), "Address");
   return info;

@@ -127,6 +127,11 @@ class EngineClient {
   // remembers it.
   std::set<std::string> used_images(std::chrono::sys_seconds since, std::chrono::sys_seconds until,
                                     const Call& call = {});
+  // The digest that the image's registry has for its tag, which the engine asks for without credentials. Podman cannot
+  // (not_found).
+  std::string registry_digest(const ImageReference& image, const Call& call = {});
+  // Gives an image another name.
+  void tag_image(const std::string& image, const ImageReference& name, const Call& call = {});
   // Takes the name from an image, and removes the image if that was its last; by its id the image without a name.
   // Success if it is gone already. Error (conflict) while a container has it. Limit: 5 minutes.
   void remove_image(const std::string& image, const Call& call = {});

@@ -60,6 +60,24 @@ std::set<std::string> EngineClient::used_images(std::chrono::sys_seconds since, 
   return images;
 }
 
+std::string EngineClient::registry_digest(const ImageReference& image, const Call& call) {
+  const std::string attempt = std::format("ask the registry of {} for its digest", image.name());
+  const json answer = parse_answer(
+      attempt, send(attempt, {.path = std::format("/distribution/{}/json", image.name())}, call, kImageListLimit).body);
+  std::string digest = dstack::json::text_member(dstack::json::member(answer, "Descriptor"), "digest");
+  // It becomes part of a name.
+  parse_image_reference("image@" + digest);
+  return digest;
+}
+
+void EngineClient::tag_image(const std::string& image, const ImageReference& name, const Call& call) {
+  send(std::format("give image {} the name {}", image, name.name()),
+       {.method = "POST",
+        .path = std::format("/images/{}/tag?repo={}&tag={}", image, http::encode_url_component(name.repository),
+                            http::encode_url_component(name.tag))},
+       call, kImageListLimit);
+}
+
 void EngineClient::remove_image(const std::string& image, const Call& call) {
   // Slashes are part of the path here.
   send("remove image " + image, {.method = "DELETE", .path = std::format("/images/{}", image)}, call,

@@ -25,6 +25,8 @@ struct EngineInfo {
   bool keeps_containers = false;              // live-restore: a restart of the engine ends no container
   bool containerd_images = false;             // images are in containerd's store
   std::string containerd_address;             // of its socket; from Docker 27.1 on
+  std::string storage_driver;                 // "overlay2"
+  std::string backing_file_system;            // that it lies on: "xfs", "extfs"; empty if the driver has none
 };
 
 // For a registry. A token is in place of the password: an identity token is exchanged for tokens of the registry, a

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t kNameLimit = 4096;
 constexpr std::size_t kTagLimit = 128;
+// The engine gives credentials to no host but the one that is named, and Docker Hub is named so.
+constexpr const char* kHub = "https://index.docker.io/v1/";
 
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
@@ -68,10 +70,16 @@ std::string ImageReference::name() const {
 std::string ImageReference::server_address() const {
   const std::size_t slash = repository.find('/');
   const std::string registry = slash == std::string::npos ? "" : repository.substr(0, slash);
-  // The engine gives credentials to no host but the one that is named, and Docker Hub is named so.
-  if (!is_registry(registry) || registry == "docker.io" || registry == "index.docker.io")
-    return "https://index.docker.io/v1/";
+  if (!is_registry(registry) || registry == "docker.io" || registry == "index.docker.io") return kHub;
   return registry;
+}
+
+std::string ImageReference::path() const {
+  const std::size_t slash = repository.find('/');
+  const bool has_registry = slash != std::string::npos && is_registry(std::string_view(repository).substr(0, slash));
+  const std::string path = has_registry ? repository.substr(slash + 1) : repository;
+  const bool of_hub = server_address() == kHub;
+  return of_hub && !path.contains('/') ? "library/" + path : path;
 }
 
 ImageReference parse_image_reference(std::string_view name) {

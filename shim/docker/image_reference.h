@@ -18,6 +18,9 @@ struct ImageReference {
   // Docker Hub's "https://index.docker.io/v1/".
   std::string server_address() const;
 
+  // What the registry knows it by: "team/app", and "library/python" for Docker Hub's python.
+  std::string path() const;
+
   // A tag that moves: such an image is pulled even if it is there.
   bool is_latest() const { return digest.empty() && tag == "latest"; }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "shim/docker/image_reference.h"
 
@@ -12,8 +13,9 @@ class PullObserver {
   virtual ~PullObserver() = default;
 
   virtual void begins(const ImageReference& image) = 0;
-  // The image of a pull that began is there.
-  virtual void arrived(const ImageReference& image) = 0;
+  // The image of a pull that began is there. `digest` is that of its registry where the engine does not know it, as of
+  // one from a mirror; else it is empty.
+  virtual void arrived(const ImageReference& image, const std::string& digest) = 0;
   // The pull has failed, or was cancelled.
   virtual void failed(const ImageReference& image) = 0;
   // It was there and needed no pull.

@@ -99,9 +99,24 @@ bool PullStream::take_line(std::string_view line) {
   return true;
 }
 
+PullActivity PullStream::activity() const {
+  bool unpacking = false;
+  bool waiting = false;
+  for (const auto& [id, layer] : layers_) {
+    // A download whose turn has come is "Pulling fs layer" until the first bytes are there.
+    if (layer.status == "Downloading" || layer.status == "Verifying Checksum" || layer.status == "Pulling fs layer")
+      return PullActivity::downloading;
+    // One that is downloaded waits for the layers below it to be unpacked.
+    unpacking = unpacking || layer.status == "Extracting" || layer.status == "Download complete";
+    waiting = waiting || layer.status == "Waiting";
+  }
+  if (unpacking) return PullActivity::unpacking;
+  return waiting ? PullActivity::waiting : PullActivity::other;
+}
+
 std::optional<PullProgress> PullStream::progress() const {
   if (layers_.empty()) return std::nullopt;
-  PullProgress sum{.is_total_bytes_final = true};
+  PullProgress sum{.is_total_bytes_final = true, .activity = activity()};
   for (const auto& [id, layer] : layers_) {
     // A layer that was there at once has no size in containerd's image store.
     const bool done =

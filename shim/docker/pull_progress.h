@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "shim/docker/pull_times.h"
+
 namespace dstack::shim::docker {
 
 // A task's `image_pull_progress`.
@@ -15,8 +17,13 @@ struct PullProgress {
   std::uint64_t extracted_bytes = 0;
   std::uint64_t total_bytes = 0;
   bool is_total_bytes_final = false;  // the size of every layer is known
+  PullActivity activity = PullActivity::other;
 
-  friend bool operator==(const PullProgress&, const PullProgress&) = default;
+  // The numbers.
+  friend bool operator==(const PullProgress& one, const PullProgress& other) {
+    return one.downloaded_bytes == other.downloaded_bytes && one.extracted_bytes == other.extracted_bytes &&
+           one.total_bytes == other.total_bytes && one.is_total_bytes_final == other.is_total_bytes_final;
+  }
 };
 
 // Reads the engine's pull stream: JSON lines, undocumented but stable for ten years. One thread.
@@ -25,6 +32,8 @@ class PullStream {
   // Takes the next piece, cut anywhere. Lines that are no JSON are passed over. Returns whether anything moved: a
   // layer's state or numbers, or the end; a repeated line does not count.
   bool take(std::string_view piece);
+
+  PullActivity activity() const;
 
   // Nothing until the first layer is named.
   std::optional<PullProgress> progress() const;

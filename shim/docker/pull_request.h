@@ -9,6 +9,7 @@
 #include "shim/docker/image_reference.h"
 #include "shim/docker/pull_failure.h"
 #include "shim/docker/pull_progress.h"
+#include "shim/docker/pull_times.h"
 
 namespace dstack::shim::docker {
 
@@ -32,11 +33,13 @@ struct PullLimits {
   int attempts = 4;                             // the first and three more
   std::chrono::milliseconds first_pause{1000};  // before the second attempt; five times as long each time
   std::chrono::milliseconds stall = std::chrono::minutes{20};
+  std::chrono::milliseconds mirror_stall = std::chrono::seconds{30};  // then the image's own registry is asked
 };
 
 struct PullOutcome {
   std::chrono::nanoseconds took{0};  // with all attempts
   std::optional<PullFailure> failure;
+  PullTimes times;
 };
 
 }  // namespace dstack::shim::docker

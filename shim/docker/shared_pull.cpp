@@ -23,6 +23,7 @@ SharedPull::SharedPull(const PullTools& tools, const PullRequest& request)
       image_(request.image),
       what_arrived_will_do_(request.policy == PullPolicy::missing && !request.image.is_latest()),
       credentials_(request.credentials),
+      times_(began_),
       last_move_(began_) {}
 
 bool SharedPull::serves(const PullRequest& request) const {
@@ -61,14 +62,17 @@ void SharedPull::wait(const std::shared_ptr<Waiter>& waiter, const std::stop_tok
     os::Lock lock(state_);
     const auto over = [&]() DSTACK_REQUIRES(state_) { return done_ || stop.stop_requested(); };
     while (!over()) {
-      const os::SteadyTime deadline = last_move_ + tools_.limits.stall;
+      const bool at_mirror = mirror_attempt_.has_value();
+      const auto patience = at_mirror ? tools_.limits.mirror_stall : tools_.limits.stall;
+      const auto turned = [&]() DSTACK_REQUIRES(state_) { return over() || mirror_attempt_.has_value() != at_mirror; };
       if (stalled_) {
         changed_.wait(lock.native(), over);
-      } else if (!tools_.clock.wait_until(lock.native(), changed_, deadline, over) &&
-                 tools_.clock.now() >= last_move_ + tools_.limits.stall) {
-        stalled_ = true;
+      } else if (!tools_.clock.wait_until(lock.native(), changed_, last_move_ + patience, turned) &&
+                 tools_.clock.now() >= last_move_ + patience) {
+        std::stop_source given_up = give_up();
+        // What hears of a stop takes locks of its own.
         lock.unlock();
-        thread_.request_stop();
+        given_up.request_stop();
         lock.lock();
       }
     }
@@ -77,6 +81,18 @@ void SharedPull::wait(const std::shared_ptr<Waiter>& waiter, const std::stop_tok
   if (stop.stop_requested()) throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", image_.name()));
   const os::Lock lock(state_);
   if (failure_) throw Error(failure_->kind, failure_->message);
+}
+
+std::stop_source SharedPull::give_up() {
+  std::optional<std::stop_source> mirror_attempt;
+  mirror_attempt.swap(mirror_attempt_);
+  if (!mirror_attempt) {
+    stalled_ = true;
+    return thread_.get_stop_source();
+  }
+  // The pull goes on at the image's own registry.
+  last_move_ = tools_.clock.now();
+  return *mirror_attempt;
 }
 
 void SharedPull::leave(const std::shared_ptr<Waiter>& waiter) {
@@ -97,7 +113,7 @@ void SharedPull::run(const std::stop_token& stop) {
     failure.reset();
     try {
       try_once(attempt, stop);
-      if (tools_.observer != nullptr) tools_.observer->arrived(image_);
+      if (tools_.observer != nullptr) tools_.observer->arrived(image_, mirror_digest_);
       break;
     } catch (const Error& error) {
       failure = {error.kind(), error.what()};
@@ -122,14 +138,58 @@ bool SharedPull::is_out_of_space(const Failure& failure) const {
 }
 
 void SharedPull::try_once(int attempt, const std::stop_token& stop) {
+  begin_stream();
+  if (attempt > 1 && what_arrived_will_do_ && arrived_meanwhile(stop)) return;
+  const Credentials credentials = choose_credentials(stop);
+  const bool may_be_mirrored = image_.digest.empty() && credentials.empty();
+  if (attempt == 1 && may_be_mirrored && came_from_mirror(stop)) return;
+  pull_from_registry(credentials, stop);
+}
+
+void SharedPull::begin_stream() {
   {
     const os::Lock lock(audience_);
     if (const auto progress = stream_.progress()) reached_ = progress;
     stream_ = PullStream();
+    times_.change(PullActivity::other, tools_.clock.now());
   }
   note_move();
-  if (attempt > 1 && what_arrived_will_do_ && arrived_meanwhile(stop)) return;
-  const Credentials credentials = choose_credentials(stop);
+}
+
+bool SharedPull::came_from_mirror(const std::stop_token& stop) {
+  if (!tools_.mirror) return false;
+  std::stop_source attempt;
+  const std::stop_callback on_stop(stop, [&attempt] { attempt.request_stop(); });
+  const auto set_attempt = [this](std::optional<std::stop_source> source) {
+    const os::Lock lock(state_);
+    mirror_attempt_ = std::move(source);
+    last_move_ = tools_.clock.now();
+    changed_.notify_all();
+  };
+  set_attempt(attempt);
+  std::string problem;
+  try {
+    mirror_digest_ = pull_from_mirror(
+        tools_.engine, *tools_.mirror, image_, [this](std::string_view piece) { take(piece); }, attempt.get_token());
+  } catch (const std::exception& error) {
+    problem = attempt.stop_requested()
+                  ? std::format("nothing moved for {} s",
+                                std::chrono::duration_cast<std::chrono::seconds>(tools_.limits.mirror_stall).count())
+                  : error.what();
+  }
+  set_attempt(std::nullopt);
+  if (stop.stop_requested()) throw Error(ErrorKind::cancelled, std::format("pull {}: cancelled", image_.name()));
+  if (problem.empty()) {
+    spdlog::info("Pulled {} from the mirror {}", image_.name(), tools_.mirror->name);
+    return true;
+  }
+  spdlog::warn("Pulling {} from its own registry, since the mirror {} failed: {}", image_.name(), tools_.mirror->name,
+               problem);
+  begin_stream();
+  return false;
+}
+
+void SharedPull::pull_from_registry(const Credentials& credentials, const std::stop_token& stop) {
   try {
     tools_.engine.pull(image_, credentials, [this](std::string_view piece) { take(piece); }, {.stop = stop});
   } catch (const Error& error) {
@@ -189,8 +249,9 @@ void SharedPull::take(std::string_view piece) {
   const std::optional<PullProgress> before = stream_.progress();
   if (!stream_.take(piece)) return;
   note_move();
+  times_.change(stream_.activity(), tools_.clock.now());
   const std::optional<PullProgress> progress = stream_.progress();
-  if (!progress || progress == before) return;
+  if (!progress || (progress == before && progress->activity == before->activity)) return;
   if (progress->is_total_bytes_final && !(before && before->is_total_bytes_final) && tools_.observer != nullptr)
     tools_.observer->size_known(progress->total_bytes - std::min(progress->total_bytes, progress->downloaded_bytes));
   for (const auto& waiter : waiters_) {
@@ -225,6 +286,8 @@ void SharedPull::finish(const std::optional<Failure>& failure, const std::stop_t
     const os::Lock lock(audience_);
     progress = stream_.progress();
     if (!progress) progress = reached_;
+    times_.change(PullActivity::other, tools_.clock.now());
+    if (!failure) spdlog::info("Pulled {}: {}", image_.name(), in_words(times_));
   }
   report(failure, stop);
   const os::Lock lock(state_);
@@ -249,6 +312,10 @@ void SharedPull::report(const std::optional<Failure>& failure, const std::stop_t
   // Cancelled by those who waited.
   if (failure && !stalled && stop.stop_requested()) return;
   PullOutcome outcome{.took = tools_.clock.now() - began_};
+  {
+    const os::Lock lock(audience_);
+    outcome.times = times_;
+  }
   if (failure) outcome.failure = stalled ? PullFailure::stalled : pull_failure(image_, failure->kind, failure->message);
   tools_.on_end(outcome);
 }

@@ -18,6 +18,7 @@
 #include "shim/docker/pull_log.h"
 #include "shim/docker/pull_observer.h"
 #include "shim/docker/pull_request.h"
+#include "shim/docker/registry_mirror.h"
 
 namespace dstack::shim::docker {
 
@@ -29,6 +30,7 @@ struct PullTools {
   std::function<void(const PullOutcome&)> on_end;
   PullObserver* observer = nullptr;
   const HostCredentials* host_credentials = nullptr;
+  std::optional<RegistryMirror> mirror;  // tried first for images by tag that need no login
 };
 
 // One pull and those who wait for it. It runs on a thread of its own, which the last of them cancels if it is not over
@@ -58,6 +60,9 @@ class SharedPull {
   void wait(const std::shared_ptr<Waiter>& waiter, const std::stop_token& stop);
 
  private:
+  // Of a pull that has not moved for too long: what is to be stopped, the attempt at the mirror or the pull.
+  std::stop_source give_up() DSTACK_REQUIRES(state_);
+
   // Not an Error: those who wait throw one each, of their own.
   struct Failure {
     ErrorKind kind;
@@ -69,6 +74,9 @@ class SharedPull {
   // All of these on the pull's thread.
   void run(const std::stop_token& stop);
   void try_once(int attempt, const std::stop_token& stop);
+  void begin_stream();
+  bool came_from_mirror(const std::stop_token& stop);
+  void pull_from_registry(const Credentials& credentials, const std::stop_token& stop);
   Credentials choose_credentials(const std::stop_token& stop);
   Error as_pull_error(ErrorKind answered, const std::string& message) const;
   bool is_out_of_space(const Failure& failure) const;
@@ -86,10 +94,12 @@ class SharedPull {
   const bool what_arrived_will_do_;  // a present image ends the attempts
   const Credentials credentials_;    // of those who wait
   std::string credentials_problem_;  // why the host's could not be used, in the last attempt
+  std::string mirror_digest_;        // of an image that came from the mirror
 
   os::Mutex audience_;
   std::vector<std::shared_ptr<Waiter>> waiters_ DSTACK_GUARDED_BY(audience_);
   PullStream stream_ DSTACK_GUARDED_BY(audience_);
+  PullTimes times_ DSTACK_GUARDED_BY(audience_);
   std::optional<PullProgress> reached_;  // by the attempts before
   bool abandoned_ DSTACK_GUARDED_BY(audience_) = false;
 
@@ -97,6 +107,7 @@ class SharedPull {
   std::condition_variable changed_;
   os::SteadyTime last_move_ DSTACK_GUARDED_BY(state_);
   std::optional<Failure> failure_ DSTACK_GUARDED_BY(state_);
+  std::optional<std::stop_source> mirror_attempt_ DSTACK_GUARDED_BY(state_);  // while the mirror is asked
   bool stalled_ DSTACK_GUARDED_BY(state_) = false;
   bool done_ DSTACK_GUARDED_BY(state_) = false;
 

@@ -125,7 +125,7 @@ void Collector::begins(const docker::ImageReference& image) {
   }
 }
 
-void Collector::arrived(const docker::ImageReference& image) {
+void Collector::arrived(const docker::ImageReference& image, const std::string& known_digest) {
   const std::string name = image.name();
   try {
     const auto details = engine_.inspect_image(name, {.limit = kCallLimit});
@@ -145,7 +145,7 @@ void Collector::arrived(const docker::ImageReference& image) {
       return;  // the tag was another's before
     }
     if (was_there) return save();
-    const std::string digest = details->digests.empty() ? "" : details->digests.front();
+    const std::string digest = details->digests.empty() ? known_digest : details->digests.front();
     list_.images.push_back({.reference = name,
                             .id = details->id,
                             .digest = digest.substr(digest.find('@') + 1),

@@ -44,7 +44,7 @@ class Collector final : public docker::PullObserver {
 
   // Of pulls; on their threads.
   void begins(const docker::ImageReference& image) override;
-  void arrived(const docker::ImageReference& image) override;
+  void arrived(const docker::ImageReference& image, const std::string& digest) override;
   void failed(const docker::ImageReference& image) override;
   void used(const docker::ImageReference& image) override;
   void size_known(std::uint64_t bytes_to_come) override;

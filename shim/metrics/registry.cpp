@@ -6,6 +6,8 @@ namespace dstack::shim::metrics {
 
 void Registry::pull_ended(const docker::PullOutcome& outcome) {
   const os::Lock lock(mutex_);
+  for (const docker::PullActivity activity : docker::kAllPullActivities)
+    pull_seconds_[activity] += std::chrono::duration<double>(outcome.times.of(activity)).count();
   if (outcome.failure) {
     ++pull_failures_[*outcome.failure];
   } else {
@@ -55,6 +57,13 @@ void Registry::write(Exposition& exposition) const {
   const os::Lock lock(mutex_);
   exposition.begin("dstack_shim_image_pull_duration_seconds", "histogram", "How long pulls took that succeeded.");
   exposition.histogram(pulls_);
+
+  exposition.begin("dstack_shim_image_pull_activity_seconds_total", "counter",
+                   "What pulls spent their time on; those that failed, too.");
+  for (const docker::PullActivity activity : docker::kAllPullActivities) {
+    const auto found = pull_seconds_.find(activity);
+    exposition.sample(found == pull_seconds_.end() ? 0 : found->second, {{"activity", docker::name_of(activity)}});
+  }
 
   exposition.begin("dstack_shim_host_keys_left_total", "counter",
                    "Ended tasks whose host keys could not be removed; the next start of the shim tries again.");

@@ -44,6 +44,7 @@ class Registry {
   // From an image of a few layers nearby to one of 100 GB on a slow line.
   Histogram pulls_ DSTACK_GUARDED_BY(mutex_){{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};
   std::map<docker::PullFailure, std::uint64_t> pull_failures_ DSTACK_GUARDED_BY(mutex_);
+  std::map<docker::PullActivity, double> pull_seconds_ DSTACK_GUARDED_BY(mutex_);
   // From a start where all is there to one with such a pull in it.
   Histogram starts_ DSTACK_GUARDED_BY(mutex_){
       {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}};

@@ -279,6 +279,7 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
   spec.image = docker::parse_image_reference(config.image_name).name();
   spec.user = user_for_engine(config.container_user);
   spec.pids_limit = settings_.task_pids;
+  spec.disk_limit = settings_.task_disk;
   spec.privileged = config.privileged || settings_.privileged;
   spec.cpu = config.cpu;
   spec.memory = config.memory;

@@ -38,6 +38,7 @@ struct LaunchSettings {
   int runner_ssh_port = 10022;
   bool privileged = false;
   std::int64_t task_pids = 32768;        // processes and threads of one container; 0: no limit
+  std::int64_t task_disk = 0;            // bytes of a container's own layer; 0: no limit
   std::vector<std::string> environment;  // "NAME=value"
 };
 

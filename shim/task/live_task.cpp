@@ -48,6 +48,8 @@ TaskInfo LiveTask::info_locked() const {
   }
   info.ports = state_.ports;
   info.pull_progress = progress_;
+  if (progress_ && state_.config.local && state_.status == TaskStatus::pulling)
+    info.pull_activity = progress_->activity;
   info.container_name = state_.container_name;
   info.container_id = state_.container_id;
   info.gpu_ids = state_.gpu_ids;

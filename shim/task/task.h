@@ -71,6 +71,7 @@ struct TaskInfo {
   std::string termination_message;
   std::optional<std::vector<docker::PortMapping>> ports;
   std::optional<docker::PullProgress> pull_progress;
+  std::optional<docker::PullActivity> pull_activity;  // of a local task that waits for its image
   std::string container_name;
   std::string container_id;
   std::optional<std::vector<std::string>> gpu_ids;

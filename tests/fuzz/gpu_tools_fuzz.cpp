@@ -10,7 +10,7 @@
 #include "common/error.h"
 #include "shim/dcgm/health_report.h"
 #include "shim/gpu/amd.h"
-#include "shim/gpu/health_monitor.h"
+#include "shim/gpu/gpu_status.h"
 #include "shim/gpu/intel.h"
 #include "shim/gpu/nvidia.h"
 #include "shim/gpu/tenstorrent.h"
@@ -34,7 +34,10 @@ void read(char tool, std::string_view text) {
     case 'h': gpu::parse_hl_smi(text); break;
     case 't': gpu::parse_tt_smi(text); break;
     case 'i': gpu::parse_nvidia_information(text); break;
-    case 's': gpu::parse_gpu_status(text); break;
+    case 's': gpu::parse_nvidia_status(text); break;
+    case 'S': gpu::parse_gaudi_status(text); break;
+    case 'o': gpu::parse_hot_gpus(text); break;
+    case 'p': gpu::parse_gpu_processes(text); break;
     case 'u': top::parse_nvidia_usage(text); break;
     case 'g': top::parse_gaudi_usage(text); break;
     case 'k':

@@ -40,6 +40,16 @@ TEST_CASE("a bar shows bytes, speed and the time that is left") {
   CHECK(out.str().ends_with("\n"));
 }
 
+TEST_CASE("a pull that waits for the downloads of others says so") {
+  test::FakeClock clock;
+  std::ostringstream out;
+  PullDisplay display(out, std::nullopt, clock);
+  TaskEntry task = pulling(0);
+  task.pull->activity = "waiting";
+  display.show(task);
+  CHECK(out.str() == "pulling\nwaiting for other pulls: 0.0 MB of 100.0 MB\n");
+}
+
 TEST_CASE("a bar is never wider than the terminal") {
   test::FakeClock clock;
   std::ostringstream out;

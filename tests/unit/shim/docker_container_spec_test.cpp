@@ -46,6 +46,13 @@ TEST_CASE("a plain task's container") {
   CHECK_FALSE(body.contains("ExposedPorts"));
 }
 
+TEST_CASE("the size of a container's own layer is limited only where that is wanted") {
+  CHECK_FALSE(create_body(plain())["HostConfig"].contains("StorageOpt"));
+  ContainerSpec spec = plain();
+  spec.disk_limit = std::int64_t{20} << 30;
+  CHECK(create_body(spec)["HostConfig"]["StorageOpt"] == json{{"size", "21474836480"}});
+}
+
 TEST_CASE("the runner is started as an argument vector") {
   const json body = create_body(plain());
   CHECK(body["Entrypoint"] == json{"/usr/local/bin/dstack-runner"});

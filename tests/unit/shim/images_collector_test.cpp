@@ -97,7 +97,7 @@ struct CollectorFixture {
     const docker::ImageReference image = docker::parse_image_reference(name);
     collector.begins(image);
     present[name] = id;
-    collector.arrived(image);
+    collector.arrived(image, "");
     clock.advance(1min);
   }
 };

@@ -62,9 +62,18 @@ TEST_CASE("pulls are counted by how they ended, every reason from the start") {
   registry.pull_ended({.took = 20min, .failure = docker::PullFailure::stalled});
   registry.pull_ended({.took = 1s, .failure = docker::PullFailure::not_found});
   registry.pull_ended({.took = 1s, .failure = docker::PullFailure::not_found});
+  docker::PullTimes times;
+  times.change(docker::PullActivity::downloading, os::SteadyTime{1s});
+  times.change(docker::PullActivity::unpacking, os::SteadyTime{6s});
+  registry.pull_ended({.took = 0s, .failure = docker::PullFailure::no_space, .times = times});
   Exposition exposition;
   registry.write(exposition);
   const std::string& text = exposition.text();
+  CHECK(
+      text.contains("\ndstack_shim_image_pull_activity_seconds_total{activity=\"downloading\"} 5\n"
+                    "dstack_shim_image_pull_activity_seconds_total{activity=\"unpacking\"} 0\n"
+                    "dstack_shim_image_pull_activity_seconds_total{activity=\"waiting\"} 0\n"
+                    "dstack_shim_image_pull_activity_seconds_total{activity=\"other\"} 1\n"));
   CHECK(text.contains("\ndstack_shim_image_pull_duration_seconds_bucket{le=\"2\"} 0\n"));
   CHECK(text.contains("\ndstack_shim_image_pull_duration_seconds_bucket{le=\"5\"} 1\n"));
   CHECK(text.contains("\ndstack_shim_image_pull_duration_seconds_sum 3\n"));
@@ -72,7 +81,7 @@ TEST_CASE("pulls are counted by how they ended, every reason from the start") {
   CHECK(
       text.contains("\ndstack_shim_image_pull_failures_total{reason=\"not_found\"} 2\n"
                     "dstack_shim_image_pull_failures_total{reason=\"refused\"} 0\n"
-                    "dstack_shim_image_pull_failures_total{reason=\"no_space\"} 0\n"
+                    "dstack_shim_image_pull_failures_total{reason=\"no_space\"} 1\n"
                     "dstack_shim_image_pull_failures_total{reason=\"stalled\"} 1\n"
                     "dstack_shim_image_pull_failures_total{reason=\"unavailable\"} 0\n"
                     "dstack_shim_image_pull_failures_total{reason=\"other\"} 0\n"));

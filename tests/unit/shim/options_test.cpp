@@ -66,6 +66,8 @@ TEST_CASE("the defaults are those of the contract") {
   CHECK_FALSE(options.service);
   CHECK_FALSE(options.allow_task_callers);
   CHECK_FALSE(options.host_credentials);
+  CHECK_FALSE(options.registry_mirror);
+  CHECK(options.task_disk == 0);
 }
 
 TEST_CASE("a flag beats its variable") {
@@ -124,7 +126,9 @@ TEST_CASE("every flag has its variable") {
                                                                 {"PJRT_DEVICE", "TPU"},
                                                                 {"DSTACK_SERVICE_MODE", "true"},
                                                                 {"DSTACK_SHIM_ALLOW_TASK_CALLERS", "1"},
-                                                                {"DSTACK_SHIM_HOST_CREDENTIALS", "on"}};
+                                                                {"DSTACK_SHIM_HOST_CREDENTIALS", "on"},
+                                                                {"DSTACK_SHIM_REGISTRY_MIRROR", "m.example:5000"},
+                                                                {"DSTACK_SHIM_TASK_DISK", "20G"}};
   std::vector<std::unique_ptr<Variable>> set;
   for (const auto& [name, value] : values) set.push_back(std::make_unique<Variable>(name, value));
   const Options options = daemon();
@@ -147,6 +151,8 @@ TEST_CASE("every flag has its variable") {
   CHECK(options.service);
   CHECK(options.allow_task_callers);
   CHECK(options.host_credentials);
+  CHECK(options.registry_mirror->name == "m.example:5000");
+  CHECK(options.task_disk == std::int64_t{20} << 30);
 }
 
 TEST_CASE("an empty variable counts as unset") {

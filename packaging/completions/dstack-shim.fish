@@ -41,6 +41,8 @@ complete -c dstack-shim -n '__fish_use_subcommand' -l dcgm-address -x -d 'A DCGM
 complete -c dstack-shim -n '__fish_use_subcommand' -l pass-env -x -d 'Variables that containers get, separated by commas'
 complete -c dstack-shim -n '__fish_use_subcommand' -l privileged -d 'Make every container privileged'
 complete -c dstack-shim -n '__fish_use_subcommand' -l task-pids -x -d 'Limit of processes and threads in a container (0: none)'
+complete -c dstack-shim -n '__fish_use_subcommand' -l task-disk -x -d 'Limit of what a container may write outside of its volumes, as 20G (0: none); Docker must use overlay2 on XFS that is mounted with pquota'
+complete -c dstack-shim -n '__fish_use_subcommand' -l registry-mirror -x -d 'Registry to try first for public images by tag, as mirror.example:5000; what it has must have the digest of the image'\''s own registry'
 complete -c dstack-shim -n '__fish_use_subcommand' -l host-credentials -d 'Pull images of tasks that bring no login with the logins in root'\''s Docker config.json and its credential helpers (any project'\''s job may then use them)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l keep-logs -x -d 'Keep the logs of removed tasks in <home>/logs: SIZE,AGE in all, as 10G,30d (default: remove them)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l image-gc-start -x -d 'Remove images that the shim pulled and nothing needs when less of Docker'\''s disk is free, least recently used first: a part, a size or the lesser of both (0: never)'

@@ -63,8 +63,8 @@ TEST_CASE("pulls are counted by how they ended, every reason from the start") {
   registry.pull_ended({.took = 1s, .failure = docker::PullFailure::not_found});
   registry.pull_ended({.took = 1s, .failure = docker::PullFailure::not_found});
   docker::PullTimes times;
-  times.change(docker::PullActivity::downloading, os::SteadyTime{1s});
-  times.change(docker::PullActivity::unpacking, os::SteadyTime{6s});
+  times.change(docker::PullActivity::downloading, dstack::os::SteadyTime{1s});
+  times.change(docker::PullActivity::unpacking, dstack::os::SteadyTime{6s});
   registry.pull_ended({.took = 0s, .failure = docker::PullFailure::no_space, .times = times});
   Exposition exposition;
   registry.write(exposition);

@@ -48,6 +48,7 @@ complete -c dstack-shim -n '__fish_use_subcommand' -l keep-logs -x -d 'Keep the 
 complete -c dstack-shim -n '__fish_use_subcommand' -l image-gc-start -x -d 'Remove images that the shim pulled and nothing needs when less of Docker'\''s disk is free, least recently used first: a part, a size or the lesser of both (0: never)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l image-gc-stop -x -d 'Until so much is free'
 complete -c dstack-shim -n '__fish_use_subcommand' -l image-gc-min-age -x -d 'But no image that was used or pulled in this time, as 1h'
+complete -c dstack-shim -n '__fish_use_subcommand' -l cloud-metadata-url -x -d 'The metadata service that is asked for notices of interruption in AWS, Azure and Google Cloud (none: do not ask)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l pjrt-device -x -d 'PJRT_DEVICE in containers'
 complete -c dstack-shim -n '__fish_use_subcommand' -l allow-task-callers -d 'Also accept API calls from task containers (gives jobs root on the host)'
 complete -c dstack-shim -n '__fish_use_subcommand' -l service -d 'Write host_info.json for the server'

@@ -17,7 +17,7 @@ POLL = re.compile(r"::p?poll\((?:[^(),;]|\([^()]*\))*,(?:[^(),;]|\([^()]*\))*, (
 
 # Limits of one system call on a connection; what they are derived from is the clock's. File: how many.
 NAMED = {
-    "common/http/listener.cpp": 1,
+    "common/http/listener.cpp": 2,
     "common/http/socket_stream.cpp": 2,
     "runner/exec/executions.cpp": 1,
     "runner/exec/supervisor.cpp": 1,

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from lab.accelerator import choose
 from lab.images import DISTRIBUTIONS, LAB, image
+from lab.jobs import jobs
 from lab.context import Lab
 from lab.replay import replay
 from lab.report import Report
 from lab.smoke import smoke
+from lab.volumes import volumes
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, replay)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, jobs, volumes, replay)}
 
 
 def run(scenario: str, distribution: str, report: Report, keep: bool) -> None:

@@ -76,11 +76,14 @@ def key() -> Path:
     return path
 
 
+def folder_of(distribution: Distribution) -> Path:
+    """Named after all that the image is made by, so that a change makes it anew."""
+    recipe = "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, make_busybox)), key().with_suffix(".pub").read_text()])
+    return LAB / f"{distribution.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
+
+
 def image(distribution: Distribution) -> Image:
-    recipe = hashlib.sha256(
-        "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, make_busybox)), key().with_suffix(".pub").read_text()]).encode()
-    )
-    folder = LAB / f"{distribution.name}-{recipe.hexdigest()[:8]}"
+    folder = folder_of(distribution)
     if not (folder / "complete").exists():
         for outdated in LAB.glob(f"{distribution.name}-????????"):
             shutil.rmtree(outdated)

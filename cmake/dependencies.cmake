@@ -109,6 +109,11 @@ endif()
 if(DSTACK_HAS_zstd)
   dstack_import(zstd::zstd HEADER zstd.h LIBRARY zstd)
 endif()
+if(DSTACK_HAS_musl_malloc)
+  # Before the libc, so that its allocator is not taken.
+  find_library(MUSL_MALLOC_LIBRARY musl_malloc REQUIRED)
+  target_link_libraries(dstack_settings INTERFACE "${MUSL_MALLOC_LIBRARY}")
+endif()
 # To be embedded: ${DSTACK_PREFIX_openssh}/share/sshd-multicall.zst, ${DSTACK_PREFIX_certifi}/share/cacert.pem.
 
 if(DSTACK_TESTS)

@@ -41,6 +41,7 @@ class Dependency:
     notices: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
     system: str = ""
+    libc: str = ""
     static: bool = False
 
 

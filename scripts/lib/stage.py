@@ -224,6 +224,8 @@ def plan(toolchain: str, wanted: set[str]) -> list[Installed | Staged]:
         return done[name, toolchain]
 
     for dependency in dependencies.values():
+        if dependency.libc and not toolchain.endswith(f"-{dependency.libc}"):
+            continue
         names = {dependency.name, *dependency.used_by}
         if wanted & names or (not wanted and dependency.used_by):
             add(dependency.name, toolchain)

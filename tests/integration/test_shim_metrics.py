@@ -70,6 +70,7 @@ def test_every_metric_is_there_from_the_start(running):
         "dstack_shim_image_pull_duration_seconds": "histogram",
         "dstack_shim_image_pull_failures": "counter",
         "dstack_shim_task_start_duration_seconds": "histogram",
+        "dstack_shim_image_pull_activity_seconds": "counter",
         "dstack_shim_http_requests": "counter",
         "dstack_shim_host_keys_left": "counter",
         "process_resident_memory_bytes": "gauge",

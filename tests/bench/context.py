@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_seconds_now(pid: int) -> float:
-    """Of the threads that there are, to the nanosecond."""
-    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    """The same, to the nanosecond: the CPU clock of the process, whose number the kernel makes of its id."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def threads(pid: int) -> int:

@@ -54,7 +54,9 @@ def measure_growth_of_clone(bench: Bench) -> Iterator[Figure]:
                 make_repository(place / "repositories" / "code", files)
             with remote_of(place) as (url, certificate):
                 took = by_runner(place, url, certificate)
+            # Only the repository is used again.
             shutil.rmtree(place / "by-runner")
+            shutil.rmtree(place / "ca")
             return took
 
         yield from steps("growth: a clone of {} to {} files", "s", bench.sizes.growing_files, cost, min(bench.sizes.slow_pairs, 3))

@@ -43,7 +43,8 @@ def make_dev(folder: Path) -> None:
             run("mount", "--rbind", f"/dev/{name}", folder / name)
     # Any character device will do.
     os.mknod(folder / "nvidiactl", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    run("mount", "--rbind", folder, "/dev")
+    # Moved, so that nothing of the machine's is below the folder when that is removed.
+    run("mount", "--move", folder, "/dev")
 
 
 class Host:

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "common/error.h"
 #include "shim/ci/github/agent.h"
 #include "shim/ci/github/create_options.h"
 #include "shim/ci/github/github.h"
@@ -15,6 +14,7 @@
 #include "shim/ci/gitlab/agent.h"
 #include "shim/ci/gitlab/job_response.h"
 #include "shim/ci/registry_login.h"
+#include "tests/fuzz/first_byte.h"
 #include "tests/fuzz/planted.h"
 
 namespace {
@@ -43,10 +43,5 @@ void read(char kind, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(static_cast<char>(data[0]), {reinterpret_cast<const char*>(data) + 1, size - 1});
-  } catch (const dstack::Error&) {
-  }
-  return 0;
+  return dstack::test::read_by_first_byte(data, size, read);
 }

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "common/error.h"
 #include "shim/dcgm/health_report.h"
 #include "shim/gpu/amd.h"
 #include "shim/gpu/gpu_status.h"
@@ -16,6 +15,7 @@
 #include "shim/gpu/tenstorrent.h"
 #include "shim/gpu/xid.h"
 #include "shim/top/gpu_usage.h"
+#include "tests/fuzz/first_byte.h"
 #include "tests/fuzz/planted.h"
 
 namespace {
@@ -55,10 +55,5 @@ void read(char tool, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(static_cast<char>(data[0]), {reinterpret_cast<const char*>(data) + 1, size - 1});
-  } catch (const dstack::Error&) {
-  }
-  return 0;
+  return dstack::test::read_by_first_byte(data, size, read);
 }

@@ -11,6 +11,7 @@
 #include "shim/images/image_list.h"
 #include "shim/task/output_times.h"
 #include "shim/task/task_store.h"
+#include "tests/fuzz/first_byte.h"
 #include "tests/fuzz/planted.h"
 #include "tests/fuzz/scratch_folder.h"
 
@@ -52,10 +53,5 @@ void read(char kind, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(static_cast<char>(data[0]), {reinterpret_cast<const char*>(data) + 1, size - 1});
-  } catch (const Error&) {
-  }
-  return 0;
+  return dstack::test::read_by_first_byte(data, size, read);
 }

@@ -8,13 +8,13 @@
 #include <string>
 #include <string_view>
 
-#include "common/error.h"
 #include "common/os/mounts.h"
 #include "common/os/proc_net.h"
 #include "common/os/process_list.h"
 #include "common/text/split.h"
 #include "runner/metrics/cgroup.h"
 #include "shim/top/host_usage.h"
+#include "tests/fuzz/first_byte.h"
 #include "tests/fuzz/planted.h"
 #include "tests/fuzz/scratch_folder.h"
 
@@ -94,10 +94,5 @@ void read(char kind, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(static_cast<char>(data[0]), {reinterpret_cast<const char*>(data) + 1, size - 1});
-  } catch (const Error&) {
-  }
-  return 0;
+  return dstack::test::read_by_first_byte(data, size, read);
 }

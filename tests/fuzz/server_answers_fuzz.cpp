@@ -12,6 +12,7 @@
 #include "common/text/utf8.h"
 #include "shim/autoscale/rule.h"
 #include "shim/ci/cloud/server_run.h"
+#include "tests/fuzz/first_byte.h"
 #include "tests/fuzz/planted.h"
 
 namespace {
@@ -49,10 +50,5 @@ void read(char kind, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(static_cast<char>(data[0]), {reinterpret_cast<const char*>(data) + 1, size - 1});
-  } catch (const Error&) {
-  }
-  return 0;
+  return dstack::test::read_by_first_byte(data, size, read);
 }

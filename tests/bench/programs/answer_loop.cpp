@@ -2,7 +2,6 @@
 //   bench_answer_loop FILE       FILE: the whole answer, head and body
 // Prints its port; ends with its standard input.
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -12,11 +11,10 @@
 #include <array>
 #include <fstream>
 #include <iterator>
-#include <print>
 #include <string>
 #include <string_view>
 
-#include "tests/bench/programs/clock.h"
+#include "tests/bench/programs/tcp.h"
 
 namespace {
 
@@ -31,16 +29,7 @@ int main(int count, char** arguments) {
   if (count != 2) return 2;
   std::ifstream file(arguments[1], std::ios::binary);
   const std::string answer{std::istreambuf_iterator<char>(file), {}};
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (listener < 0 || ::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener, 1024) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    fail("listen");
-  std::println("{}", ntohs(address.sin_port));
-  std::fflush(stdout);
+  const int listener = listen_and_print_port(1024);
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   watch(epoll, listener);
   watch(epoll, STDIN_FILENO);

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <print>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,16 +45,7 @@ void receive(int connection, const char* path, std::vector<char>& buffer) {
 
 int main(int count, char** arguments) {
   if (count != 2) return 2;
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (listener < 0 || ::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener, 16) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    fail("listen");
-  std::println("{}", ntohs(address.sin_port));
-  std::fflush(stdout);
+  const int listener = listen_and_print_port(16);
   std::vector<char> buffer(65536);
   while (true) {
     const int connection = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);

@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <print>
 #include <string_view>
 
 #include "tests/bench/programs/clock.h"
@@ -23,6 +25,21 @@ inline int connect_to(int port) {
   const int yes = 1;
   ::setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   return connection;
+}
+
+// On a free port of loopback, which is printed for whoever started the program.
+inline int listen_and_print_port(int backlog) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (listener < 0 || ::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::listen(listener, backlog) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    fail("listen");
+  std::println("{}", ntohs(address.sin_port));
+  std::fflush(stdout);
+  return listener;
 }
 
 inline void send_all(int connection, std::string_view bytes, int flags = 0) {

@@ -62,8 +62,11 @@ class Unpacker {
 
   Error failure(std::string_view action) const {
     const char* reason = archive_error_string(reader_.get());
-    return {ErrorKind::invalid,
-            std::format("{}: {}", action, reason == nullptr ? "unknown reason" : printable(reason))};
+    const std::string text = reason == nullptr ? "unknown reason" : printable(reason);
+    // An errno value where the system is at fault. For bad archives libarchive has EILSEQ, EINVAL and -1.
+    const int code = archive_errno(reader_.get());
+    if (code > 0 && code != EILSEQ && code != EINVAL) return os_error(action, text, code);
+    return {ErrorKind::invalid, std::format("{}: {}", action, text)};
   }
 
   // Where in the tree an entry of this name goes.

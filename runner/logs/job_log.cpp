@@ -75,7 +75,8 @@ std::size_t JobLog::read(std::uint64_t position, std::span<char> into) const {
     const ssize_t count =
         ::pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(position + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
+    if (count < 0) throw os_error("read", "the job's output");
+    if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
   return done;

@@ -58,7 +58,7 @@ class JobLog {
   std::uint64_t lost() const { return lost_.load(); }
 
   int fd() const { return file_.get(); }
-  // Fills `into` from `position`; less at the end.
+  // Fills `into` from `position`; less at the end. Throws Error when the disk fails.
   std::size_t read(std::uint64_t position, std::span<char> into) const;
   // Where output from that moment on begins, see TimeIndex::find.
   std::uint64_t position_at(std::int64_t time) const { return index_.find(time, size()); }

@@ -23,6 +23,12 @@ constexpr std::uint64_t kGatherSize = std::uint64_t{1} << 20;
 // How long to wait for room on a full disk.
 constexpr milliseconds kRoomPause{1000};
 constexpr int kMostFailuresAtEnd = 3;
+// Fewer than the failures at the end, so that what follows unreadable output is still shown then.
+constexpr int kMostReads = 2;
+
+void log_unreadable(std::size_t size, const Error& error) {
+  spdlog::error("{} bytes of the job's output are left out of its plain text: {}", size, error.what());
+}
 
 }  // namespace
 
@@ -34,7 +40,12 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
       timer_(clock.make_timer()),
       text_([&log](std::uint64_t position, std::size_t size) {
         std::string text(size, '\0');
-        text.resize(log.read(position, text));
+        try {
+          text.resize(log.read(position, text));
+        } catch (const Error& error) {
+          log_unreadable(size, error);
+          text.clear();
+        }
         return text;
       }),
       buffer_(kBufferSize) {
@@ -94,7 +105,9 @@ void TextMaker::pause(std::chrono::milliseconds length) {
 void TextMaker::take_what_is_there() {
   while (!stopping_ && log_.size() > seen_) {
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), log_.size() - taken_));
-    const std::size_t count = log_.read(taken_, std::span(buffer_).first(wanted));
+    const std::optional<std::size_t> read = read_some(wanted);
+    if (!read) continue;
+    const std::size_t count = *read;
     if (count == 0) {
       // Somebody cut the file short. What is not there cannot be shown.
       taken_ = seen_ = log_.size();
@@ -104,6 +117,23 @@ void TextMaker::take_what_is_there() {
     seen_ = taken_ + count;
     taken_ += taken;
     if (!commit()) return;
+  }
+}
+
+// Bytes read into the buffer; nothing when they cannot be read and are left out. Throws when it is to be tried again.
+std::optional<std::size_t> TextMaker::read_some(std::size_t wanted) {
+  try {
+    const std::size_t count = log_.read(taken_, std::span(buffer_).first(wanted));
+    failed_reads_ = 0;
+    return count;
+  } catch (const Error& error) {
+    if (++failed_reads_ < kMostReads) throw;
+    failed_reads_ = 0;
+    log_unreadable(wanted, error);
+    text_.finish();
+    taken_ += wanted;
+    seen_ = taken_;
+    return std::nullopt;
   }
 }
 

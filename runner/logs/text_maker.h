@@ -37,6 +37,7 @@ class TextMaker {
   bool advance();
   void pause(std::chrono::milliseconds length);
   void take_what_is_there();
+  std::optional<std::size_t> read_some(std::size_t wanted);
   bool commit();
   void wait();
   bool wait_for(std::uint64_t size, std::optional<os::SteadyTime> deadline);
@@ -51,6 +52,7 @@ class TextMaker {
   std::vector<char> buffer_;
   std::uint64_t taken_ = 0;  // up to where the text is made
   std::uint64_t seen_ = 0;   // up to where the output was looked at: what lies between waits for what follows it
+  int failed_reads_ = 0;
   bool stopping_ = false;
 
   os::Mutex mutex_;

@@ -60,7 +60,7 @@ Row sweep(Subject& subject, const FaultKind& kind, const Options& options) {
     const LifeResult result = subject.live({.kind = &kind, .nth = nth, .sticky = options.sticky});
     row.problems.insert(row.problems.end(), result.problems.begin(), result.problems.end());
     for (const std::string& problem : result.problems) std::cerr << problem << "\n";
-    if (result.outcome.reached == 0) return row;
+    if (result.outcome.seen < nth) return row;
     row.add(result.outcome);
     ++row.endings[result.ending];
   }

@@ -83,8 +83,9 @@ void TracedProgram::arm(const FaultKind& kind, unsigned nth, bool sticky) {
 }
 
 TracedProgram::Outcome TracedProgram::disarm() {
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
   kind_ = nullptr;
+  changed_.wait(lock, [this] { return failing_.empty() || over_; });
   return outcome_;
 }
 
@@ -128,7 +129,7 @@ void TracedProgram::trace() {
       continue;
     }
     concerned_.erase(thread);
-    failing_.erase(thread);
+    gone(thread);
     const std::scoped_lock lock(mutex_);
     if (thread == main_) status_ = status;
     // What it was started by way of ends with it, and whatever is left of it is not waited for.
@@ -201,6 +202,13 @@ void TracedProgram::executed(pid_t thread) {
   changed_.notify_all();
 }
 
+// A thread that was killed within its call has seen no error.
+void TracedProgram::gone(pid_t thread) {
+  const std::scoped_lock lock(mutex_);
+  if (failing_.erase(thread) != 0) --outcome_.reached;
+  changed_.notify_all();
+}
+
 bool TracedProgram::is_concerned(pid_t thread) {
   const auto known = concerned_.find(thread);
   if (known != concerned_.end()) return known->second;
@@ -230,23 +238,25 @@ void TracedProgram::entered(pid_t thread) {
     if (outcome_.seen != nth_ && (!sticky_ || outcome_.seen < nth_)) return resume(thread);
     ++outcome_.reached;
     if (outcome_.reached == 1) outcome_.first = std::to_string(call.number);
+    failing_[thread] = kind->error;
   }
   user_regs_struct registers{};
   ::ptrace(PTRACE_GETREGS, thread, nullptr, &registers);
   registers.orig_rax = static_cast<unsigned long long>(-1);  // no call at all
   registers.rax = static_cast<unsigned long long>(-kind->error);
   ::ptrace(PTRACE_SETREGS, thread, nullptr, &registers);
-  failing_.insert(thread);
   ::ptrace(PTRACE_SYSCALL, thread, nullptr, nullptr);
 }
 
 void TracedProgram::returned(pid_t thread) {
   __ptrace_syscall_info info{};
-  if (failing_.erase(thread) != 0 &&
-      ::ptrace(static_cast<__ptrace_request>(PTRACE_GET_SYSCALL_INFO), thread, sizeof info, &info) > 0 &&
-      info.op == PTRACE_SYSCALL_INFO_EXIT && info.exit.is_error) {
+  const bool known = ::ptrace(static_cast<__ptrace_request>(PTRACE_GET_SYSCALL_INFO), thread, sizeof info, &info) > 0 &&
+                     info.op == PTRACE_SYSCALL_INFO_EXIT && info.exit.is_error;
+  {
     const std::scoped_lock lock(mutex_);
-    if (kind_ != nullptr && info.exit.rval == -kind_->error) ++outcome_.failed;
+    const auto failing = failing_.extract(thread);
+    if (known && failing && info.exit.rval == -failing.mapped()) ++outcome_.failed;
+    changed_.notify_all();
   }
   resume(thread);
 }

@@ -7,7 +7,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,10 +32,11 @@ class TracedProgram {
   void arm(const FaultKind& kind, unsigned nth, bool sticky);
   struct Outcome {
     unsigned seen = 0;     // calls that the kind applies to
-    unsigned reached = 0;  // calls that were to fail
+    unsigned reached = 0;  // calls that were to fail, but for those whose thread was killed first
     unsigned failed = 0;   // calls that returned the error, as seen after the call
     std::string first;     // the first that failed: "openat"
   };
+  // Blocks until each call that was made to fail has returned.
   Outcome disarm();
 
   // Blocks until `program` was executed; false if it never will be.
@@ -54,6 +54,7 @@ class TracedProgram {
   void entered(pid_t thread);
   void returned(pid_t thread);
   void executed(pid_t thread);
+  void gone(pid_t thread);
   bool is_concerned(pid_t thread);
 
   const std::filesystem::path program_;
@@ -71,10 +72,10 @@ class TracedProgram {
   unsigned nth_ = 0;
   bool sticky_ = false;
   Outcome outcome_;
+  std::map<pid_t, int> failing_;  // the error, by thread, of the calls that have not returned yet
 
   // Of the tracing thread.
   std::map<pid_t, bool> concerned_;  // by thread, of those that have been seen
-  std::set<pid_t> failing_;
   std::thread tracer_;
 };
 

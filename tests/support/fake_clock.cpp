@@ -124,10 +124,14 @@ std::size_t FakeClock::deadlines() const {
                                timers_, [](const FakeTimer* timer) { return timer->deadline().has_value(); }));
 }
 
+bool FakeClock::wait_ends_before(os::SteadyTime moment) const {
+  return !waiters_.empty() && *waiters_.begin() <= moment;
+}
+
 bool FakeClock::deadline_before(os::SteadyTime moment) const {
-  return (!waiters_.empty() && *waiters_.begin() <= moment) ||
-         std::ranges::any_of(timers_,
-                             [&](const FakeTimer* timer) { return timer->deadline() && *timer->deadline() <= moment; });
+  return wait_ends_before(moment) || std::ranges::any_of(timers_, [&](const FakeTimer* timer) {
+           return timer->deadline() && *timer->deadline() <= moment;
+         });
 }
 
 void FakeClock::await_waiters(std::size_t count) {
@@ -144,6 +148,12 @@ void FakeClock::await_deadline_within(std::chrono::nanoseconds within) {
   std::unique_lock lock(mutex_);
   const auto moment = now_ + std::chrono::duration_cast<os::SteadyTime::duration>(within);
   waiters_changed_.wait(lock, [&] { return deadline_before(moment); });
+}
+
+void FakeClock::await_pause_within(std::chrono::nanoseconds within) {
+  std::unique_lock lock(mutex_);
+  const auto moment = now_ + std::chrono::duration_cast<os::SteadyTime::duration>(within);
+  waiters_changed_.wait(lock, [&] { return wait_ends_before(moment); });
 }
 
 }  // namespace dstack::test

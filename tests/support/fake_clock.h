@@ -40,12 +40,15 @@ class FakeClock final : public os::Clock {
   bool has_waiters(std::size_t count = 1);
   // Blocks until something waits for a moment at or before now() + `within`.
   void await_deadline_within(std::chrono::nanoseconds within);
+  // The same, but not for timers, which bound what others do: for a pause after a request that may still be under way.
+  void await_pause_within(std::chrono::nanoseconds within);
 
  private:
   class FakeTimer;
   std::multiset<os::SteadyTime>::iterator add_waiter(os::SteadyTime deadline);
   void remove_waiter(std::multiset<os::SteadyTime>::iterator waiter);
   std::size_t deadlines() const;
+  bool wait_ends_before(os::SteadyTime moment) const;
   bool deadline_before(os::SteadyTime moment) const;
   void move(os::SteadyTime::duration by);
 

@@ -307,6 +307,13 @@ TEST_CASE("a damaged archive is an error") {
   CHECK_THROWS_AS(place.unpack(), Error);
 }
 
+TEST_CASE("an archive that the disk does not deliver is an error with the system's reason") {
+  const test::TemporaryDirectory folder;
+  const os::UniqueFd write_only(::open((folder / "tar").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  files::Tree tree(folder.path(), std::nullopt);
+  CHECK_THROWS_WITH(files::unpack(write_only.get(), tree, {}), ContainsSubstring("Bad file descriptor"));
+}
+
 TEST_CASE("a stop ends the unpacking") {
   const Place place;
   Tar(place.folder / "tar").file("a", "x").close();

@@ -181,7 +181,7 @@ TEST_CASE_METHOD(Fixture, "between a failure and the next start there is a pause
     for (const auto pause : {5s, 10s, 20s}) {
       await_log("embedded");
       std::filesystem::remove(folder / "log");
-      clock.await_deadline_within(pause);
+      clock.await_pause_within(pause);
       clock.advance(pause - 1ms);
       CHECK(log().empty());
       clock.advance(1ms);

@@ -202,9 +202,9 @@ TEST_CASE_METHOD(Fixture, "an engine in trouble is asked again with growing paus
   for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 6400ms, 10000ms, 10000ms}) {
     // Each attempt begins with a ping, so the pause before it is over when the ping is there.
     if (attempts > 0) engine.await("GET /_ping", pings + attempts);
-    clock.await_deadline_within(pause);
+    clock.await_pause_within(pause);
     clock.advance(pause - 1ms);
-    clock.await_deadline_within(1ms);
+    clock.await_pause_within(1ms);
     clock.advance(1ms);
     ++attempts;
   }

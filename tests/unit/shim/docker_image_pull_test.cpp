@@ -89,7 +89,7 @@ struct Fixture {
     for (const auto pause : pauses) {
       engine.await(kPull, ++attempts);
       // Two wait by then: the pull for its pause, and ensure() for the stall.
-      clock.await_deadline_within(pause);
+      clock.await_pause_within(pause);
       clock.advance(pause);
     }
     return result.get();
@@ -292,7 +292,7 @@ TEST_CASE_METHOD(Fixture, "an engine that died in the middle of a pull and came 
   auto result = std::async(std::launch::async, [&] { return failure_of(request(), {}); });
   engine.await(kPull);
   engine.die();
-  clock.await_deadline_within(1s);
+  clock.await_pause_within(1s);
   engine.revive();
   clock.advance(1s);
   CHECK_FALSE(result.get());
@@ -393,7 +393,7 @@ TEST_CASE_METHOD(Fixture, "a stop ends the pause between two attempts") {
   pulls_fail(503, "try later");
   auto result = std::async(std::launch::async, [&] { return failure_of(request(), stop.get_token()); });
   engine.await(kPull);
-  clock.await_deadline_within(1s);
+  clock.await_pause_within(1s);
   stop.request_stop();
   CHECK(result.get()->kind == ErrorKind::cancelled);
   CHECK(engine.count(kPull) == 1);

@@ -26,7 +26,7 @@ constexpr int kMostFailuresAtEnd = 3;
 // Fewer than the failures at the end, so that what follows unreadable output is still shown then.
 constexpr int kMostReads = 2;
 
-void log_unreadable(std::size_t size, const Error& error) {
+void log_unreadable(std::size_t size, const std::exception& error) {
   spdlog::error("{} bytes of the job's output are left out of its plain text: {}", size, error.what());
 }
 
@@ -42,7 +42,7 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
         std::string text(size, '\0');
         try {
           text.resize(log.read(position, text));
-        } catch (const Error& error) {
+        } catch (const std::exception& error) {
           log_unreadable(size, error);
           text.clear();
         }
@@ -126,7 +126,7 @@ std::optional<std::size_t> TextMaker::read_some(std::size_t wanted) {
     const std::size_t count = log_.read(taken_, std::span(buffer_).first(wanted));
     failed_reads_ = 0;
     return count;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (++failed_reads_ < kMostReads) throw;
     failed_reads_ = 0;
     log_unreadable(wanted, error);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <format>
 #include <iostream>
@@ -54,6 +55,16 @@ void stop_jobs_if_shutting_down(task::TaskManager& tasks) {
   spdlog::warn("The host shuts down: stopping the running jobs");
   tasks.interrupt("The host shuts down");
   tasks.await_ends(kShutdownLimit);
+}
+
+// DCGM may watch GPUs that are not this host's.
+void set_lost_gpu_aside(const std::string& uuid, const shim::gpu::HostGpus& gpus, shim::gpu::SickGpus& sick) {
+  const shim::gpu::Inventory* inventory = gpus.inventory();
+  if (inventory != nullptr && !std::ranges::contains(inventory->gpus, uuid, &shim::gpu::Gpu::id)) {
+    spdlog::warn("DCGM reports GPU {} as lost, which this host does not have", printable(uuid));
+    return;
+  }
+  sick.set_aside(uuid, "lost: DCGM says so");
 }
 
 // Every task would fail.
@@ -114,7 +125,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   const shim::gpu::HealthMonitor gpu_health(sick, gpus);
   const host_end::Watch host_end_watch([&tasks](const std::string& message) { tasks.interrupt(message); },
                                        [] { return host_end::find_scheduled_shutdown(); }, find_notice_source(options));
-  const dcgm::Services monitoring = dcgm::start_services(dcgm_settings(options));
+  const dcgm::Services monitoring = dcgm::start_services(
+      dcgm_settings(options, [&gpus, &sick](const std::string& uuid) { set_lost_gpu_aside(uuid, gpus, sick); }));
 
   Drain drain(options.home);
   api::LegacyApi legacy(tasks, drain);

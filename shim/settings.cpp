@@ -32,11 +32,12 @@ images::CollectSettings collect_settings(const Options& options) {
           .min_age = options.image_gc_min_age};
 }
 
-dcgm::ServiceSettings dcgm_settings(const Options& options) {
+dcgm::ServiceSettings dcgm_settings(const Options& options, std::function<void(const std::string&)> on_lost_gpu) {
   return {.home = options.home,
           .exporter_port = options.dcgm_exporter_http_port,
           .exporter_interval = std::chrono::milliseconds(options.dcgm_exporter_interval_ms),
-          .address = options.dcgm_address};
+          .address = options.dcgm_address,
+          .on_lost_gpu = std::move(on_lost_gpu)};
 }
 
 std::unique_ptr<host::PeerGuard> guard_peers(const Options& options, const task::TaskManager& tasks) {

@@ -18,7 +18,7 @@ task::LaunchSettings launch_settings(const Options& options);
 
 images::CollectSettings collect_settings(const Options& options);
 
-dcgm::ServiceSettings dcgm_settings(const Options& options);
+dcgm::ServiceSettings dcgm_settings(const Options& options, std::function<void(const std::string& uuid)> on_lost_gpu);
 
 // What a person's commands are told, of a shim that serves on `port`.
 api::LocalSettings local_settings(const Options& options, int port, const std::string& engine_address);

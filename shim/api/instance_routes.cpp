@@ -5,7 +5,6 @@
 #include "common/error.h"
 #include "shim/api/schemas.h"
 #include "shim/dcgm/metrics_filter.h"
-#include "shim/gpu/driver_mismatch.h"
 
 namespace dstack::shim::api {
 
@@ -27,9 +26,8 @@ Response instance_info(const gpu::Inventory* gpus) {
 }
 
 // What DCGM cannot say, since it does not work then either.
-std::optional<dcgm::Incident> driver_incident(const gpu::Inventory* gpus) {
-  auto message = gpu::find_driver_mismatch();
-  if (!message && gpus != nullptr && gpu::names_driver_mismatch(gpus->failure)) message = gpu::kDriverMismatch;
+std::optional<dcgm::Incident> driver_incident(const gpu::HostGpus& gpus) {
+  const auto message = gpus.driver_mismatch();
   if (!message) return std::nullopt;
   constexpr int driver_watch = 0x200;
   constexpr int unknown_error = 1;
@@ -38,9 +36,8 @@ std::optional<dcgm::Incident> driver_incident(const gpu::Inventory* gpus) {
 }
 
 json instance_health(const dcgm::Services& dcgm, const gpu::HostGpus& host_gpus) {
-  const gpu::Inventory* gpus = host_gpus.inventory();
   auto report = dcgm.health ? dcgm.health->check() : std::nullopt;
-  if (auto incident = driver_incident(gpus)) {
+  if (auto incident = driver_incident(host_gpus)) {
     if (!report) report.emplace();
     report->overall_health = kFailure;
     report->incidents.push_back(std::move(*incident));

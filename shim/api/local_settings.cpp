@@ -32,6 +32,9 @@ void add_local_settings_route(http::Server& server, LocalSettings settings, cons
     const auto drained = drain.reason();
     answer["drained"] = drained ? nlohmann::json(*drained) : nlohmann::json();
     answer["sick_gpus"] = to_json(gpus.sick());
+    const gpu::Remarks remarks = gpus.remarks();
+    answer["hot_gpus"] = remarks.hot;
+    answer["outside_gpu_processes"] = to_json(remarks.outside);
     return http::Response::json(answer);
   });
 }

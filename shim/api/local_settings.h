@@ -29,7 +29,7 @@ struct LocalSettings {
 };
 
 // GET /local/settings: these, the process's id and version, the components as /api/components has them, whether the
-// host is drained, and which GPUs are set aside. The references must outlive the server.
+// host is drained, which GPUs are set aside, and what else was seen of them. The references must outlive the server.
 void add_local_settings_route(http::Server& server, LocalSettings settings, const component::Components& components,
                               const Drain& drain, const gpu::HostGpus& gpus);
 

@@ -26,6 +26,23 @@ void write_tasks(Exposition& exposition, const task::TaskManager& tasks) {
   }
 }
 
+void write_remarks(Exposition& exposition, const gpu::HostGpus& gpus) {
+  constexpr double kMebibyte = 1 << 20;
+  const gpu::Remarks remarks = gpus.remarks();
+  double memory = 0;
+  for (const gpu::OutsideProcess& process : remarks.outside) memory += static_cast<double>(process.memory) * kMebibyte;
+  exposition.single("dstack_shim_gpus_slowed_by_heat", "gauge", "NVIDIA GPUs that their driver slows down for heat.",
+                    static_cast<double>(remarks.hot.size()));
+  exposition.single("dstack_shim_gpu_outside_processes", "gauge",
+                    "Processes of no container that hold memory of an NVIDIA GPU, counted for each GPU.",
+                    static_cast<double>(remarks.outside.size()));
+  exposition.single("dstack_shim_gpu_outside_memory_bytes", "gauge", "Memory of NVIDIA GPUs that these processes hold.",
+                    memory);
+  exposition.single("dstack_shim_gpu_driver_mismatch", "gauge",
+                    "1 if NVIDIA's driver was upgraded and the host not restarted since.",
+                    gpus.driver_mismatch() ? 1 : 0);
+}
+
 void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
   const gpu::Inventory* inventory = gpus.inventory();
   if (inventory == nullptr) return;
@@ -35,6 +52,7 @@ void write_gpus(Exposition& exposition, const gpu::HostGpus& gpus) {
   exposition.sample(static_cast<double>(free), {{"vendor", vendor}, {"state", "free"}});
   exposition.sample(static_cast<double>(taken), {{"vendor", vendor}, {"state", "taken"}});
   exposition.sample(static_cast<double>(sick), {{"vendor", vendor}, {"state", "sick"}});
+  write_remarks(exposition, gpus);
 }
 
 }  // namespace

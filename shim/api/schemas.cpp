@@ -232,6 +232,13 @@ json to_json(const gpu::Sicknesses& sick) {
   return gpus;
 }
 
+json to_json(const std::vector<gpu::OutsideProcess>& processes) {
+  json list = json::array();
+  for (const auto& [gpu_id, pid, name, memory] : processes)
+    list.push_back({{"gpu", gpu_id}, {"pid", pid}, {"name", name}, {"memory_mib", memory}});
+  return list;
+}
+
 json to_json(const std::vector<component::ComponentInfo>& components) {
   json list = json::array();
   for (const auto& component : components) {

@@ -8,6 +8,7 @@
 
 #include "common/secret.h"
 #include "shim/component/components.h"
+#include "shim/gpu/remarks.h"
 #include "shim/gpu/sickness.h"
 #include "shim/task/task.h"
 #include "shim/task/task_manager.h"
@@ -46,6 +47,7 @@ nlohmann::json to_json(const std::vector<task::OutputTime>& times);
 nlohmann::json to_json(const std::vector<component::ComponentInfo>& components);
 
 nlohmann::json to_json(const gpu::Sicknesses& sick);
+nlohmann::json to_json(const std::vector<gpu::OutsideProcess>& processes);
 
 // What no container, folder or journal could hold: the rules that go beyond types, for both generations of the API.
 // Trims the keys.

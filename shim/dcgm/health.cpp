@@ -49,8 +49,9 @@ class Health::Process {
   os::ChildLines lines_;
 };
 
-Health::Health(std::vector<std::string> command, os::Clock& clock, HealthLimits limits)
-    : command_(std::move(command)), clock_(clock), limits_(limits) {
+Health::Health(std::vector<std::string> command, os::Clock& clock, HealthLimits limits,
+               std::function<void(const std::string&)> on_lost)
+    : command_(std::move(command)), clock_(clock), limits_(limits), on_lost_(std::move(on_lost)) {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -100,14 +101,16 @@ void Health::run(const std::stop_token& stop) {
 
 bool Health::look_after(Process& process, const std::stop_token& stop) {
   std::optional<os::SteadyTime> answer_by;
+  os::SteadyTime ask_at = clock_.now() + limits_.interval;
   bool answered = false;
   bool said_why = false;
   while (true) {
-    if (take_request()) {
+    if (take_request(!answer_by && clock_.now() >= ask_at)) {
       answer_by = clock_.now() + limits_.patience;
+      ask_at = clock_.now() + limits_.interval;
       process.ask();
     }
-    const os::ChildLines::Next next = process.lines().next(stop, answer_by, wake_.fd());
+    const os::ChildLines::Next next = process.lines().next(stop, answer_by.value_or(ask_at), wake_.fd());
     switch (next.outcome) {
       case os::ChildLines::Outcome::line:
         if (take_line(next.text)) answered = true;
@@ -117,6 +120,7 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
       case os::ChildLines::Outcome::woken: wake_.clear(); break;
       case os::ChildLines::Outcome::stopped: return answered;
       case os::ChildLines::Outcome::timed_out:
+        if (!answer_by) break;  // it is to be asked
         tell(std::format("no answer within {} ms", limits_.patience.count()));
         return answered;
       case os::ChildLines::Outcome::ended:
@@ -126,9 +130,9 @@ bool Health::look_after(Process& process, const std::stop_token& stop) {
   }
 }
 
-bool Health::take_request() {
+bool Health::take_request(bool due) {
   const os::Lock lock(mutex_);
-  if (!std::exchange(wanted_, false)) return false;
+  if (!std::exchange(wanted_, false) && !due) return false;
   asked_ = true;
   return true;
 }
@@ -139,6 +143,7 @@ bool Health::take_line(const std::string& line) {
   std::optional<HealthReport> report;
   if (value.is_object() && value.contains("health")) {
     report = parse_report(value["health"]);
+    if (const auto lost = value.find("lost"); report && lost != value.end()) take_lost(*lost);
   } else if (value.is_object() && value.contains("error") && value["error"].is_string()) {
     tell(printable(value["error"].get<std::string>(), 500));
   } else {
@@ -146,13 +151,32 @@ bool Health::take_line(const std::string& line) {
   }
   const bool is_report = report.has_value();
   if (is_report) told_.clear();
+  take_report(std::move(report));
+  return is_report;
+}
+
+void Health::take_report(std::optional<HealthReport> report) {
   const os::Lock lock(mutex_);
-  last_ = std::move(report);
+  if (!unread_) {
+    last_ = std::move(report);
+  } else if (report) {
+    last_ = merge(*last_, *std::move(report));
+  }
   unread_ = last_ && (last_->overall_health != 0 || !last_->incidents.empty());
   asked_ = false;
   ++answers_;
   changed_.notify_all();
-  return is_report;
+}
+
+void Health::take_lost(const json& uuids) {
+  std::set<std::string> lost;
+  for (const json& uuid : uuids) {
+    if (uuid.is_string()) lost.insert(uuid.get<std::string>());
+  }
+  for (const std::string& uuid : lost) {
+    if (!lost_.contains(uuid) && on_lost_) on_lost_(uuid);
+  }
+  lost_ = std::move(lost);
 }
 
 void Health::tell(const std::string& trouble) {

@@ -1,5 +1,6 @@
 #include "shim/dcgm/health_report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace dstack::shim::dcgm {
@@ -7,6 +8,9 @@ namespace dstack::shim::dcgm {
 namespace {
 
 using nlohmann::json;
+
+// As many as DCGM reports at once.
+constexpr std::size_t kMostIncidents = 1024;
 
 bool is_health(int value) { return value == 0 || value == 10 || value == 20; }
 
@@ -40,6 +44,16 @@ std::optional<HealthReport> parse_report(const json& value) {
   } catch (const json::exception&) {
     return std::nullopt;
   }
+}
+
+HealthReport merge(const HealthReport& earlier, HealthReport later) {
+  std::vector<Incident> incidents;
+  for (const Incident& incident : earlier.incidents) {
+    if (!std::ranges::contains(later.incidents, incident)) incidents.push_back(incident);
+  }
+  incidents.insert(incidents.end(), later.incidents.begin(), later.incidents.end());
+  if (incidents.size() > kMostIncidents) incidents.erase(incidents.begin(), incidents.end() - kMostIncidents);
+  return {.overall_health = std::max(earlier.overall_health, later.overall_health), .incidents = std::move(incidents)};
 }
 
 std::optional<HealthReport> for_server(HealthReport report) {

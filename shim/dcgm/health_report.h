@@ -31,6 +31,9 @@ nlohmann::json to_json(const HealthReport& report);
 // Nothing for what to_json does not write.
 std::optional<HealthReport> parse_report(const nlohmann::json& value);
 
+// `later`, and before its incidents those of `earlier` that it does not repeat; the oldest are dropped beyond 1024.
+HealthReport merge(const HealthReport& earlier, HealthReport later);
+
 // What a server understands: it refuses an answer whole that has any other health in it. Nothing if the overall health
 // is none of the three; incidents of another health are left out.
 std::optional<HealthReport> for_server(HealthReport report);

@@ -32,7 +32,8 @@ Services start_services(const ServiceSettings& settings) {
   try {
     services.exporter = start_exporter(settings);
     services.helper = std::make_unique<HelperProgram>();
-    services.health = std::make_unique<Health>(services.helper->command(settings.address));
+    services.health = std::make_unique<Health>(services.helper->command(settings.address), os::system_clock(),
+                                               HealthLimits{}, settings.on_lost_gpu);
   } catch (const std::exception& error) {
     spdlog::error("DCGM: {}", error.what());
   }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,8 @@ struct ServiceSettings {
   std::filesystem::path home;  // of the shim
   int exporter_port = 10997;
   std::chrono::milliseconds exporter_interval{5000};
-  std::string address;  // of a host engine; empty: one of our own
+  std::string address;                                            // of a host engine; empty: one of our own
+  std::function<void(const std::string& uuid)> on_lost_gpu = {};  // as Health has it
 };
 
 // What watches over NVIDIA's GPUs on this host.

@@ -7,13 +7,13 @@
 #include "shim/doctor/drain_check.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
+#include "shim/doctor/gpu_health_checks.h"
 #include "shim/doctor/home_check.h"
 #include "shim/doctor/image_check.h"
 #include "shim/doctor/kernel_checks.h"
 #include "shim/doctor/leftover_checks.h"
 #include "shim/doctor/peer_check.h"
 #include "shim/doctor/port_checks.h"
-#include "shim/doctor/sick_gpu_check.h"
 #include "shim/doctor/system_checks.h"
 
 namespace dstack::shim::doctor {
@@ -56,6 +56,8 @@ std::vector<Check> all_checks() {
       {"gpu", check_gpu},
       {"container-toolkit", check_container_toolkit},
       {"sick-gpus", check_sick_gpus},
+      {"gpu-heat", check_gpu_heat},
+      {"gpu-memory", check_gpu_memory},
       {"shim-port", check_shim_port},
       {"runner-ports", check_runner_ports},
       {"runner", check_runner},

@@ -11,6 +11,7 @@
 
 #include "common/os/clock.h"
 #include "shim/docker/engine_client.h"
+#include "shim/gpu/remarks.h"
 
 namespace dstack::shim::doctor {
 
@@ -47,7 +48,9 @@ struct Host {
   std::string engine_trouble;                                  // then: why
   std::optional<std::string> drained;                          // that shim takes no new tasks: why, which may be empty
   std::vector<std::pair<std::string, std::string>> sick_gpus;  // that shim has set aside, and why
-  std::optional<int> shim_pid;                                 // of the shim that runs on `shim_port`, if it says so
+  std::vector<std::string> hot_gpus;                           // it says, are slowed down by heat
+  std::vector<shim::gpu::OutsideProcess> outside_gpu_processes;
+  std::optional<int> shim_pid;  // of the shim that runs on `shim_port`, if it says so
   os::Clock* clock = &os::system_clock();
 };
 

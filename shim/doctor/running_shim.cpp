@@ -32,10 +32,34 @@ void take(const json& settings, const char* name, Value& value) {
   if (found == settings.end()) return;
   if constexpr (std::is_same_v<Value, bool>) {
     if (found->is_boolean()) value = found->get<bool>();
-  } else if constexpr (std::is_same_v<Value, int>) {
-    if (found->is_number_integer()) value = found->get<int>();
+  } else if constexpr (std::is_integral_v<Value>) {
+    if (found->is_number_integer()) value = found->get<Value>();
   } else {
     if (found->is_string() && !found->get<std::string>().empty()) value = found->get<std::string>();
+  }
+}
+
+void take_gpus(const json& settings, Host& host) {
+  const auto objects = [&settings](const char* name) {
+    const auto found = settings.find(name);
+    return found != settings.end() && found->is_array() ? *found : json::array();
+  };
+  for (const json& gpu : objects("sick_gpus")) {
+    std::pair<std::string, std::string> entry;
+    take(gpu, "id", entry.first);
+    take(gpu, "reason", entry.second);
+    host.sick_gpus.push_back(std::move(entry));
+  }
+  for (const json& id : objects("hot_gpus")) {
+    if (id.is_string()) host.hot_gpus.push_back(id.get<std::string>());
+  }
+  for (const json& process : objects("outside_gpu_processes")) {
+    shim::gpu::OutsideProcess entry;
+    take(process, "gpu", entry.gpu_id);
+    take(process, "pid", entry.pid);
+    take(process, "name", entry.name);
+    take(process, "memory_mib", entry.memory);
+    host.outside_gpu_processes.push_back(std::move(entry));
   }
 }
 
@@ -62,14 +86,7 @@ void take_settings_of_running_shim(Host& host) {
   if (const auto drained = settings.find("drained"); drained != settings.end() && drained->is_string()) {
     host.drained = drained->get<std::string>();
   }
-  if (const auto sick = settings.find("sick_gpus"); sick != settings.end() && sick->is_array()) {
-    for (const json& gpu : *sick) {
-      std::pair<std::string, std::string> entry;
-      take(gpu, "id", entry.first);
-      take(gpu, "reason", entry.second);
-      host.sick_gpus.push_back(std::move(entry));
-    }
-  }
+  take_gpus(settings, host);
   int pid = 0;
   take(settings, "pid", pid);
   if (pid > 0) host.shim_pid = pid;

@@ -52,28 +52,44 @@ void GpuRemarks::look(const std::stop_token& stop) {
   }
 }
 
+void GpuRemarks::set_driver_mismatch(bool found) {
+  if (found) seen_ = {};
+  seen_.driver_mismatch = found;
+}
+
 void GpuRemarks::take_hot(std::set<std::string> hot) {
   for (const std::string& id : hot) {
-    if (!hot_.contains(id)) spdlog::warn("GPU {} is too hot: the driver slows it down", printable(id));
+    if (!seen_.hot.contains(id)) spdlog::warn("GPU {} is too hot: the driver slows it down", printable(id));
   }
-  for (const std::string& id : hot_) {
+  for (const std::string& id : seen_.hot) {
     if (!hot.contains(id)) spdlog::info("GPU {} is no longer slowed down by heat", printable(id));
   }
-  hot_ = std::move(hot);
+  seen_.hot = std::move(hot);
 }
 
 void GpuRemarks::take_processes(const std::vector<GpuProcess>& processes) {
-  std::set<std::pair<std::string, int>> outside;
+  const auto is_same = [](const auto& one, const auto& other) {
+    return one.gpu_id == other.gpu_id && one.pid == other.pid;
+  };
+  std::vector<OutsideProcess> outside;
   for (const GpuProcess& process : processes) {
     if (is_in_container(process.pid)) continue;
-    const auto& known = *outside.emplace(process.gpu_id, process.pid).first;
-    if (outside_.contains(known)) continue;
-    const std::string name(
-        text::trim(os::try_read_file(root_ / "proc" / std::to_string(process.pid) / "comm").value_or("")));
+    const std::string comm = os::try_read_file(root_ / "proc" / std::to_string(process.pid) / "comm").value_or("");
+    outside.push_back({.gpu_id = process.gpu_id,
+                       .pid = process.pid,
+                       .name = std::string(text::trim(comm)),
+                       .memory = process.memory});
+    const auto is_known = [&](const OutsideProcess& known) { return is_same(known, process); };
+    if (std::ranges::any_of(seen_.outside, is_known)) continue;
     spdlog::warn("GPU {}: process {} ({}) outside of any container holds {} MiB of its memory",
-                 printable(process.gpu_id), process.pid, printable(name), process.memory);
+                 printable(process.gpu_id), process.pid, printable(outside.back().name), process.memory);
   }
-  outside_ = std::move(outside);
+  for (const OutsideProcess& known : seen_.outside) {
+    const auto is_still_there = [&](const OutsideProcess& process) { return is_same(process, known); };
+    if (!std::ranges::any_of(outside, is_still_there))
+      spdlog::info("GPU {}: process {} no longer holds its memory", printable(known.gpu_id), known.pid);
+  }
+  seen_.outside = std::move(outside);
 }
 
 // One that has just exited counts as in one: there is nothing to say of it.

@@ -4,21 +4,26 @@
 #include <set>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "common/os/clock.h"
 #include "shim/gpu/gpu_status.h"
+#include "shim/gpu/remarks.h"
 
 namespace dstack::shim::gpu {
 
-// What is worth a line in the log and no reason to set an NVIDIA GPU aside: that it is slowed down by heat, and that a
-// process of no container holds its memory. Each is logged once, until it is over. For one thread.
+// Asks nvidia-smi which GPUs are slowed down by heat, and which processes of no container hold their memory. Each is
+// logged once, until it is over. For one thread.
 class GpuRemarks {
  public:
   // `root` is where /proc is, and on WSL the tool.
   GpuRemarks(std::filesystem::path root, os::Clock& clock) : root_(std::move(root)), clock_(clock) {}
 
-  // Asks nvidia-smi. Does not throw.
+  // Does not throw; if nvidia-smi cannot be asked, what was seen before stays.
   void look(const std::stop_token& stop);
+  const Remarks& seen() const { return seen_; }
+  // If found, nothing is known of heat and processes.
+  void set_driver_mismatch(bool found);
 
  private:
   std::string ask(std::vector<std::string> query, const std::stop_token& stop) const;
@@ -28,8 +33,7 @@ class GpuRemarks {
 
   const std::filesystem::path root_;
   os::Clock& clock_;
-  std::set<std::string> hot_;
-  std::set<std::pair<std::string, int>> outside_;  // GPUs' ids and processes
+  Remarks seen_;
 };
 
 }  // namespace dstack::shim::gpu

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
+#include "shim/gpu/driver_mismatch.h"
 #include "shim/gpu/nvidia.h"
 #include "shim/gpu/tool_output.h"
 #include "shim/gpu/xid.h"
@@ -89,11 +90,13 @@ std::vector<GpuStatus> HealthExamination::status(const std::stop_token& stop) {
         run_driver_tool({"hl-smi", "--query-aip=index,ecc.errors.uncorrected.volatile.total", kFormat}, clock_, stop)
             .text);
   }
-  return parse_nvidia_status(
+  const std::string output =
       run_driver_tool(
           {nvidia_tool(root_), "--query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total", kFormat}, clock_,
           stop)
-          .text);
+          .text;
+  remarks_.set_driver_mismatch(names_driver_mismatch(output));
+  return parse_nvidia_status(output);
 }
 
 void HealthExamination::ask_tool(const std::stop_token& stop) {
@@ -103,7 +106,7 @@ void HealthExamination::ask_tool(const std::stop_token& stop) {
     if (!stop.stop_requested()) spdlog::warn("Ask {} whether the GPUs are well: {}", source_of(vendor_), error.what());
     return;
   }
-  if (vendor_ == Vendor::nvidia) remarks_.look(stop);
+  if (vendor_ == Vendor::nvidia && !remarks_.seen().driver_mismatch) remarks_.look(stop);
 }
 
 void HealthExamination::judge(const std::vector<GpuStatus>& all) {
@@ -129,7 +132,7 @@ void HealthExamination::judge(const std::vector<GpuStatus>& all) {
   }
 }
 
-HealthMonitor::HealthMonitor(SickGpus& sick, const HostGpus& gpus, std::filesystem::path root, os::Clock& clock)
+HealthMonitor::HealthMonitor(SickGpus& sick, HostGpus& gpus, std::filesystem::path root, os::Clock& clock)
     : sick_(sick),
       gpus_(gpus),
       root_(std::move(root)),
@@ -138,16 +141,25 @@ HealthMonitor::HealthMonitor(SickGpus& sick, const HostGpus& gpus, std::filesyst
       thread_("watch the GPUs", kLogInterval, [this](const std::stop_token& stop) { look(stop); }, clock) {}
 
 void HealthMonitor::look(const std::stop_token& stop) {
-  if (!examination_) {
-    const Inventory* inventory = gpus_.inventory();
-    if (inventory == nullptr || inventory->vendor == Vendor::none || inventory->vendor == Vendor::tenstorrent) return;
-    examination_.emplace(sick_, inventory->vendor, inventory->gpus, root_, clock_);
-  }
+  const Inventory* inventory = gpus_.inventory();
+  if (inventory == nullptr) return;
+  const bool is_examined = inventory->vendor != Vendor::none && inventory->vendor != Vendor::tenstorrent;
+  if (is_examined && !examination_) examination_.emplace(sick_, inventory->vendor, inventory->gpus, root_, clock_);
   if (clock_.now() >= tool_due_) {
-    examination_->ask_tool(stop);
+    if (examination_) {
+      examination_->ask_tool(stop);
+      gpus_.set_remarks(examination_->remarks());
+    }
+    look_at_driver();
     tool_due_ = clock_.now() + kToolInterval;
   }
-  examination_->read_kernel_log();
+  if (examination_) examination_->read_kernel_log();
+}
+
+void HealthMonitor::look_at_driver() {
+  const auto mismatch = gpus_.driver_mismatch();
+  if (mismatch && !driver_mismatch_logged_) spdlog::error("{}", *mismatch);
+  driver_mismatch_logged_ = mismatch.has_value();
 }
 
 }  // namespace dstack::shim::gpu

@@ -30,6 +30,9 @@ class HealthExamination {
   void read_kernel_log();  // NVIDIA's
   void ask_tool(const std::stop_token& stop);
 
+  // As of the last ask_tool(); empty for other vendors than NVIDIA.
+  const Remarks& remarks() const { return remarks_.seen(); }
+
  private:
   std::vector<GpuStatus> status(const std::stop_token& stop);
   void take_record(std::string_view line);
@@ -47,22 +50,24 @@ class HealthExamination {
   GpuRemarks remarks_;
 };
 
-// The same every few seconds, on a thread of its own.
+// The same every few seconds, on a thread of its own; what is no reason to set a GPU aside is told to `gpus`.
 class HealthMonitor {
  public:
   // Begins as soon as the GPUs are known, if they are NVIDIA's, AMD's or Intel's. `gpus` outlives this object.
-  HealthMonitor(SickGpus& sick, const HostGpus& gpus, std::filesystem::path root = "/",
+  HealthMonitor(SickGpus& sick, HostGpus& gpus, std::filesystem::path root = "/",
                 os::Clock& clock = os::system_clock());
 
  private:
   void look(const std::stop_token& stop);
+  void look_at_driver();
 
   SickGpus& sick_;
-  const HostGpus& gpus_;
+  HostGpus& gpus_;
   const std::filesystem::path root_;
   os::Clock& clock_;
   std::optional<HealthExamination> examination_;
   os::SteadyTime tool_due_;
+  bool driver_mismatch_logged_ = false;
   os::RepeatingThread thread_;  // last: it uses the others
 };
 

@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "shim/gpu/amd.h"
 #include "shim/gpu/cdi.h"
+#include "shim/gpu/driver_mismatch.h"
 #include "shim/gpu/intel.h"
 #include "shim/gpu/nvidia.h"
 #include "shim/gpu/tenstorrent.h"
@@ -142,6 +143,23 @@ void HostGpus::set_sick(Sicknesses sick) {
 Sicknesses HostGpus::sick() const {
   const os::Lock lock(mutex_);
   return sick_;
+}
+
+void HostGpus::set_remarks(Remarks remarks) {
+  const os::Lock lock(mutex_);
+  remarks_ = std::move(remarks);
+}
+
+Remarks HostGpus::remarks() const {
+  const os::Lock lock(mutex_);
+  return remarks_;
+}
+
+std::optional<std::string> HostGpus::driver_mismatch() const {
+  if (auto mismatch = find_driver_mismatch(root_)) return mismatch;
+  const os::Lock lock(mutex_);
+  const bool is_named = remarks_.driver_mismatch || (inventory_ && names_driver_mismatch(inventory_->failure));
+  return is_named ? std::optional<std::string>(kDriverMismatch) : std::nullopt;
 }
 
 HostGpus::Counts HostGpus::counts() const {

@@ -12,6 +12,7 @@
 #include "common/os/mutex.h"
 #include "shim/gpu/gpu_pool.h"
 #include "shim/gpu/inventory.h"
+#include "shim/gpu/remarks.h"
 #include "shim/gpu/sickness.h"
 
 namespace dstack::shim::gpu {
@@ -44,6 +45,14 @@ class HostGpus final : public GpuPool {
   void set_sick(Sicknesses sick);
   Sicknesses sick() const;
 
+  // What was last seen of them that does not keep tasks from them.
+  void set_remarks(Remarks remarks);
+  Remarks remarks() const;
+
+  // NVIDIA's driver was upgraded and the host not restarted since, so that no GPU can be used: a sentence that says so,
+  // or nothing.
+  std::optional<std::string> driver_mismatch() const;
+
   // A GPU that is sick is neither free nor taken.
   struct Counts {
     std::size_t free = 0;
@@ -63,6 +72,7 @@ class HostGpus final : public GpuPool {
   std::optional<Inventory> inventory_ DSTACK_GUARDED_BY(mutex_);  // set once
   std::set<std::string> taken_ DSTACK_GUARDED_BY(mutex_);
   Sicknesses sick_ DSTACK_GUARDED_BY(mutex_);
+  Remarks remarks_ DSTACK_GUARDED_BY(mutex_);
 };
 
 }  // namespace dstack::shim::gpu

@@ -24,6 +24,8 @@ CHECKS = [
     "gpu",
     "container-toolkit",
     "sick-gpus",
+    "gpu-heat",
+    "gpu-memory",
     "shim-port",
     "runner-ports",
     "runner",

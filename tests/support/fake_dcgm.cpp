@@ -1,6 +1,7 @@
-// Stands in for libdcgm: built as libdcgm.so.4 and libdcgm.so.3. What it does is told by FAKE_DCGM; what it was asked
-// is written to the file FAKE_DCGM_LOG. Its structs are numbers and offsets on purpose: they are the second opinion on
-// what shim/dcgm/abi.h says.
+// Stands in for libdcgm on a host with two GPUs: built as libdcgm.so.4 and libdcgm.so.3. What it does is told by
+// FAKE_DCGM; what it was asked is written to the file FAKE_DCGM_LOG. While there is a file of that name with ".lost"
+// behind it, the second GPU is lost. Its structs are numbers and offsets on purpose: they are the second opinion on
+// what shim/dcgm/helper.c says.
 
 #include <unistd.h>
 
@@ -56,6 +57,12 @@ void put_incident(void* response, unsigned index, unsigned health, const char* m
   put(response, start + 1040, index);
 }
 
+bool second_is_lost() {
+  const char* path = std::getenv("FAKE_DCGM_LOG");
+  char marker[4096];
+  return path != nullptr && std::snprintf(marker, sizeof marker, "%s.lost", path) > 0 && ::access(marker, F_OK) == 0;
+}
+
 int checks = 0;
 
 }  // namespace
@@ -94,6 +101,34 @@ int dcgmHealthSet(std::uintptr_t handle, std::uintptr_t group, unsigned systems)
   return 0;
 }
 
+// Its numbers of GPUs need not begin with 0.
+int dcgmGetAllDevices(std::uintptr_t handle, unsigned* ids, int* count) {
+  if (handle != kTheHandle) return -1;
+  ids[0] = 0;
+  ids[1] = 3;
+  *count = 2;
+  return 0;
+}
+
+int dcgmEntitiesGetLatestValues(std::uintptr_t handle, const unsigned* entity, unsigned count,
+                                const unsigned short* field, unsigned field_count, unsigned flags, void* value) {
+  if (handle != kTheHandle || count != 1 || field_count != 1 || *field != 54 || flags != 1 || entity[0] != 1) return -1;
+  std::memset(value, 0, 4128);
+  const unsigned short type = 's';
+  std::memcpy(static_cast<char*>(value) + 14, &type, sizeof type);
+  const char* uuid = std::getenv(entity[1] == 0 ? "FAKE_DCGM_FIRST" : "FAKE_DCGM_SECOND");
+  std::strcpy(static_cast<char*>(value) + 32, uuid != nullptr ? uuid : entity[1] == 0 ? "GPU-0" : "GPU-3");
+  return 0;
+}
+
+#if FAKE_DCGM_MAJOR == 4
+int dcgmGetGpuStatus(std::uintptr_t handle, unsigned id, int* status) {
+  if (handle != kTheHandle) return -1;
+  *status = id == 3 && second_is_lost() ? 4 : 1;
+  return 0;
+}
+#endif
+
 int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response) {
   unsigned version = 0;
   std::memcpy(&version, response, sizeof version);
@@ -129,6 +164,18 @@ int dcgmHealthCheck(std::uintptr_t handle, std::uintptr_t group, void* response)
     put(response, 4, 10);
     put(response, 8, 0xffffffff);
     for (unsigned i = 0; i < kResponseCapacity; ++i) put_incident(response, i, 10, "x");
+  }
+  if (is("off-bus")) {
+    put(response, 4, 20);
+    put(response, 8, 2);
+    put_incident(response, 0, 20, "GPU 3 has fallen off the bus");
+    put(response, 12 + 1032, 120);
+    put(response, 12 + 1040, 3);
+    // Of a switch.
+    put_incident(response, 1, 20, "the same code of another kind of thing");
+    put(response, 12 + 1044 + 1032, 120);
+    put(response, 12 + 1044 + 1036, 3);
+    put(response, 12 + 1044 + 1040, 0);
   }
   if (is("once") && checks == 2) {
     put(response, 4, 10);

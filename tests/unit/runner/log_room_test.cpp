@@ -1,7 +1,6 @@
 #include <sys/resource.h>
 
 #include <spdlog/logger.h>
-#include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 #include <catch2/catch_test_macros.hpp>
 #include <csignal>
@@ -13,6 +12,7 @@
 #include "runner/logs/job_log.h"
 #include "runner/logs/text_maker.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/logged.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -41,25 +41,6 @@ class FileLimit {
   void (*handler_)(int);
 };
 
-// What the process's logger says during a test.
-class Said {
- public:
-  Said() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
-    spdlog::set_pattern("%v");
-  }
-  Said(const Said&) = delete;
-  Said& operator=(const Said&) = delete;
-  ~Said() { spdlog::set_default_logger(before_); }
-
-  std::string text() const { return text_.str(); }
-
- private:
-  std::ostringstream text_;
-  std::shared_ptr<spdlog::logger> before_;
-};
-
 runner::Piece piece(std::string text) { return {.text = text, .text_size = static_cast<std::uint32_t>(text.size())}; }
 
 }  // namespace
@@ -69,7 +50,7 @@ TEST_CASE("a full disk is told once, loses what does not fit, and the log goes o
   test::FakeClock clock;
   runner::Stamps stamps(clock);
   runner::JobLog log(folder.path(), stamps);
-  const Said said;
+  const test::Logged said;
   {
     const FileLimit limit(8);
     log.append("12345");

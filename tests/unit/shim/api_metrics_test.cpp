@@ -68,6 +68,18 @@ TEST_CASE_METHOD(Fixture, "GPUs are free or taken") {
                         "dstack_shim_gpus{vendor=\"nvidia\",state=\"taken\"} 1\n"));
 }
 
+TEST_CASE_METHOD(Fixture, "heat, memory outside of containers and a driver that was upgraded are there") {
+  CHECK(scrape().contains("\ndstack_shim_gpus_slowed_by_heat 0\n"));
+  host_gpus.set_remarks({.hot = {"GPU-a"},
+                         .outside = {{.gpu_id = "GPU-a", .pid = 17, .name = "Xorg", .memory = 512},
+                                     {.gpu_id = "GPU-b", .pid = 17, .name = "Xorg", .memory = 1}},
+                         .driver_mismatch = true});
+  const std::string text = scrape();
+  for (const char* line : {"gpus_slowed_by_heat 1", "gpu_outside_processes 2", "gpu_outside_memory_bytes 537919488",
+                           "gpu_driver_mismatch 1"})
+    CHECK(text.contains(std::format("\ndstack_shim_{}\n", line)));
+}
+
 TEST_CASE_METHOD(Fixture, "answers are counted by route, other paths under one name") {
   scrape();
   client->send({.path = "/nothing/1"});

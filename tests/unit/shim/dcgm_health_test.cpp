@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "common/os/command.h"
@@ -55,6 +57,8 @@ HealthReport first_answer(Health& health) {
 }
 
 constexpr HealthLimits kPatient{.answer = 20s};
+// So a wait for an answer differs from one for the next minute.
+constexpr HealthLimits kSlowToAnswer{.patience = 1h};
 
 }  // namespace
 
@@ -217,11 +221,78 @@ TEST_CASE_METHOD(Fixture, "a helper that prints something else is no trouble") {
   CHECK(first_answer(health) == HealthReport{});
 }
 
+TEST_CASE_METHOD(Fixture, "a GPU that DCGM reports as lost is told once until it is back, though no caller asks") {
+  test::FakeClock clock;
+  std::atomic<int> told = 0;
+  Health health(command(), clock, kSlowToAnswer,
+                [&told](const std::string& uuid) { told += uuid == "GPU-3" ? 1 : 1000; });
+  // Returns when the answer of this minute has been read: the next wait is for another minute.
+  const auto minutes = [&clock](int count) {
+    for (int i = 0; i < count; ++i) {
+      clock.await_deadline_within(60s);
+      clock.advance(60s);
+    }
+    clock.await_deadline_within(60s);
+  };
+  minutes(1);
+  CHECK(told == 0);
+  std::ofstream(folder / "log.lost") << "";
+  minutes(3);
+  CHECK(told == 1);
+  std::filesystem::remove(folder / "log.lost");
+  minutes(2);
+  std::ofstream(folder / "log.lost") << "";
+  minutes(2);
+  CHECK(told == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a GPU that has fallen off the bus is lost, by either version of the library") {
+  behave("off-bus");
+  for (const int major : {4, 3}) {
+    INFO(major);
+    library(major);
+    std::promise<std::string> lost;
+    Health health(command(), os::system_clock(), kPatient, [&lost](const std::string& uuid) { lost.set_value(uuid); });
+    CHECK(first_answer(health).incidents.size() == 2);
+    CHECK(lost.get_future().get() == "GPU-3");
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "an incident that was seen while no caller asked is in the next answer") {
+  behave("once");
+  test::FakeClock clock;
+  Health health(command(), clock, kSlowToAnswer);
+  for (int i = 0; i < 3; ++i) {
+    clock.await_deadline_within(60s);
+    clock.advance(60s);
+  }
+  clock.await_deadline_within(60s);
+  const auto report = health.check();
+  REQUIRE(report);
+  REQUIRE(report->incidents.size() == 1);
+  CHECK(report->incidents.front().error_message == "told once");
+}
+
+TEST_CASE("reports are merged without repeats, up to a limit") {
+  const HealthReport first{.overall_health = 20, .incidents = {{.health = 20, .error_message = "a"}}};
+  const HealthReport merged =
+      merge(first, {.overall_health = 10,
+                    .incidents = {{.health = 20, .error_message = "a"}, {.health = 10, .error_message = "b"}}});
+  CHECK(merged.overall_health == 20);
+  REQUIRE(merged.incidents.size() == 2);
+  CHECK(merged.incidents[1].error_message == "b");
+  HealthReport many;
+  for (int i = 0; i < 3000; ++i) many = merge(many, {.incidents = {{.entity_id = i}}});
+  CHECK(many.incidents.size() == 1024);
+  CHECK(many.incidents.back().entity_id == 2999);
+}
+
 TEST_CASE_METHOD(Fixture, "the helper ends with its input") {
   const auto result = os::run_command({.arguments = command(), .input = "\n\n"});
   CHECK(result.exit_status == 0);
   CHECK(result.output ==
-        "{\"health\":{\"incidents\":[],\"overall_health\":0}}\n{\"health\":{\"incidents\":[],\"overall_health\":0}}\n");
+        "{\"health\":{\"incidents\":[],\"overall_health\":0},\"lost\":[]}\n"
+        "{\"health\":{\"incidents\":[],\"overall_health\":0},\"lost\":[]}\n");
 }
 
 TEST_CASE_METHOD(Fixture, "the helper says why it cannot work") {

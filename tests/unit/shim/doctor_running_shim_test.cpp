@@ -1,5 +1,5 @@
+#include "shim/doctor/gpu_health_checks.h"
 #include "shim/doctor/running_shim.h"
-#include "shim/doctor/sick_gpu_check.h"
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -36,6 +36,7 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
   drain.begin("new disk");
   gpu::HostGpus gpus;
   gpus.set_sick({{"GPU-1", {.reason = "Xid 79", .since = 1}}});
+  gpus.set_remarks({.hot = {"GPU-2"}, .outside = {{.gpu_id = "GPU-3", .pid = 17, .name = "Xorg", .memory = 512}}});
   Served shim;
   api::add_local_settings_route(shim.server,
                                 {.home = "/data/dstack",
@@ -53,6 +54,9 @@ TEST_CASE_METHOD(DoctorFixture, "the settings of a shim that runs are taken over
   take_settings_of_running_shim(host);
   CHECK(host.sick_gpus == std::vector<std::pair<std::string, std::string>>{{"GPU-1", "Xid 79"}});
   CHECK(check_sick_gpus(host).verdict == Verdict::warning);
+  CHECK(check_gpu_heat(host) == warning("1 slowed down by heat: GPU-2", check_gpu_heat(host).remedy));
+  CHECK(check_gpu_memory(host).verdict == Verdict::warning);
+  CHECK(check_gpu_memory(host).found == "held outside of any container: 512 MiB of GPU-3: process 17 (Xorg)");
   CHECK(host.home == "/data/dstack");
   CHECK(host.runner_binary == "/usr/bin/dstack-runner");
   CHECK(host.runner_http_port == 2);
@@ -70,7 +74,8 @@ TEST_CASE_METHOD(DoctorFixture, "without a shim, with an older one or with nonse
   const auto is_unchanged = [this, &before] {
     take_settings_of_running_shim(host);
     return host.home == before.home && host.runner_http_port == before.runner_http_port && !host.shim_pid &&
-           host.engine == before.engine;
+           host.engine == before.engine && check_gpu_heat(host).verdict == Verdict::ok &&
+           check_gpu_memory(host).verdict == Verdict::ok;
   };
   host.shim_port = 1;
   CHECK(is_unchanged());
@@ -80,7 +85,8 @@ TEST_CASE_METHOD(DoctorFixture, "without a shim, with an older one or with nonse
   other.start();
   host.shim_port = other.port;
   for (const char* text :
-       {"", "[]", "not JSON", R"({"home": 5, "pid": "x", "runner_http_port": null, "engine_address": []})"}) {
+       {"", "[]", "not JSON", R"({"home": 5, "pid": "x", "runner_http_port": null, "engine_address": []})",
+        R"({"hot_gpus": [1, {}], "outside_gpu_processes": {}, "sick_gpus": 5})"}) {
     answer = text;
     CHECK(is_unchanged());
   }

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include "common/error.h"
 #include "shim/gpu/health_monitor.h"
@@ -10,6 +11,7 @@
 #include "shim/gpu/xid.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_tools.h"
+#include "tests/support/logged.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -199,6 +201,108 @@ TEST_CASE("processes with memory of a GPU are read, rows that are not one are pa
                             "GPU-cccc3333, [N/A], 1\nGPU-dddd4444, -1, 1\n") ==
         std::vector<GpuProcess>{{.gpu_id = "GPU-aaaa1111", .pid = 4242, .memory = 512},
                                 {.gpu_id = "GPU-bbbb2222", .pid = 17, .memory = 0}});
+}
+
+namespace {
+
+// A host whose nvidia-smi and /proc change while it is watched.
+struct WatchedHost : HealthFixture {
+  test::Logged logged;
+  HostGpus gpus{
+      {.vendor = Vendor::nvidia, .gpus = {{.id = "GPU-aaaa1111", .name = "A"}, {.id = "GPU-bbbb2222", .name = "B"}}},
+      folder / ""};
+  std::optional<HealthMonitor> monitor;
+
+  WatchedHost() {
+    nvidia_smi("Not Active", "");
+    monitor.emplace(*sick, gpus, folder / "", clock);
+    minute();
+  }
+  // How the second GPU is slowed down, and the rows of its processes.
+  void nvidia_smi(const std::string& slowdown, const std::string& processes) {
+    tools.add("nvidia-smi",
+              "case \"$*\" in\n*thermal*) cat <<'END'\nGPU-aaaa1111, Not Active, Not Active\nGPU-bbbb2222, " +
+                  slowdown + ", Not Active\nEND\n;;\n*compute-apps*) cat <<'END'\n" + processes +
+                  "END\n;;\n*) cat <<'END'\n" + well + "END\nesac\n");
+  }
+  void process(int pid, const std::string& name, const std::string& cgroup) const {
+    const auto proc = folder / "proc" / std::to_string(pid);
+    std::filesystem::create_directories(proc);
+    std::ofstream(proc / "comm") << name << "\n";
+    std::ofstream(proc / "cgroup") << "0::" << cgroup << "\n";
+  }
+  // Until what is asked once a minute has been asked.
+  void minute() {
+    constexpr std::chrono::seconds pause(2);
+    for (int looks = 0; looks < 32;) {
+      if (clock.end_next_wait(pause)) {
+        ++looks;
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+  int count(const std::string& text) const {
+    const std::string all = logged.text();
+    int found = 0;
+    for (std::size_t at = 0; (at = all.find(text, at)) != std::string::npos; ++at) ++found;
+    return found;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(WatchedHost, "heat is logged when it begins and when it is over, and costs no task its GPU") {
+  CHECK(gpus.remarks().hot.empty());
+  nvidia_smi("Active", "");
+  minute();
+  minute();
+  CHECK(gpus.remarks().hot == std::set<std::string>{"GPU-bbbb2222"});
+  CHECK(count("GPU \"GPU-bbbb2222\" is too hot: the driver slows it down") == 1);
+  CHECK(sick_ids.empty());
+  CHECK(gpus.take(2, {}).size() == 2);
+  nvidia_smi("Not Active", "");
+  minute();
+  CHECK(gpus.remarks().hot.empty());
+  CHECK(count("GPU \"GPU-bbbb2222\" is no longer slowed down by heat") == 1);
+}
+
+TEST_CASE_METHOD(WatchedHost, "memory that a process of no container holds is logged, that of containers is not") {
+  process(17, "Xorg", "/user.slice/user-1000.slice");
+  process(4242, "python", "/system.slice/docker-" + std::string(64, 'a') + ".scope");
+  nvidia_smi("Not Active", "GPU-aaaa1111, 17, 512\nGPU-aaaa1111, 4242, 20000\nGPU-bbbb2222, 99, 1\n");
+  minute();
+  minute();
+  CHECK(gpus.remarks().outside ==
+        std::vector<OutsideProcess>{{.gpu_id = "GPU-aaaa1111", .pid = 17, .name = "Xorg", .memory = 512}});
+  CHECK(count("process 17 (\"Xorg\") outside of any container holds 512 MiB of its memory") == 1);
+  CHECK(count("process 4242") == 0);
+  CHECK(sick_ids.empty());
+  nvidia_smi("Not Active", "");
+  minute();
+  CHECK(gpus.remarks().outside.empty());
+  CHECK(count("process 17 no longer holds its memory") == 1);
+}
+
+TEST_CASE_METHOD(WatchedHost, "a driver that is upgraded while the shim runs is logged once") {
+  CHECK_FALSE(gpus.driver_mismatch());
+  SECTION("by the versions of its files") {
+    std::filesystem::create_directories(folder / "sys/module/nvidia");
+    std::filesystem::create_directories(folder / "usr/lib64");
+    std::ofstream(folder / "sys/module/nvidia/version") << "550.54.15\n";
+    std::ofstream(folder / "usr/lib64/libnvidia-ml.so.550.144.03") << "";
+    std::filesystem::create_symlink("libnvidia-ml.so.550.144.03", folder / "usr/lib64/libnvidia-ml.so.1");
+  }
+  SECTION("by what nvidia-smi says") {
+    tools.prints("nvidia-smi", "Failed to initialize NVML: Driver/library version mismatch\n", 18);
+  }
+  minute();
+  minute();
+  REQUIRE(gpus.driver_mismatch());
+  CHECK(gpus.driver_mismatch()->contains("restart the host"));
+  CHECK(count("the NVIDIA driver was upgraded and the host not restarted since") == 1);
+  // No GPU is set aside for that: none can be used until the restart, and all can after it.
+  CHECK(sick_ids.empty());
 }
 
 TEST_CASE("a GPU that is set aside is not handed out, and counts as sick") {

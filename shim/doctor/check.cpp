@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "shim/doctor/capability_check.h"
+#include "shim/doctor/download_check.h"
 #include "shim/doctor/drain_check.h"
 #include "shim/doctor/engine_checks.h"
 #include "shim/doctor/gpu_checks.h"
@@ -66,6 +67,7 @@ std::vector<Check> all_checks() {
       {"drained", check_drain},
       {"tools", check_tools},
       {"unpigz", check_unpigz},
+      {"downloads", check_downloads},
       {"noexec", check_noexec},
       {"limits", check_limits},
       {"network", check_network},

@@ -34,6 +34,7 @@ CHECKS = [
     "drained",
     "tools",
     "unpigz",
+    "downloads",
     "noexec",
     "limits",
     "network",

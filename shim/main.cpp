@@ -41,6 +41,8 @@ namespace {
 
 // The stages of a stop, and a moment for the job's end to be read.
 constexpr std::chrono::seconds kShutdownLimit{13};
+// For the removal of what is left then. The service's stop has 30 s.
+constexpr std::chrono::seconds kShutdownEndLimit{5};
 
 std::unique_ptr<host_end::NoticeSource> find_notice_source(const Options& options) {
   const auto cloud = host_end::find_cloud();
@@ -55,6 +57,7 @@ void stop_jobs_if_shutting_down(task::TaskManager& tasks) {
   spdlog::warn("The host shuts down: stopping the running jobs");
   tasks.interrupt("The host shuts down");
   tasks.await_ends(kShutdownLimit);
+  tasks.end_interrupted(kShutdownEndLimit);
 }
 
 // DCGM may watch GPUs that are not this host's.

@@ -107,7 +107,7 @@ class Launcher final : public Life::Actions {
     if (!first) return;
     background_.run("ask systemd", [this]() -> Result {
       try {
-        const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = 5s});
+        const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = 10s});
         if (state.output.starts_with("stopping")) return [this] { life_.hurry("the machine is shutting down"); };
       } catch (const std::exception&) {  // no systemd here
       }

@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds kSystemctlLimit{3};
+// systemd is busy stopping everything else meanwhile: on a slow host 3 s were not enough.
+constexpr std::chrono::seconds kSystemctlLimit{10};
 
 }  // namespace
 
@@ -41,6 +42,9 @@ bool is_shutting_down(const fs::path& root) {
   if (!fs::exists(root / "run/systemd/system", failure)) return false;
   try {
     const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = kSystemctlLimit});
+    if (state.end != os::CommandResult::End::exited)
+      spdlog::warn("systemctl is-system-running {}: jobs are left running, in case that the host stays up",
+                   state.describe());
     return state.output.starts_with("stopping");
   } catch (const std::exception& error) {
     spdlog::warn("{}", error.what());

@@ -11,7 +11,7 @@ namespace dstack::shim::host_end {
 std::optional<Notice> find_scheduled_shutdown(const std::filesystem::path& root = "/");
 
 // Whether systemd is shutting the host down now, for whatever reason: the power button, `poweroff`, `reboot`. Asks
-// systemctl, 3 s at most; false without systemd.
+// systemctl, 10 s at most; false without systemd, and, with a warning, if it does not answer.
 bool is_shutting_down(const std::filesystem::path& root = "/");
 
 }  // namespace dstack::shim::host_end

@@ -182,6 +182,11 @@ bool LiveTask::begin_interruption(Ending ending) {
   return true;
 }
 
+std::optional<Ending> LiveTask::interruption() const {
+  const os::Lock lock(mutex_);
+  return state_.status == TaskStatus::terminated ? std::nullopt : interruption_;
+}
+
 void LiveTask::container_ended(const docker::ContainerEnd& end) {
   const os::Lock lock(mutex_);
   if (state_.status != TaskStatus::running) return;

@@ -71,6 +71,9 @@ class LiveTask : public std::enable_shared_from_this<LiveTask> {
   // known already, or the task is terminated.
   bool begin_interruption(Ending ending);
 
+  // What begin_interruption() was given; nothing if the task is terminated.
+  std::optional<Ending> interruption() const;
+
   // The container ended by itself. Does not block.
   void container_ended(const docker::ContainerEnd& end);
 

@@ -204,6 +204,22 @@ void TaskManager::await_ends(std::chrono::seconds limit) {
   }
 }
 
+void TaskManager::end_interrupted(std::chrono::seconds limit) {
+  for (const auto& task : live_tasks()) {
+    const auto ending = task->interruption();
+    const TaskConfig config = task->config();
+    if (!ending || (config.container && !config.container->owner.empty())) continue;
+    threads_.run([task, ending] {
+      try {
+        task->terminate(*ending, std::chrono::seconds{0});
+      } catch (const std::exception& error) {
+        spdlog::warn("{}", error.what());
+      }
+    });
+  }
+  await_ends(limit);
+}
+
 void TaskManager::tell_jobs_of_gpu(const std::string& gpu_id, const std::string& message) {
   if (exit_.stop_requested()) return;
   for (const auto& task : live_tasks()) {

@@ -71,6 +71,9 @@ class TaskManager {
   void interrupt(const std::string& message);
   // Waits until all tasks are terminated, `limit` at most.
   void await_ends(std::chrono::seconds limit);
+  // Terminates the interrupted tasks whose jobs' ends were not read, so that the journal has the reason when the host
+  // boots again; not those of a CI launcher. Waits for that, `limit` at most.
+  void end_interrupted(std::chrono::seconds limit);
   // Puts a line into the runner log of each task that has this GPU. Returns at once.
   void tell_jobs_of_gpu(const std::string& gpu_id, const std::string& message);
 

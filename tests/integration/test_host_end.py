@@ -27,9 +27,9 @@ class Host:
         for made in (self.systemd / "shutdown", self.systemd / "system", self.firmware, folder / "tools"):
             made.mkdir(parents=True)
         self.state.write_text("running\n")
-        systemctl = folder / "tools/systemctl"
-        systemctl.write_text(f'#!/bin/sh\n[ "$*" = is-system-running ] && cat {self.state}\n')
-        systemctl.chmod(0o755)
+        self.systemctl = folder / "tools/systemctl"
+        self.systemctl.write_text(f'#!/bin/sh\n[ "$*" = is-system-running ] && cat {self.state}\n')
+        self.systemctl.chmod(0o755)
         self.path = f"{folder}/tools:{os.environ['PATH']}"
         self.program = folder / "shim-on-this-host"
         self.program.write_text(f"""#!/bin/sh
@@ -199,6 +199,28 @@ def test_a_restart_of_the_service_stops_no_job_and_a_shutdown_of_the_host_does(h
         end = job.await_stop()
         assert (end["termination_reason"], end["termination_message"]) == (INTERRUPTED, "The host shuts down")
         assert job.end["termination_reason"] == INTERRUPTED
+        assert shim.wait() == 0
+
+
+def test_a_shutdown_is_the_reason_when_nothing_reads_the_jobs_end(host, image):
+    with host.start() as shim:
+        job = Job(Calls(shim.wait_ready()), image).begin()
+        host.state.write_text("stopping\n")
+        shim.signal(15)
+        assert shim.wait(60) == 0
+    with host.start() as shim:
+        info = Calls(shim.wait_ready()).info(job.task)
+        assert (info["status"], info["termination_reason"], info["termination_message"]) == ("terminated", INTERRUPTED, "The host shuts down")
+
+
+def test_a_systemctl_that_takes_its_time_is_waited_for(host, image):
+    # As on a slow host, where systemd is busy with the shutdown.
+    host.systemctl.write_text(host.systemctl.read_text().replace("&& cat", "&& sleep 4 && cat"))
+    with host.start() as shim:
+        job = Job(Calls(shim.wait_ready()), image).begin()
+        host.state.write_text("stopping\n")
+        shim.signal(15)
+        assert job.await_stop()["termination_reason"] == INTERRUPTED
         assert shim.wait() == 0
 
 

@@ -1,11 +1,12 @@
 """What a scenario has at hand: guests, our programs in them, and a report to write checks into."""
 
+import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.processes import ROOT
-from support.releases import as_version, write_sums
+from support.releases import write_sums
 
 from lab.guest import Disk, Guest
 from lab.images import Image
@@ -15,16 +16,21 @@ IMAGE = "lab/busybox:1"
 
 
 class Lab:
-    def __init__(self, image: Image, accelerator: str, folder: Path, report: Report):
+    def __init__(self, image: Image, accelerator: str, folder: Path, report: Report, earlier: Path | None = None):
+        """`earlier`: a folder with the programs that an upgrade begins with, as scripts/build names them."""
         self.image = image
         self.accelerator = accelerator
         self.folder = folder
         self.report = report
         self.check = report.check
         self.architecture = image.distribution.architecture
-        self.binaries = [ROOT / f"dist/{program}-linux-{self.architecture}" for program in ("dstack-shim", "dstack-runner")]
+        self.binaries = self.binaries_in(ROOT / "dist")
         if not all(binary.exists() for binary in self.binaries):
             subprocess.run([ROOT / "scripts/build", "--arch", self.architecture], check=True)
+        self.earlier = self.binaries_in(earlier) if earlier else self.binaries
+
+    def binaries_in(self, folder: Path) -> list[Path]:
+        return [folder / f"{program}-linux-{self.architecture}" for program in ("dstack-shim", "dstack-runner")]
 
     @contextmanager
     def guest(self, *disks: Disk, **more):
@@ -41,23 +47,19 @@ class Lab:
         finally:
             guest.close()
 
-    def release(self, version: str | None = None) -> Path:
-        """A folder as a release's tarball unpacks to: the binaries and install.sh. `version`: another than the build's, six letters."""
-        folder = self.folder / f"release-{version or 'built'}"
+    def release(self) -> Path:
+        """A folder as a release's tarball unpacks to: the binaries and install.sh."""
+        folder = self.folder / "release"
         if not folder.exists():
             folder.mkdir()
             for binary in self.binaries:
-                if version:
-                    as_version(binary, version, folder / binary.name)
-                else:
-                    (folder / binary.name).write_bytes(binary.read_bytes())
-            write_sums(folder)
-            (folder / "install.sh").write_bytes((ROOT / "scripts/install.sh").read_bytes())
+                shutil.copy(binary, folder)
+            complete_release(folder)
         return folder
 
-    def install(self, guest: Guest, version: str | None = None) -> None:
+    def install(self, guest: Guest, release: Path | None = None) -> None:
         """By install.sh, as a person does."""
-        guest.copy(self.release(version), "/root/release")
+        guest.copy(release or self.release(), "/root/release")
         guest.run("sh /root/release/install.sh --from /root/release")
 
     def package(self) -> Path:
@@ -68,3 +70,9 @@ class Lab:
             assert made.returncode == 0, made.stderr
         (package,) = target.glob("*.deb")
         return package
+
+
+def complete_release(folder: Path) -> None:
+    """Adds what a release has beside its binaries."""
+    write_sums(folder)
+    shutil.copy(ROOT / "scripts/install.sh", folder)

@@ -25,10 +25,11 @@ from lab.reboot import reboot
 from lab.replay import replay
 from lab.report import Report
 from lab.smoke import smoke
+from lab.task_disk import task_disk
 from lab.upgrade import upgrade
 from lab.volumes import volumes
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, jobs, volumes, reboot, upgrade, package, replay)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, jobs, volumes, task_disk, reboot, upgrade, package, replay)}
 
 
 def run(scenario: str, distribution: str, report: Report, arguments: argparse.Namespace) -> None:

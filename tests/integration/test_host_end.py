@@ -209,7 +209,7 @@ def test_a_shutdown_is_the_reason_when_nothing_reads_the_jobs_end(host, image):
         shim.signal(15)
         assert shim.wait(60) == 0
     with host.start() as shim:
-        info = Calls(shim.wait_ready()).info(job.task)
+        info = Calls(shim.wait_ready()).wait_for(job.task, "terminated")
         assert (info["status"], info["termination_reason"], info["termination_message"]) == ("terminated", INTERRUPTED, "The host shuts down")
 
 

@@ -101,7 +101,11 @@ WebSocketConnection SocketStream::release() {
   return connection;
 }
 
-bool SocketStream::wait_readable() const { return is_readable() || wait(socket_.get(), POLLIN, read_limit()); }
+bool SocketStream::is_readable_within(std::chrono::milliseconds limit) const {
+  return is_readable() || wait(socket_.get(), POLLIN, limit);
+}
+
+bool SocketStream::wait_readable() const { return is_readable_within(read_limit()); }
 
 bool SocketStream::wait_writable() const { return wait(socket_.get(), POLLOUT, write_timeout_); }
 

@@ -17,6 +17,9 @@ class SocketStream final : public httplib::Stream {
  public:
   SocketStream(os::UniqueFd socket, std::chrono::milliseconds write_timeout);
 
+  // Whether there is something to read, or the end of the connection, within that time.
+  bool is_readable_within(std::chrono::milliseconds limit) const;
+
   // Between two requests: a connection that has nothing unread keeps no buffer, so that thousands can be idle.
   void rest();
 

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <assert.h>
-#include <pthread.h>
+#include <errno.h>
+#include <linux/futex.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -45,11 +46,40 @@ static inline uint64_t get_random_secret(void)
     return secret;
 }
 
-static pthread_mutex_t musl_malloc_mutex = PTHREAD_MUTEX_INITIALIZER;
+// Held for some tens of nanoseconds at a time, so who finds it held looks again for a moment, also where others sleep
+// already. With pthread_mutex_t, which then sleeps at once, many threads that allocate sleep and wake in turn.
+enum { FREE, HELD, HELD_AND_AWAITED };
+static int musl_malloc_lock = FREE;
+// free() leaves errno as it is.
+static inline void musl_malloc_futex(int operation, int value)
+{
+    const int before = errno;
+    syscall(SYS_futex, &musl_malloc_lock, operation, value, 0);
+    errno = before;
+}
+static inline void wrlock(void)
+{
+    for (int looks = 0; looks < 200; ++looks) {
+        int expected = FREE;
+        if (__atomic_load_n(&musl_malloc_lock, __ATOMIC_RELAXED) == FREE &&
+            __atomic_compare_exchange_n(&musl_malloc_lock, &expected, HELD, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return;
+#ifdef __x86_64__
+        __builtin_ia32_pause();
+#else
+        __asm__ volatile("yield");
+#endif
+    }
+    while (__atomic_exchange_n(&musl_malloc_lock, HELD_AND_AWAITED, __ATOMIC_ACQUIRE) != FREE)
+        musl_malloc_futex(FUTEX_WAIT_PRIVATE, HELD_AND_AWAITED);
+}
+static inline void unlock(void)
+{
+    if (__atomic_exchange_n(&musl_malloc_lock, FREE, __ATOMIC_RELEASE) == HELD_AND_AWAITED)
+        musl_malloc_futex(FUTEX_WAKE_PRIVATE, 1);
+}
 #define LOCK_OBJ_DEF static_assert(1, "the lock is above")
 #define MT 1
 #define RDLOCK_IS_EXCLUSIVE 1
-static inline void rdlock(void) { pthread_mutex_lock(&musl_malloc_mutex); }
-static inline void wrlock(void) { pthread_mutex_lock(&musl_malloc_mutex); }
-static inline void unlock(void) { pthread_mutex_unlock(&musl_malloc_mutex); }
+static inline void rdlock(void) { wrlock(); }
 static inline void upgradelock(void) {}

@@ -2,11 +2,13 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <latch>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -62,6 +64,60 @@ TEST_CASE("all connections that speak are served at once, however many are open"
   for (int i = 0; i < count; ++i) peers.emplace_back(connections);
   for (const Peer& peer : peers) peer.speak();
   for (const Peer& peer : peers) CHECK(peer.reads_the_end());
+}
+
+TEST_CASE("what arrives while a connection is served is served next") {
+  std::latch begun(1);
+  std::latch spoken(1);
+  std::atomic<int> served = 0;
+  Connections connections(10, 1h, [&](Connection& connection) {
+    const bool stays = read_byte(connection);
+    if (++served == 1) {
+      begun.count_down();
+      spoken.wait();
+    }
+    return stays;
+  });
+  const Peer peer(connections);
+  peer.speak();
+  begun.wait();
+  peer.speak();
+  spoken.count_down();
+  while (served < 2) std::this_thread::yield();
+  peer.speak();
+  while (served < 3) std::this_thread::yield();
+}
+
+TEST_CASE("more than one read takes is served at once") {
+  constexpr std::size_t size = 100'000;
+  std::atomic<std::size_t> read = 0;
+  Connections connections(10, 1h, [&](Connection& connection) {
+    std::array<char, 16384> bytes;
+    const ssize_t count = connection.stream.read(bytes.data(), bytes.size());
+    read += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
+    return count > 0;
+  });
+  const Peer peer(connections);
+  REQUIRE(::send(peer.socket.get(), std::string(size, 'x').data(), size, MSG_NOSIGNAL) == size);
+  while (read < size) std::this_thread::yield();
+}
+
+TEST_CASE("a connection that is served for long holds up none that speaks at the same time") {
+  std::latch release(1);
+  std::atomic<int> served = 0;
+  std::vector<Peer> peers;
+  Connections connections(100, 1h, [&](Connection& connection) {
+    const bool stays = read_byte(connection);
+    if (++served == 1) release.wait();
+    return stays;
+  });
+  constexpr int count = 40;
+  for (int i = 0; i < count; ++i) peers.emplace_back(connections);
+  for (int round = 1; round <= 5; ++round) {
+    for (const Peer& peer : peers) peer.speak();
+    while (served < count * round - (round - 1)) std::this_thread::yield();
+  }
+  release.count_down();
 }
 
 TEST_CASE("idle connections hold no threads") {

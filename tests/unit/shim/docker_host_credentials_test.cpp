@@ -163,7 +163,11 @@ TEST_CASE_METHOD(Fixture, "a helper that hangs is given up") {
   while (!std::filesystem::exists(tools.state() / "hangs")) std::this_thread::yield();
   clock.advance_until_ready(found);
   CHECK_THAT(found.get().problem, ContainsSubstring("gave no answer in time"));
+}
 
+TEST_CASE_METHOD(Fixture, "a stop ends the wait for a helper") {
+  configure(R"({"credsStore": "other"})");
+  tools.add("docker-credential-other", "exec sleep 1000");
   std::stop_source stop;
   std::optional<ErrorKind> kind;
   const HostCredentials cancelled(folder / "config.json");

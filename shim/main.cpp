@@ -100,12 +100,14 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
       engine, collect_settings(options), [images_folder] { return images::disk_space(images_folder()); },
       [&metrics] { metrics.image_removed(); }, clock);
   const docker::HostCredentials host_credentials(docker::docker_config_file(), clock);
+  docker::MirrorNames mirror_names(options.home / "mirror-names.json", engine);
   docker::ImagePuller puller({.engine = engine,
                               .clock = clock,
                               .on_end = [&metrics](const docker::PullOutcome& outcome) { metrics.pull_ended(outcome); },
                               .observer = &pulled_images,
                               .host_credentials = options.host_credentials ? &host_credentials : nullptr,
-                              .mirror = options.registry_mirror});
+                              .mirror = options.registry_mirror,
+                              .mirror_names = &mirror_names});
   host::KeyRing keys;
   volume::HostVolumes volumes;
   shim::gpu::HostGpus gpus;

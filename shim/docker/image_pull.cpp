@@ -54,6 +54,10 @@ ImagePuller::Joined ImagePuller::join_when_possible(const PullRequest& request, 
   }
 }
 
+void ImagePuller::sweep(const std::stop_token& stop) {
+  if (tools_.mirror_names != nullptr) tools_.mirror_names->sweep(stop);
+}
+
 bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
   const bool look_first = request.policy == PullPolicy::missing && !request.image.is_latest();
   if (request.policy == PullPolicy::never || look_first) {

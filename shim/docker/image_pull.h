@@ -34,6 +34,9 @@ class ImagePuller {
   // The message is "pull <image>: <the engine's own message> (downloaded X of Y bytes)".
   bool ensure(const PullRequest& request, std::stop_token stop);
 
+  // Removes the names that interrupted pulls from a mirror have left. Does not throw.
+  void sweep(const std::stop_token& stop);
+
  private:
   struct Joined;
 

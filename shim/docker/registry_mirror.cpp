@@ -1,7 +1,7 @@
 #include "shim/docker/registry_mirror.h"
 
-#include <spdlog/spdlog.h>
 #include <format>
+#include <optional>
 
 #include "common/error.h"
 #include "shim/docker/pull_progress.h"
@@ -12,29 +12,17 @@ namespace {
 
 // For the engine to ask the image's own registry.
 constexpr std::chrono::seconds kDigestLimit{30};
-// A task that is terminated may wait for it.
-constexpr std::chrono::seconds kRemovalLimit{5};
-
-// The mirror's name of an image that was pulled, for as long as this lives.
+// The mirror's name of an image that is pulled, for as long as this lives.
 class MirrorName {
  public:
-  MirrorName(EngineClient& engine, std::string name, bool stays)
-      : engine_(engine), name_(std::move(name)), stays_(stays) {}
+  MirrorName(MirrorNames& names, std::string name) : names_(names), name_(std::move(name)) { names_.add(name_); }
   MirrorName(const MirrorName&) = delete;
   MirrorName& operator=(const MirrorName&) = delete;
-  ~MirrorName() {
-    if (stays_) return;
-    try {
-      engine_.remove_image(name_, {.limit = kRemovalLimit});
-    } catch (const std::exception& error) {
-      spdlog::warn("Image name {} is left: {}", name_, error.what());
-    }
-  }
+  ~MirrorName() { names_.remove(name_); }
 
  private:
-  EngineClient& engine_;
+  MirrorNames& names_;
   const std::string name_;
-  const bool stays_;
 };
 
 }  // namespace
@@ -59,11 +47,14 @@ ImageReference mirrored(const RegistryMirror& mirror, const ImageReference& imag
   return {.repository = std::format("{}/{}", mirror.name, image.path()), .digest = digest};
 }
 
-std::string pull_from_mirror(EngineClient& engine, const RegistryMirror& mirror, const ImageReference& image,
-                             const std::function<void(std::string_view)>& take, const std::stop_token& stop) {
+std::string pull_from_mirror(EngineClient& engine, const RegistryMirror& mirror, MirrorNames& names,
+                             const ImageReference& image, const std::function<void(std::string_view)>& take,
+                             const std::stop_token& stop) {
   std::string digest = engine.registry_digest(image, {.stop = stop, .limit = kDigestLimit});
   const ImageReference there = mirrored(mirror, image, digest);
-  const bool was_there = engine.image_present(there, {.stop = stop});
+  // A name that was there before is not the shim's, and stays.
+  std::optional<MirrorName> name;
+  if (names.has(there.name()) || !engine.image_present(there, {.stop = stop})) name.emplace(names, there.name());
   PullStream stream;
   engine.pull(there, {},
               [&](std::string_view piece) {
@@ -78,7 +69,6 @@ std::string pull_from_mirror(EngineClient& engine, const RegistryMirror& mirror,
     throw Error(ErrorKind::unavailable,
                 std::format("pull {}: Docker's stream ended before the pull was complete", there.name()));
   }
-  const MirrorName name(engine, there.name(), was_there);
   engine.tag_image(there.name(), image, {.stop = stop});
   return digest;
 }

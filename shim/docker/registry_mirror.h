@@ -7,6 +7,7 @@
 
 #include "shim/docker/engine_client.h"
 #include "shim/docker/image_reference.h"
+#include "shim/docker/mirror_names.h"
 
 namespace dstack::shim::docker {
 
@@ -24,10 +25,11 @@ ImageReference mirrored(const RegistryMirror& mirror, const ImageReference& imag
 
 // Pulls an image that has a tag and no digest from the mirror, by the digest that its own registry has for the tag now:
 // so the engine takes nothing else from the mirror. Then it has its own name, and not the mirror's, unless it was there
-// under that before. `take` gets the engine's stream. Returns the digest.
+// under that before; `names` has the mirror's name meanwhile. `take` gets the engine's stream. Returns the digest.
 //
 // Throws Error for anything else; the image may then be there without a name.
-std::string pull_from_mirror(EngineClient& engine, const RegistryMirror& mirror, const ImageReference& image,
-                             const std::function<void(std::string_view)>& take, const std::stop_token& stop);
+std::string pull_from_mirror(EngineClient& engine, const RegistryMirror& mirror, MirrorNames& names,
+                             const ImageReference& image, const std::function<void(std::string_view)>& take,
+                             const std::stop_token& stop);
 
 }  // namespace dstack::shim::docker

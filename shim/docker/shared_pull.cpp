@@ -170,7 +170,8 @@ bool SharedPull::came_from_mirror(const std::stop_token& stop) {
   std::string problem;
   try {
     mirror_digest_ = pull_from_mirror(
-        tools_.engine, *tools_.mirror, image_, [this](std::string_view piece) { take(piece); }, attempt.get_token());
+        tools_.engine, *tools_.mirror, *tools_.mirror_names, image_, [this](std::string_view piece) { take(piece); },
+        attempt.get_token());
   } catch (const std::exception& error) {
     problem = attempt.stop_requested()
                   ? std::format("nothing moved for {} s",

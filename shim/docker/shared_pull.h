@@ -30,7 +30,8 @@ struct PullTools {
   std::function<void(const PullOutcome&)> on_end;
   PullObserver* observer = nullptr;
   const HostCredentials* host_credentials = nullptr;
-  std::optional<RegistryMirror> mirror;  // tried first for images by tag that need no login
+  std::optional<RegistryMirror> mirror = {};  // tried first for images by tag that need no login
+  MirrorNames* mirror_names = nullptr;        // not null if there is a mirror
 };
 
 // One pull and those who wait for it. It runs on a thread of its own, which the last of them cancels if it is not over

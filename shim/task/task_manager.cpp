@@ -65,6 +65,7 @@ void TaskManager::sweep(const std::stop_token& stop) {
   resources_.sweep(stop);
   parts_.keys.remove_leftovers();
   leftovers_.sweep(stop);
+  parts_.puller.sweep(stop);
   if (parts_.kept_logs != nullptr) parts_.kept_logs->prune();
 }
 

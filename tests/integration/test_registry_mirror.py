@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from conftest import docker
 from support.hosts import stand_in_runner
-from support.processes import Shim, free_port
+from support.processes import Shim, free_port, wait_until
 from support.registries import layered, layered_image, start_registry  # noqa: F401
 from support.shim_calls import Calls
 
@@ -87,3 +87,28 @@ def test_a_limit_of_a_container_s_disk_that_docker_does_not_have_is_refused_at_t
     with Shim(home, "--task-disk", "1G") as shim:
         assert shim.wait() == 1
         assert "--task-disk cannot be used: Docker's storage driver is overlay2 on" in shim.log()
+
+
+def test_the_mirror_s_name_that_a_killed_shim_has_left_is_removed_by_the_next_one(home, tmp_path, mirror, image, layered):  # noqa: F811
+    """What a kill between the pull and the removal leaves: the name in the engine, and in the shim's list."""
+    docker("pull", layered)
+    docker("tag", layered, at(mirror, layered))
+    docker("push", at(mirror, layered))
+    docker("rmi", layered, at(mirror, layered))
+    digest = digest_of(layered)
+    left = f"{at(mirror, layered).rpartition(':')[0]}@{digest}"
+    # A person's own name at the same mirror, which no list has.
+    docker("pull", at(mirror, layered))
+    docker("tag", at(mirror, layered), layered)
+    home.mkdir(exist_ok=True)
+    (home / "mirror-names.json").write_text(json.dumps({"names": [left, at(mirror, layered), image]}))
+    runner = stand_in_runner(tmp_path / "sleeping", "exec sleep 1000")
+    with Shim(home, "--registry-mirror", mirror, runner=runner) as shim:
+        shim.wait_ready()
+        wait_until(lambda: json.loads((home / "mirror-names.json").read_text())["names"] == [], "the removal of the name")
+        assert f"Image name {left} was left by a pull from a mirror: removed" in shim.log()
+    names = json.loads(docker("image", "inspect", layered))[0]
+    assert layered in names["RepoTags"]
+    assert left not in names["RepoDigests"]
+    assert subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode == 0
+    docker("rmi", layered, at(mirror, layered))

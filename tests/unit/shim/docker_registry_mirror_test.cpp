@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <filesystem>
 #include <future>
 
 #include "common/error.h"
@@ -45,11 +46,13 @@ struct Fixture {
   EngineClient client{engine_at_socket(engine.socket_path()), clock};
   test::TemporaryDirectory folder;
   Observer observer;
+  MirrorNames mirror_names{folder / "mirror-names.json", client};
   ImagePuller puller{{.engine = client,
                       .clock = clock,
                       .limits = {.attempts = 1},
                       .observer = &observer,
-                      .mirror = parse_registry_mirror("m.example:5000")}};
+                      .mirror = parse_registry_mirror("m.example:5000"),
+                      .mirror_names = &mirror_names}};
 
   Fixture() {
     engine.on(kDistribution, [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
@@ -125,6 +128,60 @@ TEST_CASE_METHOD(Fixture, "an image comes from the mirror by its registry's dige
   CHECK(observer.digest == kDigest);
 }
 
+TEST_CASE_METHOD(Fixture, "the mirror's name is written down before the pull, and until it is removed") {
+  std::string during;
+  mirror_does([&](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+    during = os::read_file(folder / "mirror-names.json");
+    reply.answer(200, "{\"status\":\"Status: Downloaded newer image\"}\n");
+  });
+  CHECK(puller.ensure(request(), {}));
+  CHECK(during.contains(kAtMirror));
+  CHECK_FALSE(os::read_file(folder / "mirror-names.json").contains(kAtMirror));
+}
+
+TEST_CASE_METHOD(Fixture, "a name that a shim has left is removed by the next one, and no other name") {
+  os::replace_file(folder / "mirror-names.json",
+                   R"({"names": ["python", "python:3", "", "../x", 5, ")" + kAtMirror + "\"]}", 0600);
+  MirrorNames left(folder / "mirror-names.json", client);
+  ImagePuller next({.engine = client, .clock = clock, .mirror_names = &left});
+  next.sweep({});
+  CHECK(was_asked("DELETE /images/" + kAtMirror));
+  CHECK(std::ranges::count_if(engine.requests(), [](const auto& one) { return one.line().starts_with("DELETE"); }) ==
+        1);
+  CHECK_FALSE(os::read_file(folder / "mirror-names.json").contains(kAtMirror));
+}
+
+TEST_CASE_METHOD(Fixture, "a name that cannot be removed is left to the next sweep") {
+  bool fails = true;
+  engine.on("DELETE /images/*", [&fails](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+    if (fails) return reply.error(409, "a container has it");
+    reply.answer(200, "[]");
+  });
+  CHECK(puller.ensure(request(), {}));
+  CHECK(os::read_file(folder / "mirror-names.json").contains(kAtMirror));
+  puller.sweep({});
+  CHECK(os::read_file(folder / "mirror-names.json").contains(kAtMirror));
+  fails = false;
+  puller.sweep({});
+  CHECK_FALSE(os::read_file(folder / "mirror-names.json").contains(kAtMirror));
+}
+
+TEST_CASE_METHOD(Fixture, "a sweep lets the names of pulls that go on be") {
+  mirror_does([&](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+    puller.sweep({});
+    reply.answer(200, "{\"status\":\"Status: Downloaded newer image\"}\n");
+  });
+  CHECK(puller.ensure(request(), {}));
+  CHECK(std::ranges::count_if(engine.requests(), [](const auto& one) { return one.line().starts_with("DELETE"); }) ==
+        1);
+}
+
+TEST_CASE_METHOD(Fixture, "a name that cannot be written down is not pulled: the image comes from its own registry") {
+  std::filesystem::create_directories(folder / "mirror-names.json/x");
+  CHECK(puller.ensure(request(), {}));
+  CHECK(pulls() == kFromRegistry);
+}
+
 TEST_CASE_METHOD(Fixture, "the mirror's name of an image that was there before stays") {
   engine.on("GET /images/" + kAtMirror + "/json",
             [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.answer(200, "{}"); });
@@ -146,8 +203,11 @@ TEST_CASE_METHOD(Fixture, "an image by digest or with a login comes from its own
 TEST_CASE_METHOD(Fixture, "an image that the host has a login for comes from its own registry") {
   os::replace_file(folder / "config.json", R"({"auths": {"r.example": {"username": "host", "password": "p"}}})", 0600);
   const HostCredentials host(folder / "config.json");
-  ImagePuller with_logins(
-      {.engine = client, .clock = clock, .host_credentials = &host, .mirror = parse_registry_mirror("m.example:5000")});
+  ImagePuller with_logins({.engine = client,
+                           .clock = clock,
+                           .host_credentials = &host,
+                           .mirror = parse_registry_mirror("m.example:5000"),
+                           .mirror_names = &mirror_names});
   CHECK(with_logins.ensure(request(), {}));
   CHECK(pulls() == kFromRegistry);
 }

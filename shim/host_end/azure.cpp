@@ -24,11 +24,17 @@ std::optional<Notice> Azure::ask(const std::stop_token& stop) {
   std::optional<Notice> notice;
   json::ObjectReader(answer).objects("Events", [&](const json::ObjectReader& event) {
     const std::string type = event.string("EventType");
-    if (notice || (type != "Preempt" && type != "Terminate")) return;
+    const bool takes_back = type == "Preempt" || type == "Terminate";
+    const bool restarts = type == "Reboot" || type == "Redeploy";
+    if (!takes_back && !restarts) return;
     if (!std::ranges::contains(event.strings("Resources"), machine_)) return;
+    // One that takes the machine back counts before another.
+    if (notice && (notice->final || restarts)) return;
     // NotBefore is empty once the event has begun.
-    notice = {.cause = std::format("Azure takes this virtual machine back ({})", type),
-              .down_at = parse_http_moment(event.string("NotBefore"))};
+    notice = {.cause = std::format("Azure {} this virtual machine{} ({})", takes_back ? "takes" : "restarts",
+                                   takes_back ? " back" : "", type),
+              .down_at = parse_http_moment(event.string("NotBefore")),
+              .final = takes_back};
   });
   return notice;
 }

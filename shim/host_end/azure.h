@@ -5,8 +5,8 @@
 
 namespace dstack::shim::host_end {
 
-// Scheduled events of the type Preempt (a spot machine, 30 s ahead) and Terminate (a scale set's, 5 to 15 minutes) that
-// name this machine: those of other machines of its set are there, too.
+// Scheduled events of the type Preempt (a spot machine, 30 s ahead), Terminate (a scale set's, 5 to 15 minutes), Reboot
+// (15 minutes) and Redeploy (10 minutes) that name this machine: those of other machines of its set are there, too.
 class Azure final : public NoticeSource {
  public:
   explicit Azure(MetadataClient client) : client_(std::move(client)) {}

@@ -137,6 +137,56 @@ def test_a_notice_of_the_cloud_stops_jobs_and_says_so(host, image, cloud):
         assert calls.run(image)["status"] == "running"
 
 
+def test_maintenance_of_google_cloud_stops_jobs_where_it_stops_the_machine(host, image):
+    host.in_cloud("gcp")
+    with MetadataServer("gcp") as metadata, host.start("--cloud-metadata-url", metadata.url) as shim:
+        calls = Calls(shim.wait_ready())
+        job = Job(calls, image).begin()
+        # The machine is moved, and goes on.
+        metadata.maintenance = "MIGRATE_ON_HOST_MAINTENANCE"
+        asked = len(metadata.asked)
+        wait_until(lambda: len(metadata.asked) > asked + 4, "some questions")
+        assert job.is_running() and "This host goes down" not in shim.log()
+        metadata.maintenance = "TERMINATE_ON_HOST_MAINTENANCE"
+        end = job.await_stop()
+        assert end["termination_reason"] == INTERRUPTED
+        assert end["termination_message"] == "The host goes down in 60 s: Google Cloud stops this instance for maintenance"
+        metadata.maintenance = "NONE"
+        wait_until(lambda: "Called off: Google Cloud stops this instance for maintenance" in shim.log(), "the end of the notice")
+        assert metadata.refused == []
+
+
+def test_a_restart_by_azure_stops_jobs_two_minutes_ahead(host, image):
+    host.in_cloud("azure")
+    with MetadataServer("azure") as metadata, host.start("--cloud-metadata-url", metadata.url) as shim:
+        calls = Calls(shim.wait_ready())
+        job = Job(calls, image).begin()
+        metadata.kind = "Reboot"
+        metadata.interrupt(900)
+        wait_until(lambda: "Azure restarts this virtual machine (Reboot)" in shim.log(), "the notice")
+        assert job.is_running()
+        metadata.kind = "Redeploy"
+        metadata.interrupt(110)
+        end = job.await_stop()
+        assert end["termination_reason"] == INTERRUPTED
+        assert end["termination_message"].endswith(" s: Azure restarts this virtual machine (Redeploy)")
+
+
+def test_a_recommendation_of_aws_stops_no_job_and_an_instance_that_is_stopped_counts_as_taken_back(host, image):
+    host.in_cloud("aws")
+    with MetadataServer("aws") as metadata, host.start("--cloud-metadata-url", metadata.url) as shim:
+        calls = Calls(shim.wait_ready())
+        job = Job(calls, image).begin()
+        metadata.rebalance = True
+        asked = len(metadata.asked)
+        wait_until(lambda: len(metadata.asked) > asked + 2, "some questions")
+        assert job.is_running() and "This host goes down" not in shim.log()
+        metadata.action = "stop"
+        metadata.interrupt(110)
+        end = job.await_stop()
+        assert end["termination_message"].endswith(" s: AWS interrupts this spot instance (stop)")
+
+
 def test_a_service_that_hangs_holds_nothing_up(host, image):
     host.in_cloud("aws")
     with MetadataServer("aws") as metadata:

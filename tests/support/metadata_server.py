@@ -21,12 +21,17 @@ FIRMWARE = {
 
 
 class MetadataServer:
-    """One machine's service. `interrupt` makes it give notice; `hang` lets it take connections and answer nothing."""
+    """One machine's service. `interrupt` makes it give notice; `hang` lets it take connections and answer nothing.
+    `action` is AWS's, `kind` that of Azure's event; `maintenance` is Google's event, `rebalance` AWS's recommendation."""
 
     def __init__(self, cloud: str):
         self.cloud = cloud
         self.down_at: float | None = None
         self.hang = False
+        self.action = "terminate"
+        self.kind = "Preempt"
+        self.maintenance = "NONE"
+        self.rebalance = False
         self.asked: list[str] = []
         self.refused: list[str] = []
         self.tokens: set[str] = set()
@@ -86,10 +91,12 @@ class MetadataServer:
             return 405, "", headers
         if request.headers.get("X-aws-ec2-metadata-token") not in self.tokens:
             return 401, "", headers
+        if request.path == "/latest/meta-data/events/recommendations/rebalance" and self.rebalance:
+            return 200, json.dumps({"noticeTime": "2026-11-28T10:00:00Z"}), headers
         if request.path != "/latest/meta-data/spot/instance-action" or self.down_at is None:
             return 404, "<?xml version='1.0'?><html><body><h1>404 - Not Found</h1></body></html>", headers
         moment = datetime.fromtimestamp(self.down_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return 200, json.dumps({"action": "terminate", "time": moment}), headers
+        return 200, json.dumps({"action": self.action, "time": moment}), headers
 
     def _gcp(self, request):
         headers = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM", "Content-Type": "application/text"}
@@ -100,7 +107,7 @@ class MetadataServer:
         if request.path == "/computeMetadata/v1/instance/preempted":
             return 200, "FALSE" if self.down_at is None else "TRUE", headers
         if request.path == "/computeMetadata/v1/instance/maintenance-event":
-            return 200, "NONE", headers
+            return 200, self.maintenance, headers
         return 404, "", headers
 
     def _azure(self, request):
@@ -117,7 +124,7 @@ class MetadataServer:
         # Those of other machines of its set are there as well, and events that only freeze it for a moment.
         events = [self._event("1", "Preempt", "worker_1", time.time() + 30), self._event("2", "Freeze", "worker_3", time.time() + 900)]
         if self.down_at is not None:
-            events.append(self._event("3", "Preempt", "worker_3", self.down_at))
+            events.append(self._event("3", self.kind, "worker_3", self.down_at))
         return 200, json.dumps({"DocumentIncarnation": 3, "Events": events}), headers
 
     @staticmethod

@@ -1,13 +1,17 @@
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <filesystem>
+#include <format>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "common/error.h"
+#include "common/http/server.h"
 #include "shim/host_end/cloud.h"
 #include "shim/host_end/moment.h"
 #include "shim/host_end/systemd.h"
@@ -180,6 +184,114 @@ TEST_CASE_METHOD(WatchFixture, "a notice without a moment counts at once, one wh
   const auto messages = take_heard();
   CHECK(std::ranges::contains(messages, "The host goes down soon: no moment"));
   CHECK(std::ranges::contains(messages, "The host goes down in 0 s: passed"));
+}
+
+namespace {
+
+// A metadata service with the answers of one cloud, by path.
+struct Metadata {
+  test::TemporaryDirectory root;
+  test::FakeClock clock;
+  http::Server server;
+  std::mutex mutex;
+  std::map<std::string, std::string> answers;
+  int port = 0;
+  std::thread thread;
+
+  explicit Metadata(std::map<std::string, std::string> all) : answers(std::move(all)) {
+    for (const auto& [path, answer] : answers) {
+      server.get(path, [this, path](const http::Request&) {
+        const std::scoped_lock lock(mutex);
+        return http::Response::text(200, answers.at(path));
+      });
+    }
+    port = server.bind("127.0.0.1", 0);
+    thread = std::thread([this] { server.run(); });
+  }
+  ~Metadata() {
+    server.stop();
+    thread.join();
+  }
+  void set(const std::string& path, const std::string& answer) {
+    const std::scoped_lock lock(mutex);
+    answers.at(path) = answer;
+  }
+  std::unique_ptr<NoticeSource> source(Cloud cloud) {
+    return make_notice_source(cloud, std::format("http://127.0.0.1:{}", port), root.path(), clock);
+  }
+};
+
+constexpr const char* kPreempted = "/computeMetadata/v1/instance/preempted";
+constexpr const char* kMaintenance = "/computeMetadata/v1/instance/maintenance-event";
+constexpr const char* kEvents = "/metadata/scheduledevents";
+
+std::string azure_event(const std::string& type, const std::string& machine, const std::string& not_before) {
+  return std::format(
+      R"({{"EventId":"1","EventType":"{}","Resources":["{}"],"NotBefore":"{}","EventStatus":"Scheduled"}})", type,
+      machine, not_before);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "maintenance of Google Cloud counts a minute ahead, with GPUs an hour, and can be called off with them only") {
+  Metadata metadata({{kPreempted, "FALSE"}, {kMaintenance, "NONE\n"}});
+  const bool has_gpus = GENERATE(false, true);
+  if (has_gpus) write(metadata.root / "dev/nvidiactl", "");
+  const auto source = metadata.source(Cloud::gcp);
+  CHECK_FALSE(source->ask({}));
+  metadata.set(kMaintenance, "MIGRATE_ON_HOST_MAINTENANCE");
+  CHECK_FALSE(source->ask({}));
+  metadata.set(kMaintenance, "TERMINATE_ON_HOST_MAINTENANCE");
+  const Notice expected{.cause = "Google Cloud stops this instance for maintenance",
+                        .down_at = metadata.clock.wall() + (has_gpus ? 3600s : 60s),
+                        .final = !has_gpus};
+  CHECK(source->ask({}) == expected);
+  // The moment stays as time passes.
+  metadata.clock.advance(30s);
+  CHECK(source->ask({}) == expected);
+  // A preemption comes first.
+  metadata.set(kPreempted, "TRUE");
+  CHECK(source->ask({}) ==
+        Notice{.cause = "Google Cloud preempts this instance", .down_at = metadata.clock.wall() + 30s});
+  metadata.set(kPreempted, "FALSE");
+  metadata.set(kMaintenance, "NONE");
+  CHECK_FALSE(source->ask({}));
+  metadata.set(kMaintenance, "TERMINATE_ON_HOST_MAINTENANCE");
+  CHECK(source->ask({})->down_at == metadata.clock.wall() + (has_gpus ? 3600s : 60s));
+}
+
+TEST_CASE("of Azure's scheduled events those count that end or restart this machine") {
+  Metadata metadata({{"/metadata/instance/compute/name", "worker_3"}, {kEvents, R"({"Events":[]})"}});
+  const auto source = metadata.source(Cloud::azure);
+  const auto ask = [&](std::initializer_list<std::string> events) {
+    std::string list;
+    for (const std::string& event : events) list += (list.empty() ? "" : ",") + event;
+    metadata.set(kEvents, R"({"DocumentIncarnation":1,"Events":[)" + list + "]}");
+    return source->ask({});
+  };
+  const std::string moment = "Mon, 19 Sep 2016 18:29:47 GMT";
+  const os::WallTime down_at{1'474'309'787s};
+  CHECK_FALSE(ask({}));
+  for (const char* other : {"Freeze", "Something new"}) CHECK_FALSE(ask({azure_event(other, "worker_3", moment)}));
+  for (const char* type : {"Preempt", "Terminate", "Reboot", "Redeploy"}) {
+    CHECK_FALSE(ask({azure_event(type, "worker_1", moment)}));
+    const bool restarts = type[0] == 'R';
+    const auto notice = ask({azure_event("Freeze", "worker_3", ""), azure_event(type, "worker_3", moment)});
+    REQUIRE(notice);
+    CHECK(notice->cause == std::format("Azure {} ({})",
+                                       restarts ? "restarts this virtual machine" : "takes this virtual machine back",
+                                       type));
+    CHECK(notice->down_at == down_at);
+    CHECK(notice->final == !restarts);
+  }
+  // One that has begun has no moment.
+  CHECK(ask({azure_event("Preempt", "worker_3", "")})->down_at == std::nullopt);
+  for (const bool swapped : {false, true}) {
+    const std::string reboot = azure_event("Reboot", "worker_3", moment);
+    const std::string preempt = azure_event("Preempt", "worker_3", moment);
+    CHECK(ask({swapped ? preempt : reboot, swapped ? reboot : preempt})->final);
+  }
 }
 
 TEST_CASE_METHOD(WatchFixture, "a service that no longer answers takes nothing back") {

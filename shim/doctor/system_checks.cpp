@@ -15,6 +15,7 @@
 #include "common/text/trim.h"
 #include "shim/component/download.h"
 #include "shim/doctor/build_date.h"
+#include "shim/doctor/engine_checks.h"
 
 namespace dstack::shim::doctor {
 
@@ -79,12 +80,18 @@ Finding check_tools(const Host&) {
                  "(Fedora, RHEL, SUSE)");
 }
 
-Finding check_unpigz(const Host&) {
-  // containerd takes either, Docker the second.
-  for (const char* tool : {"igzip", "unpigz"}) {
-    if (const auto path = os::find_program(tool)) return ok(*path);
+Finding check_unpigz(const Host& host) {
+  bool containerd_images = false;
+  try {
+    containerd_images = ask_engine(host).containerd_images;
+  } catch (const std::exception&) {
+    // Docker's own check says why.
   }
-  return warning("not on PATH: Docker unpacks images on one core", "install the package pigz");
+  // containerd takes either, the first one first; Docker's own store only the second.
+  if (const auto path = os::find_program("igzip"); path && containerd_images) return ok(*path);
+  if (const auto path = os::find_program("unpigz")) return ok(*path);
+  return warning("not on PATH: Docker unpacks images on one core",
+                 containerd_images ? "install the package isal, or pigz" : "install the package pigz");
 }
 
 std::optional<std::string> time_daemon(const std::filesystem::path& proc) {

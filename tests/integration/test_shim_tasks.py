@@ -22,7 +22,7 @@ def inspect(container: str) -> dict:
 
 
 def test_a_container_is_what_the_contract_says(home, image, sleeping, tmp_path):
-    keys = ["ssh-ed25519 AAAA o'brien $(touch /x) \"quoted\"", "ssh-rsa BBBB -v"]
+    keys = ['ssh-ed25519 AAAA o\'brien $(touch /x) "quoted"', "ssh-rsa BBBB -v"]
     odd = tmp_path / "in stance '\"$(x)"
     with Shim(
         home,
@@ -69,6 +69,23 @@ def test_a_container_is_what_the_contract_says(home, image, sleeping, tmp_path):
         ports = {port["container"]: port["host"] for port in info["ports"]}
         assert sorted(ports) == [10022, 10999]
         calls.terminate(info["id"])
+
+
+def test_the_number_of_a_container_s_processes_is_limited_as_the_host_says(home, image, tmp_path):
+    script = "n=0; while [ $n -lt 60 ]; do sleep 100 & n=$((n + 1)); done; exec sleep 1000"
+    with Shim(home, "--task-pids", "20", runner=stand_in_runner(tmp_path / "forking", script)) as shim:
+        info = Calls(shim.wait_ready()).run(image)
+        assert inspect(info["container_name"])["HostConfig"]["PidsLimit"] == 20
+        output = wait_until(lambda: (said := docker_logs(info["container_name"])) and said, "what the job says")
+        assert "fork" in output, output
+        assert shim.stop() == 0
+    with Shim(home, runner=stand_in_runner(tmp_path / "quiet", SLEEP), environment={"DSTACK_SHIM_TASK_PIDS": "0"}) as shim:
+        info = Calls(shim.wait_ready()).run(image)
+        assert not inspect(info["container_name"])["HostConfig"]["PidsLimit"]
+
+
+def docker_logs(container: str) -> str:
+    return subprocess.run(["docker", "logs", container], capture_output=True, text=True).stderr
 
 
 def test_host_mode_binds_the_runner_to_loopback(home, image, sleeping):

@@ -34,8 +34,17 @@ TEST_CASE_METHOD(DoctorFixture, "without a program that unpacks on all cores pul
   tools.hide_all_others();
   CHECK(check_unpigz(host).verdict == Verdict::warning);
   CHECK(check_unpigz(host).remedy.contains("pigz"));
+  // Docker's own image store does not use it.
+  tools.prints("igzip", "");
+  CHECK(check_unpigz(host).verdict == Verdict::warning);
+  engine.on("GET /info", [](const auto&, auto& reply) {
+    reply.answer(200, R"({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]})");
+  });
+  CHECK(check_unpigz(host).found.ends_with("/igzip"));
   tools.prints("unpigz", "");
-  CHECK(check_unpigz(host).verdict == Verdict::ok);
+  CHECK(check_unpigz(host).found.ends_with("/igzip"));
+  engine.on("GET /info", [](const auto&, auto& reply) { reply.answer(200, "{}"); });
+  CHECK(check_unpigz(host).found.ends_with("/unpigz"));
 }
 
 TEST_CASE("a clock that is synchronised is fine, one that is not is a warning") {

@@ -81,7 +81,7 @@ Finding check_downloads(const Host& host) {
   const std::string found = std::format("{} layer{} at once, of all pulls together", count, count == 1 ? "" : "s");
   if (count > kDefault) return ok(found);
   return warning(std::format("{}{}", found, count == kDefault ? ", Docker's default" : ""),
-                 std::format("a pull waits while others download: set \"{}\": 20 in {}, then `systemctl reload docker`",
+                 std::format("a pull waits while others download: set \"{}\": 50 in {}, then `systemctl reload docker`",
                              kOption, readable(file)));
 }
 

@@ -25,7 +25,7 @@ TEST_CASE_METHOD(DownloadsFixture, "Docker's default of three downloads at once 
   const Finding finding = check_downloads(host);
   CHECK(finding.verdict == Verdict::warning);
   CHECK(finding.found == "3 layers at once, of all pulls together, Docker's default");
-  CHECK(finding.remedy.contains(R"("max-concurrent-downloads": 20 in /etc/docker/daemon.json)"));
+  CHECK(finding.remedy.contains(R"("max-concurrent-downloads": 50 in /etc/docker/daemon.json)"));
   put("etc/docker/daemon.json", R"({"live-restore": true})");
   CHECK(check_downloads(host) == finding);
 }

@@ -1,6 +1,7 @@
 """Public images come from a mirror if it has what their own registry has: two real registries."""
 
 import json
+import socket
 import subprocess
 
 import pytest
@@ -112,3 +113,20 @@ def test_the_mirror_s_name_that_a_killed_shim_has_left_is_removed_by_the_next_on
     assert left not in names["RepoDigests"]
     assert subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode == 0
     docker("rmi", layered, at(mirror, layered))
+
+
+def test_a_shim_that_is_killed_while_it_pulls_from_a_mirror_has_written_the_name_down(home, tmp_path, layered):  # noqa: F811
+    runner = stand_in_runner(tmp_path / "sleeping", "exec sleep 1000")
+    names = home / "mirror-names.json"
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        mirror = f"127.0.0.1:{hanging.getsockname()[1]}"
+        with Shim(home, "--registry-mirror", mirror, runner=runner) as shim:
+            Calls(shim.wait_ready()).submit(layered)
+            connection, _ = hanging.accept()
+            assert f"{mirror}/" in names.read_text()
+            shim.kill()
+        connection.close()
+    # The next one has no mirror.
+    with Shim(home, runner=runner) as shim:
+        shim.wait_ready()
+        wait_until(lambda: json.loads(names.read_text())["names"] == [], "the removal of the name")

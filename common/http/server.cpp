@@ -13,6 +13,7 @@
 #include "common/http/httplib_messages.h"
 #include "common/http/listener.h"
 #include "common/http/router.h"
+#include "common/reason.h"
 #include "common/text/letter_case.h"
 #include "common/text/number.h"
 #include "common/text/trim.h"
@@ -95,6 +96,15 @@ class Server::Implementation : public httplib::Server {
     Put(any_path, with_body);
     Patch(any_path, with_body);
     Delete(any_path, with_body);
+    // What fails in httplib itself, before or after answer().
+    set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr failure) {
+      response.status = 500;
+      try {
+        std::rethrow_exception(failure);
+      } catch (const std::exception& error) {
+        response.set_content(reason_of(error) + "\n", "text/plain");
+      }
+    });
     set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
       if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
@@ -225,8 +235,8 @@ class Server::Implementation : public httplib::Server {
     } catch (const Error& error) {
       response = error_response(status_of(error.kind()), error.what());
     } catch (const std::exception& error) {
-      spdlog::error("{} {} failed: {}", request.method, printable(request.path), error.what());
-      response = error_response(500, error.what());
+      spdlog::error("{} {} failed: {}", request.method, printable(request.path), reason_of(error));
+      response = error_response(500, reason_of(error));
     }
     if (observer) observer(request, response.status);
     // httplib has told the peer that the connection ends, and reads what is left of the body.

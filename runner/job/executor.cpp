@@ -12,6 +12,7 @@
 #include "common/exit_status.h"
 #include "common/log/log.h"
 #include "common/os/thread.h"
+#include "common/reason.h"
 #include "common/termination_reason.h"
 #include "common/text/escape.h"
 #include "runner/job/ending.h"
@@ -142,7 +143,7 @@ std::optional<JobInfo> Executor::run() {
   } catch (const std::exception& error) {
     // The job waits for the next attempt.
     if (error_kind(error) == ErrorKind::exhausted) throw;
-    end_ = executor_error(error.what());
+    end_ = executor_error(reason_of(error));
     finish(end_);
     phase_ = Phase::over;
     over_.set();

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "common/error.h"
+#include "common/reason.h"
 #include "runner/job/cluster.h"
 #include "runner/job/ending.h"
 #include "runner/job/environment.h"
@@ -135,7 +136,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     if (!setup.run(step, events.stop, clock)) return stopped_state();
   } catch (const std::exception& error) {
     if (stopped()) return stopped_state();
-    return setup_error(std::format("Failed to set up the repo ({})", error.what()));
+    return setup_error(std::format("Failed to set up the repo ({})", reason_of(error)));
   }
   try {
     const auto step = [&submission, &prepared, &uploads, repo, stopped] {
@@ -144,7 +145,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     if (!setup.run(step, events.stop, clock)) return stopped_state();
   } catch (const std::exception& error) {
     if (stopped()) return stopped_state();
-    return executor_error(std::format("Failed to set up files ({})", error.what()));
+    return executor_error(std::format("Failed to set up files ({})", reason_of(error)));
   }
   // A large file takes a while to go, which the job need not wait for.
   std::jthread clearing;
@@ -170,12 +171,12 @@ Prepared prepare_run(const Submission& submission, const os::UserDatabase& users
   try {
     prepared.user = find_job_user(submission.user, users);
   } catch (const std::exception& error) {
-    throw Error(ErrorKind::invalid, std::format("Failed to set job user ({})", error.what()));
+    throw Error(ErrorKind::invalid, std::format("Failed to set job user ({})", reason_of(error)));
   }
   try {
     prepared.working_dir = find_working_dir(submission, prepared.user);
   } catch (const std::exception& error) {
-    throw Error(ErrorKind::invalid, std::format("Failed to set job working dir ({})", error.what()));
+    throw Error(ErrorKind::invalid, std::format("Failed to set job working dir ({})", reason_of(error)));
   }
   return prepared;
 }
@@ -188,7 +189,7 @@ JobState run_job(const Submission& submission, const Prepared& prepared, const R
   } catch (const CannotExecute& error) {
     return executor_error(error);
   } catch (const std::exception& error) {
-    return executor_error(error.what());
+    return executor_error(reason_of(error));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/os/file.h"
+#include "common/reason.h"
 #include "common/termination_reason.h"
 #include "shim/docker/container_spec.h"
 #include "shim/docker/image_reference.h"
@@ -32,7 +33,7 @@ void end_with(const char* reason, Step step) {
     if (error.kind() == ErrorKind::cancelled) throw;
     throw LaunchFailure{{.reason = reason, .message = error.what()}};
   } catch (const std::exception& error) {
-    throw LaunchFailure{{.reason = reason, .message = error.what()}};
+    throw LaunchFailure{{.reason = reason, .message = reason_of(error)}};
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/reason.h"
 #include "common/termination_reason.h"
 
 namespace dstack::shim::task {
@@ -236,7 +237,7 @@ void LiveTask::work() {
       failure = error.what();
       cancelled = error.kind() == ErrorKind::cancelled;
     } catch (const std::exception& error) {
-      failure = error.what();
+      failure = reason_of(error);
     }
     lock.lock();
     if (failure.empty() || cancelled) {
@@ -291,7 +292,7 @@ void LiveTask::launch() {
   } catch (const std::exception& error) {
     // Cancelled. Why is among the wishes, or the process is about to leave.
     if (!stop.stop_requested() && !exit_.stop_requested()) {
-      state.ending = {.reason = termination_reason::kExecutorError, .message = error.what()};
+      state.ending = {.reason = termination_reason::kExecutorError, .message = reason_of(error)};
       publish_or_log(state);
       return;
     }

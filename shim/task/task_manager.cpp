@@ -9,6 +9,7 @@
 #include "common/os/boot_id.h"
 #include "common/os/file_locks.h"
 #include "common/os/idle_memory.h"
+#include "common/reason.h"
 #include "shim/task/going_away.h"
 #include "shim/task/restore.h"
 #include "shim/task/task_messages.h"
@@ -124,7 +125,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   } catch (const std::exception& error) {
     const os::Lock lock(mutex_);
     tasks_.erase(id);
-    throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), error.what()));
+    throw Error(ErrorKind::internal, std::format("submit task {}: {}", printable(id), reason_of(error)));
   }
   spdlog::info("task {}: submitted, image {}", printable(id), printable(state.config.image_name));
   watch_owner(state.config);

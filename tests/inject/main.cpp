@@ -1,11 +1,12 @@
 // Makes the system calls of a program fail, one after the other, while it does what it is for.
 //
-//   inject shim|runner [--every K] [--sticky] [--only KIND] [--user NAME] [--program FILE]
+//   inject shim|runner [--every K | --at N] [--sticky] [--only KIND] [--user NAME] [--program FILE]
 //
 // For each kind of error: the first call that it may be the answer to fails, then the second, and so on until a life
-// has no more. With --every, only each Kth. With --sticky, every later call of that life fails as well. FILE is what is
+// has no more. With --every, only each Kth; with --at, only the Nth. With --sticky, every later call of that life fails as well. FILE is what is
 // run in place of the debug build's program. Run it as root.
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <iostream>
@@ -23,6 +24,7 @@ namespace {
 struct Options {
   std::string subject;
   unsigned every = 1;
+  unsigned at = 0;  // 0: all of them
   bool sticky = false;
   std::string only;
   std::string user;
@@ -38,6 +40,8 @@ Options parse(int argc, char** argv) {
       options.sticky = true;
     } else if (argument == "--every" && has_value) {
       options.every = static_cast<unsigned>(std::stoul(argv[++i]));
+    } else if (argument == "--at" && has_value) {
+      options.at = static_cast<unsigned>(std::stoul(argv[++i]));
     } else if (argument == "--only" && has_value) {
       options.only = argv[++i];
     } else if (argument == "--user" && has_value) {
@@ -56,13 +60,14 @@ Options parse(int argc, char** argv) {
 
 Row sweep(Subject& subject, const FaultKind& kind, const Options& options) {
   Row row{.kind = std::string(kind.name), .endings = {}, .problems = {}};
-  for (unsigned nth = 1;; nth += options.every) {
+  for (unsigned nth = std::max(options.at, 1U);; nth += options.every) {
     const LifeResult result = subject.live({.kind = &kind, .nth = nth, .sticky = options.sticky});
     row.problems.insert(row.problems.end(), result.problems.begin(), result.problems.end());
     for (const std::string& problem : result.problems) std::cerr << problem << "\n";
     if (result.outcome.seen < nth) return row;
     row.add(result.outcome);
     ++row.endings[result.ending];
+    if (options.at != 0) return row;
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "common/reason.h"
+
 using namespace dstack;
 
 TEST_CASE("an error of the system names what was tried, on what, and the reason") {
@@ -11,6 +13,11 @@ TEST_CASE("an error of the system names what was tried, on what, and the reason"
   CHECK(os_error("read", "/a/b", EIO).kind() == ErrorKind::internal);
   CHECK(os_error("open", "/a/b", ENOENT).kind() == ErrorKind::not_found);
   CHECK(std::string(os_error("fork", "", EAGAIN).what()) == "fork: Resource temporarily unavailable");
+}
+
+TEST_CASE("the reason of an exception is its message, or that memory ran out") {
+  CHECK(reason_of(Error(ErrorKind::conflict, "it is in use")) == "it is in use");
+  CHECK(reason_of(std::bad_alloc()) == describe_errno(ENOMEM));
 }
 
 TEST_CASE("printable text keeps what can be read") {

@@ -21,7 +21,7 @@ std::optional<TcpEntry> parse_tcp_line(std::string_view line) {
   if (words.size() <= kInode) return std::nullopt;
   const std::size_t colon = words[1].rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
-  const auto port = text::parse_number<int>(words[1].substr(colon + 1), 16);
+  const auto port = text::parse_number<std::uint16_t>(words[1].substr(colon + 1), 16);
   if (!port) return std::nullopt;
   return TcpEntry{
       .local = words[1], .remote = words[2], .state = words[3], .inode = words[kInode], .local_port = *port};

@@ -165,9 +165,10 @@ void Collector::failed(const docker::ImageReference& image) {
 void Collector::used(const docker::ImageReference& image) {
   const os::Lock lock(mutex_);
   const auto known = std::ranges::find(list_.images, image.name(), &Image::reference);
-  if (known == list_.images.end() ||
-      now() - known->last_use < std::min<std::int64_t>(kUseResolution, settings_.min_age.count() / 2))
-    return;
+  if (known == list_.images.end()) return;
+  const std::int64_t age = now() - known->last_use;
+  // Less than nothing where the wall clock was set back.
+  if (age >= 0 && age < std::min<std::int64_t>(kUseResolution, settings_.min_age.count() / 2)) return;
   known->last_use = now();
   save();
 }
@@ -219,7 +220,20 @@ int Collector::collect(std::uint64_t bytes_to_come) {
   return removed;
 }
 
+// An image whose last use lies ahead was used while the wall clock was wrong: it is as old as if it were used now.
+void Collector::take_back_times_ahead() {
+  const os::Lock lock(mutex_);
+  bool changed = false;
+  for (Image& image : list_.images) {
+    if (image.last_use <= now()) continue;
+    image.last_use = now();
+    changed = true;
+  }
+  if (changed) save();
+}
+
 std::vector<Image> Collector::candidates() {
+  take_back_times_ahead();
   const std::int64_t since = now() - settings_.min_age.count();
   std::set<std::string> in_use =
       engine_.used_images(std::chrono::sys_seconds(std::chrono::seconds(since)),
@@ -248,7 +262,7 @@ bool Collector::remove(const Image& image) {
     const auto details = engine_.inspect_image(image.reference, {.limit = kCallLimit});
     if (!details || details->id != image.id) {
       is_gone = true;  // another program has removed it, or given its name to another image
-    } else if (details->tagged_at > now() - settings_.min_age.count()) {
+    } else if (details->tagged_at > now() - settings_.min_age.count() && details->tagged_at <= now()) {
       return false;  // pulled by another program
     } else {
       engine_.remove_image(image.reference);

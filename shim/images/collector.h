@@ -64,6 +64,7 @@ class Collector final : public docker::PullObserver {
   void touch_needed();
   void save() DSTACK_REQUIRES(mutex_);
   // Least recently used first.
+  void take_back_times_ahead();
   std::vector<Image> candidates();
   bool remove(const Image& image);
   std::int64_t now() const;

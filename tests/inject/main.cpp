@@ -3,8 +3,8 @@
 //   inject shim|runner [--every K | --at N] [--sticky] [--only KIND] [--user NAME] [--program FILE]
 //
 // For each kind of error: the first call that it may be the answer to fails, then the second, and so on until a life
-// has no more. With --every, only each Kth; with --at, only the Nth. With --sticky, every later call of that life fails as well. FILE is what is
-// run in place of the debug build's program. Run it as root.
+// has no more. With --every, only each Kth; with --at, only the Nth. With --sticky, every later call of that life fails
+// as well. FILE is what is run in place of the debug build's program. Run it as root.
 
 #include <algorithm>
 #include <csignal>

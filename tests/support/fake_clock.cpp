@@ -134,6 +134,16 @@ bool FakeClock::deadline_before(os::SteadyTime moment) const {
          });
 }
 
+std::optional<os::SteadyTime> FakeClock::next_deadline() const {
+  const std::scoped_lock lock(mutex_);
+  std::optional<os::SteadyTime> next;
+  if (!waiters_.empty()) next = *waiters_.begin();
+  for (const FakeTimer* timer : timers_) {
+    if (timer->deadline() && (!next || *timer->deadline() < *next)) next = timer->deadline();
+  }
+  return next;
+}
+
 void FakeClock::await_waiters(std::size_t count) {
   std::unique_lock lock(mutex_);
   waiters_changed_.wait(lock, [&] { return deadlines() >= count; });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <future>
+#include <optional>
 #include <set>
 
 #include "common/os/clock.h"
@@ -38,6 +39,8 @@ class FakeClock final : public os::Clock {
   void await_waiters(std::size_t count = 1);
   // Whether that many wait now.
   bool has_waiters(std::size_t count = 1);
+  // The earliest moment that something waits for now.
+  std::optional<os::SteadyTime> next_deadline() const;
   // Blocks until something waits for a moment at or before now() + `within`.
   void await_deadline_within(std::chrono::nanoseconds within);
   // The same, but not for timers, which bound what others do: for a pause after a request that may still be under way.

@@ -87,6 +87,13 @@ void write_bytes(int fd, std::string_view data) {
 
 }  // namespace
 
+void FakeEngine::Reply::write(std::string_view bytes) {
+  const std::size_t size = std::min(bytes.size(), left_);
+  write_bytes(fd_, bytes.substr(0, size));
+  if (left_ != SIZE_MAX) left_ -= size;
+  if (size < bytes.size()) break_connection();
+}
+
 void FakeEngine::Reply::answer(int status, std::string_view body, std::string_view more_headers) {
   answered_ = true;
   const bool bodiless = status == 204 || status == 304;
@@ -94,7 +101,7 @@ void FakeEngine::Reply::answer(int status, std::string_view body, std::string_vi
   if (!bodiless) text += std::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body.size());
   text += "\r\n";
   if (!bodiless) text += body;
-  write_bytes(fd_, text);
+  write(text);
 }
 
 void FakeEngine::Reply::error(int status, const std::string& message) {
@@ -105,17 +112,17 @@ void FakeEngine::Reply::begin_stream() {
   if (streaming_) return;
   answered_ = true;
   streaming_ = true;
-  write_bytes(fd_, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+  write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 void FakeEngine::Reply::send(std::string_view piece) {
-  if (!piece.empty()) write_bytes(fd_, std::format("{:x}\r\n{}\r\n", piece.size(), piece));
+  if (!piece.empty()) write(std::format("{:x}\r\n{}\r\n", piece.size(), piece));
 }
 
 void FakeEngine::Reply::send_raw(std::string_view bytes) {
   answered_ = true;
   broken_ = true;
-  write_bytes(fd_, bytes);
+  write(bytes);
 }
 
 void FakeEngine::Reply::break_connection() {
@@ -300,8 +307,8 @@ bool FakeEngine::handle(const Request& request, int fd) {
   }
   if (reply.broken_) return false;
   if (!reply.answered_) reply.answer(200);
-  if (reply.streaming_) write_bytes(fd, "0\r\n\r\n");
-  return true;
+  if (reply.streaming_) reply.write("0\r\n\r\n");
+  return !reply.broken_;
 }
 
 void FakeEngine::usual(const Request& request, Reply& reply) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <list>
@@ -48,12 +49,18 @@ class FakeEngine {
     void send_raw(std::string_view bytes);
     // In the middle of whatever is going on.
     void break_connection();
+    // The connection breaks off after so many bytes of the answer, its headers included; what it reports is done all
+    // the same.
+    void cut_after(std::size_t bytes) { left_ = bytes; }
     // Waits until the client has gone, or the engine dies.
     void hang();
 
    private:
     friend class FakeEngine;
+    void write(std::string_view bytes);
+
     int fd_;
+    std::size_t left_ = SIZE_MAX;  // bytes until the connection breaks off
     bool streaming_ = false;
     bool answered_ = false;
     bool broken_ = false;

@@ -143,6 +143,48 @@ TEST_CASE("the end of the maximum duration stops a job in the same stages") {
   CHECK(job.finish().cause == Cause::max_duration);
 }
 
+TEST_CASE("a maximum duration of 60 days is longer than milliseconds in 32 bits count") {
+  test::FakeClock clock;
+  const os::SteadyTime begin = clock.now();
+  constexpr auto day = std::chrono::hours(24);
+  Supervised job(kStubborn, clock, 60 * day);
+  job.await("ready");
+  clock.await_deadline_within(60 * day);
+  CHECK(clock.next_deadline() == begin + 60 * day);
+  clock.advance(50 * day);
+  CHECK(clock.next_deadline() == begin + 60 * day);
+  clock.advance(10 * day);
+  job.await("INT");
+  clock.await_deadline_within(5s);
+  clock.advance(5s);
+  job.await("HUP");
+  clock.await_deadline_within(5s);
+  clock.advance(5s);
+  CHECK(job.finish().cause == Cause::max_duration);
+}
+
+// A suspended host is one of these: its monotonic clock stands still, and after the resume the wall clock is ahead.
+TEST_CASE("a wall clock that jumps neither stops a job nor delays its stop") {
+  test::FakeClock clock;
+  const os::SteadyTime begin = clock.now();
+  const auto jump = GENERATE(std::chrono::hours(24 * 365), -std::chrono::hours(24 * 365));
+  Supervised job(kStubborn, clock, 60s);
+  job.await("ready");
+  clock.await_deadline_within(60s);
+  clock.set_wall(clock.wall() + jump);
+  CHECK(clock.next_deadline() == begin + 60s);
+  clock.advance(60s);
+  job.await("INT");
+  clock.await_deadline_within(5s);
+  clock.set_wall(clock.wall() - 2 * jump);
+  CHECK(clock.next_deadline() == begin + 65s);
+  clock.advance(5s);
+  job.await("HUP");
+  clock.await_deadline_within(5s);
+  clock.advance(5s);
+  CHECK(job.finish().cause == Cause::max_duration);
+}
+
 TEST_CASE("a hang-up wakes a stopped process") {
   test::FakeClock clock;
   Supervised job("trap 'echo HUP; exit 0' HUP; trap '' INT; echo ready; kill -STOP $$; while :; do sleep 0.01; done",

@@ -121,6 +121,21 @@ TEST_CASE_METHOD(CollectorFixture, "the least recently used images are removed u
   CHECK(images.collect() == 0);
 }
 
+TEST_CASE_METHOD(CollectorFixture, "images that were used while the clock was ahead are removed in the end") {
+  auto images = collector();
+  const os::WallTime right = clock.wall();
+  clock.set_wall(right + std::chrono::years(4));
+  pull(images, "a:1", "sha256:a");
+  clock.set_wall(right);
+  CHECK(images.collect() == 0);  // as if it were used just now
+  clock.advance(50min);
+  images.used(docker::parse_image_reference("a:1"));
+  clock.advance(50min);
+  CHECK(images.collect() == 0);
+  clock.advance(11min);
+  CHECK(images.collect() == 1);
+}
+
 TEST_CASE_METHOD(CollectorFixture,
                  "what was there before the first pull is never removed, nor what is in use or young") {
   auto images = collector();

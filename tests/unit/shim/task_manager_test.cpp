@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
@@ -560,4 +561,25 @@ TEST_CASE_METHOD(TaskFixture, "a name without content for this platform is pulle
   CHECK(ended.termination_message.contains("does not provide any platform"));
   CHECK(engine.count("POST /images/create") == 1);
   CHECK(engine.count("POST /containers/create") == 2);
+}
+
+// A suspended host is one of these: its monotonic clock stands still, and after the resume the wall clock is ahead.
+TEST_CASE_METHOD(TaskFixture, "a wall clock that jumps costs no task, and moves no deadline of its end") {
+  const auto jump = GENERATE(std::chrono::years(4), -std::chrono::years(4));
+  run();
+  clock.set_wall(clock.wall() + jump);
+  restart();
+  CHECK(tasks().info("1").status == TaskStatus::running);
+  engine.on("POST /containers/*", hang());
+  auto ended = terminate_meanwhile();
+  engine.await("POST /containers/" + tasks().info("1").container_id + "/kill");
+  clock.await_deadline_within(8s);
+  clock.set_wall(clock.wall() - 2 * jump);
+  clock.advance(8s);
+  CHECK_THROWS_AS(ended.get(), Error);
+  engine.behave();
+  CHECK(terminate().status == TaskStatus::terminated);
+  tasks().remove("1");
+  clock.set_wall(clock.wall() + jump);
+  CHECK(run(config("2")).status == TaskStatus::running);
 }

@@ -20,10 +20,24 @@ struct Strike {
   }
 };
 
+// How musl, the release binaries' C library, describes an error.
+inline const char* musl_text(int error) {
+  switch (error) {
+    case EIO: return "I/O error";
+    case EMFILE: return "No file descriptors available";
+    case ENOMEM: return "Out of memory";
+    default: return std::strerror(error);
+  }
+}
+
 // Whether an error's text says why: by the system's own text, or that there is no thread.
 inline bool names_cause(const std::string& text, const FaultKind& kind) {
-  return text.contains(std::strerror(kind.error)) || (kind.error != EMFILE && text.contains("thread"));
+  return text.contains(std::strerror(kind.error)) || text.contains(musl_text(kind.error)) ||
+         (kind.error != EMFILE && text.contains("thread"));
 }
+
+// With no memory at all a program may abort: where the JSON library ends a document it allocates, in a destructor.
+inline bool may_abort(const Strike& strike) { return strike.sticky && strike.kind->error == ENOMEM; }
 
 struct LifeResult {
   TracedProgram::Outcome outcome;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string_view>
@@ -47,7 +48,7 @@ Options parse(int argc, char** argv) {
     } else if (argument == "--user" && has_value) {
       options.user = argv[++i];
     } else if (argument == "--program" && has_value) {
-      options.program = argv[++i];
+      options.program = std::filesystem::absolute(argv[++i]);
     } else if (argument == "shim" || argument == "runner") {
       options.subject = argument;
     } else {

@@ -184,6 +184,11 @@ LifeResult RunnerLife::live(const Strike& strike) {
     problem("the runner does not exit after its logs were pulled");
     return result;
   }
+  if (const auto crash = program.crashed()) {
+    if (may_abort(strike)) return {.outcome = result.outcome, .ending = "aborted", .problems = {}};
+    problem(std::format("the runner crashed: signal {}", *crash));
+    return result;
+  }
   const int ended = *program.ended();
   if (WIFSIGNALED(ended)) problem(std::format("the runner was ended by signal {}", WTERMSIG(ended)));
   if (WIFEXITED(ended) && WEXITSTATUS(ended) != 0) result.ending += std::format(", exit status {}", WEXITSTATUS(ended));

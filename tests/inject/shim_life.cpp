@@ -214,11 +214,15 @@ LifeResult ShimLife::live(const Strike& strike) {
     result.problems.push_back(strike.describe() + " (system call " + result.outcome.first + "): " + text);
   };
   if (const auto ended = program_->ended()) {
-    problem(std::format("the shim ended: {} {}", WIFSIGNALED(*ended) ? "signal" : "status",
-                        WIFSIGNALED(*ended) ? WTERMSIG(*ended) : WEXITSTATUS(*ended)));
-    result.ending = "the shim ended";
+    const bool aborted = program_->crashed() && may_abort(strike);
+    result.ending = aborted ? "aborted" : "the shim ended";
+    if (!aborted) {
+      problem(std::format("the shim ended: {} {}", WIFSIGNALED(*ended) ? "signal" : "status",
+                          program_->crashed().value_or(WIFSIGNALED(*ended) ? WTERMSIG(*ended) : WEXITSTATUS(*ended))));
+    }
+    // As systemd does. The task is one of the next shim's.
     start();
-    recover(id);
+    if (!recover(id)) problem("the task could not be removed after a restart");
     return result;
   }
   if (result.outcome.reached == 0) result.problems.clear();

@@ -100,6 +100,11 @@ pid_t TracedProgram::pid() const {
   return main_;
 }
 
+std::optional<int> TracedProgram::crashed() const {
+  const std::scoped_lock lock(mutex_);
+  return crash_;
+}
+
 std::optional<int> TracedProgram::ended() const {
   const std::scoped_lock lock(mutex_);
   return status_;
@@ -185,6 +190,11 @@ void TracedProgram::stopped(pid_t thread, int status) {
   if (!concerned_.contains(thread) && signal == SIGSTOP) {
     is_concerned(thread);
     return resume(thread);
+  }
+  if ((signal == SIGABRT || signal == SIGSEGV) && is_concerned(thread)) {
+    const std::scoped_lock lock(mutex_);
+    if (!crash_) crash_ = signal;
+    ::kill(main_, SIGKILL);
   }
   resume(thread, signal);
 }

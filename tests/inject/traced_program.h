@@ -42,6 +42,9 @@ class TracedProgram {
   // Blocks until `program` was executed; false if it never will be.
   bool await_program();
   pid_t pid() const;
+  // The signal that a crash of `program` is, SIGABRT or SIGSEGV, if it has crashed. It is killed then: the first
+  // process of a namespace that is traced would go on.
+  std::optional<int> crashed() const;
   // waitpid(2)'s status of `program`, once it has ended.
   std::optional<int> ended() const;
   int await_end();
@@ -67,6 +70,7 @@ class TracedProgram {
   pid_t first_ = 0;
   pid_t main_ = 0;
   std::optional<int> status_;
+  std::optional<int> crash_;
   bool over_ = false;
   const FaultKind* kind_ = nullptr;
   unsigned nth_ = 0;

@@ -1,5 +1,6 @@
 // Changes an input that is JSON, perhaps behind a byte that selects something, so that it stays JSON: a value is
-// replaced, removed, repeated or taken from elsewhere in the document. One time in four the bytes are changed instead.
+// replaced, removed or taken from elsewhere in the document, a list gets more elements. One time in four the bytes are
+// changed instead.
 
 #include <algorithm>
 #include <array>
@@ -53,6 +54,15 @@ json interesting(std::minstd_rand& random) {
   return values[random() % values.size()];
 }
 
+// How many elements a list has is what most parsers' work depends on.
+void lengthen(json& list, std::minstd_rand& random) {
+  const std::size_t wanted = list.size() + 1 + random() % 3;
+  while (list.size() < wanted) {
+    json copy = list.at(random() % list.size());
+    list.push_back(std::move(copy));
+  }
+}
+
 void change_one(json& document, std::minstd_rand& random) {
   std::vector<Place> places;
   collect(document, places);
@@ -60,6 +70,12 @@ void change_one(json& document, std::minstd_rand& random) {
     document = interesting(random);
     return;
   }
+  std::vector<json*> lists;
+  for (const Place& place : places) {
+    if (place.value->is_array() && !place.value->empty()) lists.push_back(place.value);
+  }
+  if (document.is_array()) lists.push_back(&document);
+  if (!lists.empty() && random() % 4 == 0) return lengthen(*lists[random() % lists.size()], random);
   const Place& place = places[random() % places.size()];
   const json other = *places[random() % places.size()].value;
   switch (random() % 8) {

@@ -26,6 +26,7 @@ struct Fixture : TaskFixture {
       try {
         return done.get();
       } catch (const Error& error) {
+        if (error.kind() == ErrorKind::not_found) return;  // what had failed was done meanwhile
         INFO(error.what());
         REQUIRE(left > 0);
       }
@@ -86,7 +87,7 @@ TEST_CASE_METHOD(Fixture, "any one answer of the engine may break off") {
 
 TEST_CASE_METHOD(Fixture, "every answer of the engine may break off") {
   tasks();
-  for (const std::size_t bytes : {0, 20, 100, 140, 180, 260}) {
+  for (const std::size_t bytes : std::initializer_list<std::size_t>{0, 20, 100, 140, 180, 260}) {
     INFO("after " << bytes << " bytes");
     const std::string id = std::to_string(bytes);
     engine.on("*", [this, bytes](const FakeEngine::Request& request, FakeEngine::Reply& reply) {

@@ -1,7 +1,12 @@
 #include "shim/dcgm/health_report.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <format>
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "common/error.h"
 
 namespace dstack::shim::dcgm {
 
@@ -13,6 +18,14 @@ using nlohmann::json;
 constexpr std::size_t kMostIncidents = 1024;
 
 bool is_health(int value) { return value == 0 || value == 10 || value == 20; }
+
+// get<int>() would take a number that is not an integer, or too large.
+int integer_at(const json& object, const char* name) {
+  const json& value = object.at(name);
+  if (!value.is_number_integer() || !std::in_range<int>(value.get<std::int64_t>()))
+    throw Error(ErrorKind::invalid, std::format("{} is not an integer of 32 bits", name));
+  return value.get<int>();
+}
 
 }  // namespace
 
@@ -31,17 +44,17 @@ json to_json(const HealthReport& report) {
 
 std::optional<HealthReport> parse_report(const json& value) {
   try {
-    HealthReport report{.overall_health = value.at("overall_health").get<int>()};
+    HealthReport report{.overall_health = integer_at(value, "overall_health")};
     for (const json& incident : value.at("incidents")) {
-      report.incidents.push_back({.system = incident.at("system").get<int>(),
-                                  .health = incident.at("health").get<int>(),
+      report.incidents.push_back({.system = integer_at(incident, "system"),
+                                  .health = integer_at(incident, "health"),
                                   .error_message = incident.at("error_message").get<std::string>(),
-                                  .error_code = incident.at("error_code").get<int>(),
-                                  .entity_group_id = incident.at("entity_group_id").get<int>(),
-                                  .entity_id = incident.at("entity_id").get<int>()});
+                                  .error_code = integer_at(incident, "error_code"),
+                                  .entity_group_id = integer_at(incident, "entity_group_id"),
+                                  .entity_id = integer_at(incident, "entity_id")});
     }
     return report;
-  } catch (const json::exception&) {
+  } catch (const std::exception&) {
     return std::nullopt;
   }
 }

@@ -195,8 +195,10 @@ LifeResult RunnerLife::live(const Strike& strike) {
   if (result.outcome.reached != 0 && job.over && job.end.starts_with("failed"))
     named("the job's end", job.message + job.output);
   if (result.outcome.reached == 0) result.problems.clear();
-  // Output that the disk does not take is lost, which costs the job nothing, but is logged.
-  if (job.end == "done" && job.output.empty()) named("the log of lost output", os::read_file(folder / "runner.log"));
+  // Output that the disk does not take is lost, which costs the job nothing, but is logged; in a file, if that is not
+  // on the same disk.
+  if (job.end == "done" && job.output.empty() && !strike.sticky)
+    named("the log of lost output", os::read_file(folder / "runner.log"));
   return result;
 }
 

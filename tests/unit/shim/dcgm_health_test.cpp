@@ -315,6 +315,8 @@ TEST_CASE("a report survives its way through JSON") {
   CHECK_FALSE(parse_report(nlohmann::json::object()));
   CHECK_FALSE(parse_report(nlohmann::json::array()));
   CHECK_FALSE(parse_report({{"overall_health", "x"}, {"incidents", nlohmann::json::array()}}));
+  for (const nlohmann::json& number : {nlohmann::json(1e72), nlohmann::json(0.5), nlohmann::json(INT64_MAX)})
+    CHECK_FALSE(parse_report({{"overall_health", number}, {"incidents", nlohmann::json::array()}}));
   CHECK_FALSE(parse_report({{"overall_health", 0}, {"incidents", {{{"system", 1}}}}}));
 }
 

@@ -7,6 +7,7 @@
 #include "common/text/base64.h"
 #include "shim/docker/engine_answers.h"
 #include "shim/docker/engine_client.h"
+#include "shim/docker/engine_limits.h"
 
 namespace dstack::shim::docker {
 
@@ -14,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds kPathLimit = 30s;
 constexpr std::chrono::milliseconds kNoArchiveLimit = 0ms;
 
 // Bits of the mode as Go has them.
@@ -32,7 +32,7 @@ std::optional<ContainerPath> EngineClient::stat_path(const std::string& containe
                                                      const Call& call) {
   const std::string attempt = std::format("look at {} in container {}", printable(path), container);
   const http::ClientResponse response =
-      send(attempt, {.method = "HEAD", .path = archive_path(container, path)}, call, kPathLimit, {404});
+      send(attempt, {.method = "HEAD", .path = archive_path(container, path)}, call, kQuickCall, {404});
   if (response.status == 404) return std::nullopt;
   const auto header = response.headers.find("x-docker-container-path-stat");
   const auto text = header == response.headers.end() ? std::nullopt : text::decode_base64(header->second);

@@ -6,16 +6,14 @@
 #include "common/json/dump.h"
 #include "shim/docker/engine_answers.h"
 #include "shim/docker/engine_client.h"
+#include "shim/docker/engine_limits.h"
 
 namespace dstack::shim::docker {
 
 namespace {
 
-using namespace std::chrono_literals;
 using nlohmann::json;
 using Resource = EngineClient::Resource;
-
-constexpr std::chrono::milliseconds kLimit = 30s;
 
 const char* word_of(Resource kind) { return kind == Resource::network ? "network" : "volume"; }
 
@@ -42,7 +40,7 @@ std::vector<EngineResource> parse_all(Resource kind, const json& answer) {
 std::optional<EngineResource> EngineClient::find(Resource kind, const std::string& name, const Call& call) {
   // The filter takes parts of names too, and asking for one network takes the beginnings of ids.
   const std::string attempt = attempt_to("look for", kind, name);
-  const auto response = send(attempt, {.path = filtered(kind, "name", name)}, call, kLimit);
+  const auto response = send(attempt, {.path = filtered(kind, "name", name)}, call, kQuickCall);
   const auto all = parse_all(kind, parse_answer(attempt, response.body));
   const auto found = std::ranges::find(all, name, &EngineResource::name);
   return found == all.end() ? std::nullopt : std::optional(*found);
@@ -56,8 +54,9 @@ EngineResource EngineClient::create(Resource kind, const std::string& name,
     body["Driver"] = "bridge";
     body["CheckDuplicate"] = true;  // engines before 25 make a second one of the same name otherwise
   }
-  const auto response = send(
-      attempt, {.method = "POST", .path = path_of(kind) + "/create", .body = dstack::json::dump(body)}, call, kLimit);
+  const auto response =
+      send(attempt, {.method = "POST", .path = path_of(kind) + "/create", .body = dstack::json::dump(body)}, call,
+           kQuickCall);
   EngineResource made = parse_resource(parse_answer(attempt, response.body));
   // Of a network the engine says just the id.
   if (kind == Resource::network) {
@@ -70,7 +69,7 @@ EngineResource EngineClient::create(Resource kind, const std::string& name,
 void EngineClient::remove(Resource kind, const std::string& id, const Call& call) {
   const std::string attempt = attempt_to("remove", kind, id);
   try {
-    send(attempt, {.method = "DELETE", .path = path_of(kind) + "/" + http::encode_url_component(id)}, call, kLimit,
+    send(attempt, {.method = "DELETE", .path = path_of(kind) + "/" + http::encode_url_component(id)}, call, kQuickCall,
          {404});
   } catch (const std::exception& error) {
     // A network in use is "forbidden".
@@ -81,7 +80,7 @@ void EngineClient::remove(Resource kind, const std::string& id, const Call& call
 
 std::vector<EngineResource> EngineClient::list(Resource kind, const std::string& label, const Call& call) {
   const std::string attempt = std::format("list the {}s", word_of(kind));
-  const auto response = send(attempt, {.path = filtered(kind, "label", label)}, call, kLimit);
+  const auto response = send(attempt, {.path = filtered(kind, "label", label)}, call, kQuickCall);
   return parse_all(kind, parse_answer(attempt, response.body));
 }
 

@@ -6,15 +6,13 @@
 #include "common/json/member.h"
 #include "shim/docker/engine_answers.h"
 #include "shim/docker/engine_client.h"
+#include "shim/docker/engine_limits.h"
 
 namespace dstack::shim::docker {
 
 namespace {
 
-using namespace std::chrono_literals;
 using nlohmann::json;
-
-constexpr std::chrono::milliseconds kStreamCallLimit = 30s;
 
 std::string program_path(std::string_view kind, std::string_view id, std::string_view rest) {
   return std::format("/{}/{}{}", kind, http::encode_url_component(id), rest);
@@ -37,7 +35,7 @@ std::string EngineClient::create_exec(const std::string& container, const Progra
       attempt,
       send(attempt,
            {.method = "POST", .path = program_path("containers", container, "/exec"), .body = dstack::json::dump(body)},
-           call, kStreamCallLimit)
+           call, kQuickCall)
           .body);
   std::string id = dstack::json::text_member(answer, "Id");
   if (id.empty()) throw Error(ErrorKind::unavailable, attempt + ": the answer has no exec id");
@@ -56,7 +54,7 @@ std::unique_ptr<http::Upgraded> EngineClient::start_exec(const std::string& exec
 std::optional<int> EngineClient::exec_exit_code(const std::string& exec, const Call& call) {
   const std::string attempt = "look at a program in a container";
   const json answer =
-      parse_answer(attempt, send(attempt, {.path = program_path("exec", exec, "/json")}, call, kStreamCallLimit).body);
+      parse_answer(attempt, send(attempt, {.path = program_path("exec", exec, "/json")}, call, kQuickCall).body);
   if (!answer.is_object() || answer.value("Running", false)) return std::nullopt;
   const auto code = answer.find("ExitCode");
   return code != answer.end() && code->is_number_integer() ? std::optional(code->get<int>()) : std::nullopt;
@@ -66,7 +64,7 @@ void EngineClient::resize(Terminal of, const std::string& id, int rows, int colu
   const std::string rest = std::format("/resize?h={}&w={}", rows, columns);
   send("set the terminal's size",
        {.method = "POST", .path = program_path(of == Terminal::exec ? "exec" : "containers", id, rest)}, call,
-       kStreamCallLimit);
+       kQuickCall);
 }
 
 std::unique_ptr<http::Upgraded> EngineClient::attach(const std::string& container, bool input, const Call& call) {
@@ -78,7 +76,7 @@ std::unique_ptr<http::Upgraded> EngineClient::attach(const std::string& containe
 void EngineClient::signal(const std::string& container, std::string_view name, const Call& call) {
   send("send a signal to container " + container,
        {.method = "POST", .path = program_path("containers", container, std::format("/kill?signal={}", name))}, call,
-       kStreamCallLimit);
+       kQuickCall);
 }
 
 void EngineClient::read_logs(const std::string& container, const LogSelection& selection,

@@ -40,7 +40,8 @@ NAMED = {
     "shim/client/shim_api.cpp": 3,
     "shim/client/show_logs.cpp": 1,
     "shim/docker/container_watcher.cpp": 1,  # the next handler takes the rest
-    "shim/docker/engine_client.cpp": 5,
+    "shim/docker/engine_client.cpp": 3,
+    "shim/docker/engine_containers.cpp": 2,
     "shim/docker/image_pull.cpp": 1,
     "shim/docker/shared_pull.cpp": 2,  # in one of them the next handler takes the rest
     "shim/host/authorized_keys.cpp": 1,

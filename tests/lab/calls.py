@@ -11,6 +11,7 @@ SHIM_PORT = 10998
 RUNNER_PORT = 10999
 # Under emulation everything takes ten times as long as on a machine of its own.
 PATIENCE = 900
+CALL_LIMIT = 300
 
 
 class Calls:
@@ -26,14 +27,14 @@ class Calls:
     def answers(self) -> bool:
         try:
             return requests.get(f"{self.url}/api/healthcheck", timeout=30).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(self.url + path, timeout=60)
+        return requests.get(self.url + path, timeout=CALL_LIMIT)
 
     def post(self, path: str, **body) -> requests.Response:
-        return requests.post(self.url + path, json=body, timeout=60)
+        return requests.post(self.url + path, json=body, timeout=CALL_LIMIT)
 
     def submit(self, task: str, **more) -> dict:
         answer = self.post("/api/tasks", **{"id": task, "name": task, "image_name": IMAGE, **more})

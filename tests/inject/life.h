@@ -33,6 +33,7 @@ inline const char* musl_text(int error) {
 // Whether an error's text says why: by the system's own text, or that there is no thread.
 inline bool names_cause(const std::string& text, const FaultKind& kind) {
   return text.contains(std::strerror(kind.error)) || text.contains(musl_text(kind.error)) ||
+         (kind.error == ENOMEM && text.contains("No memory")) ||  // libarchive
          (kind.error != EMFILE && text.contains("thread"));
 }
 

@@ -99,12 +99,16 @@ class Job:
     def is_running(self) -> bool:
         return self.calls.info(self.task)["status"] == "running" and "saved" not in self.output()
 
+    def await_last_state(self) -> dict:
+        """What the runner says, which ends once it was read."""
+        wait_until(lambda: "saved" in self.output(), "the job's last line")
+        return wait_until(lambda: len(found := self.states()) == 2 and found, "the job's end")[-1]
+
     def await_stop(self) -> dict:
         """The last state, and the task's end once it was read."""
-        wait_until(lambda: "saved" in self.output(), "the job's last line")
-        states = wait_until(lambda: len(found := self.states()) == 2 and found, "the job's end")
+        state = self.await_last_state()
         self.end = self.calls.wait_for(self.task, "terminated")
-        return states[-1]
+        return state
 
 
 @pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
@@ -246,10 +250,12 @@ def test_a_restart_of_the_service_stops_no_job_and_a_shutdown_of_the_host_does(h
         assert job.is_running()
         host.state.write_text("stopping\n")
         shim.signal(15)
-        end = job.await_stop()
+        # The shim exits when the job has ended: the next one says what became of the task.
+        end = job.await_last_state()
         assert (end["termination_reason"], end["termination_message"]) == (INTERRUPTED, "The host shuts down")
-        assert job.end["termination_reason"] == INTERRUPTED
         assert shim.wait() == 0
+    with host.start() as shim:
+        assert Calls(shim.wait_ready()).wait_for(job.task, "terminated")["termination_reason"] == INTERRUPTED
 
 
 def test_a_shutdown_is_the_reason_when_nothing_reads_the_jobs_end(host, image):
@@ -270,7 +276,7 @@ def test_a_systemctl_that_takes_its_time_is_waited_for(host, image):
         job = Job(Calls(shim.wait_ready()), image).begin()
         host.state.write_text("stopping\n")
         shim.signal(15)
-        assert job.await_stop()["termination_reason"] == INTERRUPTED
+        assert job.await_last_state()["termination_reason"] == INTERRUPTED
         assert shim.wait() == 0
 
 

@@ -1,31 +1,37 @@
 #pragma once
 
-#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/sinks/callback_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <memory>
-#include <sstream>
+#include <mutex>
 #include <string>
 
 namespace dstack::test {
 
-// What the process logs while this lives, without times and levels.
+// What the process logs while this lives, from any thread, without times and levels.
 class Logged {
  public:
   Logged() : before_(spdlog::default_logger()) {
+    const auto add = [this](const spdlog::details::log_msg& message) {
+      const std::scoped_lock lock(mutex_);
+      text_.append(message.payload.data(), message.payload.size()).append("\n");
+    };
     spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
-    spdlog::set_pattern("%v");
+        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::callback_sink_mt>(add)));
   }
   Logged(const Logged&) = delete;
   Logged& operator=(const Logged&) = delete;
   ~Logged() { spdlog::set_default_logger(before_); }
 
-  // While no other thread logs.
-  std::string text() const { return text_.str(); }
+  std::string text() const {
+    const std::scoped_lock lock(mutex_);
+    return text_;
+  }
 
  private:
-  std::ostringstream text_;
+  mutable std::mutex mutex_;
+  std::string text_;
   std::shared_ptr<spdlog::logger> before_;
 };
 

@@ -1,12 +1,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <spdlog/logger.h>
-#include <spdlog/sinks/callback_sink.h>
-#include <spdlog/spdlog.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
-#include <memory>
+#include <mutex>
 #include <thread>
 
 #include "common/error.h"
@@ -15,6 +12,7 @@
 #include "runner/logs/job_log.h"
 #include "runner/logs/text_maker.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/logged.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -39,38 +37,12 @@ class Unreadable {
   os::UniqueFd before_;
 };
 
-// What the process's logger says during a test, from any thread.
-class Said {
- public:
-  Said() : before_(spdlog::default_logger()) {
-    const auto add = [this](const spdlog::details::log_msg& message) {
-      const std::scoped_lock lock(mutex_);
-      text_.append(message.payload.data(), message.payload.size()).append("\n");
-    };
-    spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::callback_sink_mt>(add)));
-  }
-  Said(const Said&) = delete;
-  Said& operator=(const Said&) = delete;
-  ~Said() { spdlog::set_default_logger(before_); }
-
-  std::string text() const {
-    const std::scoped_lock lock(mutex_);
-    return text_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::string text_;
-  std::shared_ptr<spdlog::logger> before_;
-};
-
 struct Fixture {
   test::TemporaryDirectory folder;
   test::FakeClock clock;
   runner::Stamps stamps{clock};
   runner::JobLog log{folder.path(), stamps};
-  Said said;
+  test::Logged said;
   std::mutex mutex;
   std::string shown;
 

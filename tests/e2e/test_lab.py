@@ -23,7 +23,7 @@ def what_the_lab_needs() -> None:
             pytest.skip(f"there is no disk image, and no Debian mirror to make one from: {error}")
 
 
-@pytest.mark.parametrize("scenario", ["smoke", "jobs", "volumes", "task_disk", "reboot", "cuts", "upgrade", "package", "replay"])
+@pytest.mark.parametrize("scenario", ["smoke", "jobs", "volumes", "task_disk", "reboot", "cuts", "upgrade", "package", "fleet", "replay"])
 def test_scenario_of_the_lab_passes(scenario):
     # A hundred flushes and two cuts take minutes; all of them an hour.
     environment = {**os.environ, "DSTACK_LAB_FLUSHES": "100", "DSTACK_LAB_CUTS": "2"}

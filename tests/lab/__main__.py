@@ -20,6 +20,7 @@ from lab.accelerator import choose
 from lab.images import DISTRIBUTIONS, LAB, image
 from lab.context import Lab
 from lab.cuts import cuts
+from lab.fleet import fleet
 from lab.jobs import jobs
 from lab.package import package
 from lab.reboot import reboot
@@ -30,7 +31,7 @@ from lab.task_disk import task_disk
 from lab.upgrade import upgrade
 from lab.volumes import volumes
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, jobs, volumes, task_disk, reboot, cuts, upgrade, package, replay)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (smoke, jobs, volumes, task_disk, reboot, cuts, upgrade, package, fleet, replay)}
 
 
 def run(scenario: str, distribution: str, report: Report, arguments: argparse.Namespace) -> None:

@@ -120,7 +120,7 @@ class Server:
     def instance(self, fleet: str) -> dict:
         return self.call("project/main/fleets/get", name=fleet)["instances"][0]
 
-    def wait_idle(self, fleet: str) -> dict:
+    def wait_idle(self, fleet: str, limit: float = 300) -> dict:
         """The fleet's only instance, once it takes a run. Until then the server may call the fleet full."""
 
         def idle():
@@ -128,7 +128,7 @@ class Server:
             assert found["status"] not in ("terminating", "terminated"), found
             return found["status"] == "idle" and found
 
-        return wait_until(idle, "an idle instance", 300, pause=0.3)
+        return wait_until(idle, "an idle instance", limit, pause=0.3)
 
     def logs(self, name: str) -> str:
         return self.cli("logs", name).stdout

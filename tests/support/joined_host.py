@@ -8,24 +8,27 @@ from pathlib import Path
 from support.dstack_server import TOKEN, Server
 from support.machine import Machine
 from support.processes import ARCHITECTURE, ROOT, RUNNER, SHIM
-from support.releases import make_release, name_here
+from support.releases import as_version, make_release, name_here
 
 RELEASE = "0.22.5"
 FAST = 5
 CPU = {"amd64": "x86:1..", "arm64": "arm:1.."}[ARCHITECTURE]
 
 
-def offer_binaries(folder: Path) -> Path:
+def offer_binaries(folder: Path, version: str = "latest") -> Path:
     """A folder of downloads as the server's release has it, with our programs."""
     binaries = folder / "downloads" / RELEASE / "binaries"
     binaries.mkdir(parents=True)
     for program, binary in (("dstack-shim", SHIM), ("dstack-runner", RUNNER)):
-        shutil.copy(binary, binaries / name_here(program))
+        if version == "latest":
+            shutil.copy(binary, binaries / name_here(program))
+        else:
+            as_version(binary, version, binaries / name_here(program))
     return folder / "downloads"
 
 
-def serve_binaries(machine: Machine, folder: Path, address: str = "127.0.0.1"):
-    downloads = offer_binaries(folder)
+def serve_binaries(machine: Machine, folder: Path, address: str = "127.0.0.1", version: str = "latest"):
+    downloads = offer_binaries(folder, version)
     return machine.start(sys.executable, "-m", "http.server", "8100", "--bind", address, "-d", downloads, log=folder / "web.log")
 
 

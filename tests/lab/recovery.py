@@ -1,8 +1,9 @@
 """A recorded disk as it was at each point, and what a shim makes of it.
 
-    python -m lab.recovery LOG FOLDER FIRST      FIRST: how many flushes belong to making the disk
+    python -m lab.recovery LOG FOLDER FIRST [POINT]
 
-Run it in a mount namespace of its own. Prints a line for each fault, and what was seen.
+FIRST: how many flushes belong to making the disk. POINT: the first point to look at, counted from 1; those before it are passed over.
+Run it in a mount namespace of its own. Prints each fault, how far it is after each 100 points, and what was seen.
 """
 
 import json
@@ -208,18 +209,24 @@ def give_back(url: str, identifier: str) -> None:
 
 def main() -> int:
     log, folder, first = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    begin = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     judge = Judge(folder)
-    seen = wrong = at_flushes = 0
+    point = seen = wrong = at_flushes = 0
     started = time.monotonic()
     for flush, disk, where in power_cuts(log, folder / "replayed", DISK_MIB * MIB):
         if flush < first:
             continue
+        point += 1
+        if point < begin:
+            continue
         seen += 1
         at_flushes += where == "after"
-        trouble = judge.look(disk, seen)
+        trouble = judge.look(disk, point)
         if trouble:
             wrong += 1
             print(f"flush {flush}, {where}: {trouble}", flush=True)
+        if seen % 100 == 0:
+            print(f"point {point}: {seen} seen, {at_flushes} of them after a flush, {wrong} faults", flush=True)
     judge.engine.close()
     took = (time.monotonic() - started) / max(seen, 1)
     print(

@@ -11,12 +11,14 @@ from lab.context import Lab
 from lab.images import run
 
 FLUSHES = int(os.environ.get("DSTACK_LAB_FLUSHES", "1000"))
+FIRST_POINT = int(os.environ.get("DSTACK_LAB_FIRST_POINT", "1"))
 # Mounts of their own: the home is mounted where the guest had it, and no mount is left.
 ALONE = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m"]
 
 
 def replay(lab: Lab) -> None:
-    """The power fails at each of 1,000 flushes (DSTACK_LAB_FLUSHES: how many) of a disk that tasks live on, and between them."""
+    """The power fails at each of 1,000 flushes (DSTACK_LAB_FLUSHES: how many) of a disk that tasks live on, and between them.
+    DSTACK_LAB_FIRST_POINT: the first of these points to look at (1); those before it are passed over."""
     build_engine()
     with lab.check("tasks live on a recorded disk") as notes:
         done = alone("lab.recording", lab.folder, FLUSHES)
@@ -27,7 +29,7 @@ def replay(lab: Lab) -> None:
 
 def recover(lab: Lab, first: int) -> None:
     with lab.check("a shim recovers from every point of the record") as notes:
-        done = alone("lab.recovery", lab.folder / "recorded.log", lab.folder, first)
+        done = alone("lab.recovery", lab.folder / "recorded.log", lab.folder, first, FIRST_POINT)
         notes.extend(done.splitlines()[-1:])
 
 
@@ -42,6 +44,13 @@ def build_engine() -> None:
 
 
 def alone(*command) -> str:
-    done = subprocess.run([*ALONE, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+    """What it prints, which is shown meanwhile: it takes an hour."""
+    lines = []
+    with subprocess.Popen(
+        [*ALONE, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            print(f"        {line}", end="", flush=True)
+    assert process.returncode == 0, f"{command[0]} exited with {process.returncode}"
+    return "".join(lines)

@@ -27,6 +27,7 @@ bool mounts_folder(const ContainerSummary& container, const std::filesystem::pat
 }  // namespace
 
 void Leftovers::sweep(const std::stop_token& stop) {
+  store_.remove_half_made();
   try {
     const std::vector<ContainerSummary> containers = engine_.list(docker::kTaskLabel, {.stop = stop});
     sweep_containers(containers, stop);

@@ -158,6 +158,10 @@ TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "r
 
 void TaskStore::add(const TaskState& state) const {
   const fs::path folder = tasks_ / state.container_name;
+  {
+    const os::Lock lock(mutex_);
+    if (half_made_.contains(state.container_name)) remove_half_made(state.container_name);
+  }
   if (::mkdir(folder.c_str(), 0700) != 0) throw os_error("create folder", folder.string());
   try {
     // Flushed together, since until then nothing depends on any of it.
@@ -167,8 +171,31 @@ void TaskStore::add(const TaskState& state) const {
     os::sync_directory(folder);
     os::sync_directory(tasks_);
   } catch (...) {
-    os::remove_tree(tasks_, state.container_name);
+    const os::Lock lock(mutex_);
+    half_made_.insert(state.container_name);
+    try {
+      remove_half_made(state.container_name);
+    } catch (const std::exception& error) {
+      spdlog::warn("{}; tried again later", error.what());
+    }
     throw;
+  }
+}
+
+void TaskStore::remove_half_made(const std::string& container_name) const {
+  os::remove_tree(tasks_, container_name);
+  half_made_.erase(container_name);
+}
+
+void TaskStore::remove_half_made() const {
+  const os::Lock lock(mutex_);
+  // A copy: what is removed leaves the set.
+  for (const std::string& name : std::set(half_made_)) {
+    try {
+      remove_half_made(name);
+    } catch (const std::exception& error) {
+      spdlog::warn("{}", error.what());
+    }
   }
 }
 

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/os/mutex.h"
 #include "shim/task/task.h"
 
 namespace dstack::shim::task {
@@ -26,8 +28,12 @@ class TaskStore {
   // Makes both folders; throws Error.
   explicit TaskStore(std::filesystem::path home);
 
-  // Makes the journal's folder and the journal in it, flushed.
+  // Makes the journal's folder and the journal in it, flushed. Throws Error, and then removes the folder; one that
+  // cannot be removed is removed by the next add of this name, or by remove_half_made().
   void add(const TaskState& state) const;
+  // Removes the folders that a failed add() could not. What still cannot be removed is logged and kept for the next
+  // call.
+  void remove_half_made() const;
 
   enum class Flush { now, later };
   // Replaces the journal. One that was not flushed and did not outlive a power cut leaves the last one that was.
@@ -65,10 +71,15 @@ class TaskStore {
 
  private:
   void set_aside(const std::string& container_name) const;
+  void remove_half_made(const std::string& container_name) const DSTACK_REQUIRES(mutex_);
 
   std::filesystem::path home_;
   std::filesystem::path tasks_;
   std::filesystem::path runners_;
+
+  mutable os::Mutex mutex_;
+  // Names of folders in tasks/ that a failed add() left.
+  mutable std::set<std::string> half_made_ DSTACK_GUARDED_BY(mutex_);
 };
 
 // Of one task's folder in tasks/; these change nothing, and may be called while a shim writes there.

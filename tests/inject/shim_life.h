@@ -36,6 +36,7 @@ class ShimLife final : public Subject {
   std::string struck(const std::string& id, const Strike& strike, LifeResult& result);
   bool recover(const std::string& id);
   std::string plain_life();
+  std::string plain_life(const std::string& id);
   void warm_up();
   std::string left() const;
   std::string left_at_last() const;

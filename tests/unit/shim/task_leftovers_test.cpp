@@ -1,3 +1,8 @@
+#include <sys/syscall.h>
+
+#include <cerrno>
+
+#include "tests/support/failing_calls.h"
 #include "tests/unit/shim/task_fixture.h"
 
 namespace dstack::shim {
@@ -10,6 +15,10 @@ struct LeftoversFixture : TaskFixture {
   void leave_folder(const std::string& name) const {
     fs::create_directories(home / "runners" / name / "deep/folder");
     std::ofstream(home / "runners" / name / "job.log") << "output";
+  }
+  std::size_t folders_of_tasks() const { return os::list_folder(home / "tasks").size(); }
+  static void with_failing_disk(const std::function<void()>& act) {
+    test::with_failing_calls({SYS_fsync, SYS_unlinkat}, EIO, act);
   }
   bool has_folder(const std::string& name) const { return fs::exists(home / "runners" / name); }
 
@@ -44,6 +53,24 @@ TEST_CASE_METHOD(LeftoversFixture, "a folder without a task is removed every hou
   an_hour_later_is_gone("again-00000000");
   CHECK(has_folder(container()));
   CHECK(tasks().info("1").status == TaskStatus::running);
+}
+
+TEST_CASE_METHOD(LeftoversFixture,
+                 "what a task that the disk refused has left is removed, and it can be submitted again") {
+  run();
+  const auto refuse = [&] {
+    CHECK_THROWS_AS(with_failing_disk([&] { tasks().submit(config("2"), Secret()); }), Error);
+    CHECK(folders_of_tasks() == 2);
+  };
+  refuse();
+  await([&] {
+    clock.end_next_wait(1h);
+    return folders_of_tasks() == 1;
+  });
+  refuse();
+  tasks().submit(config("2"), Secret());
+  await([&] { return tasks().info("2").status == TaskStatus::running; });
+  CHECK(folders_of_tasks() == 2);
 }
 
 TEST_CASE_METHOD(LeftoversFixture, "a removed task's logs are kept if that is asked for") {

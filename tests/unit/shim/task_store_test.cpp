@@ -1,17 +1,23 @@
 #include "shim/task/task_store.h"
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cerrno>
 #include <fstream>
 
 #include "common/error.h"
 #include "common/os/file.h"
+#include "tests/support/failing_calls.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
 using namespace dstack::shim::task;
+using Catch::Matchers::ContainsSubstring;
 namespace fs = std::filesystem;
 
 namespace {
@@ -58,6 +64,15 @@ struct Fixture {
   test::TemporaryDirectory home;
   TaskStore store{home.path()};
   const fs::path journal = home / "tasks/job-12345678/task.json";
+
+  static void with_failing_disk(const std::function<void()>& act) {
+    test::with_failing_calls({SYS_fsync, SYS_unlinkat}, EIO, act);
+  }
+  // An add that fails, as does the removal of what it has made.
+  void refuse() const {
+    CHECK_THROWS_WITH(with_failing_disk([&] { store.add(full_state()); }),
+                      ContainsSubstring("flush") && ContainsSubstring("Input/output error"));
+  }
 };
 
 mode_t mode_of(const fs::path& path) {
@@ -112,6 +127,25 @@ TEST_CASE_METHOD(Fixture, "journals are for root only") {
 TEST_CASE_METHOD(Fixture, "the same task cannot be added twice") {
   store.add(full_state());
   CHECK_THROWS_AS(store.add(full_state()), Error);
+  CHECK(store.load().size() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a task that was refused can be added again, though its folder could not be removed then") {
+  refuse();
+  REQUIRE(fs::exists(journal));
+  store.add(full_state());
+  CHECK(store.load().size() == 1);
+  CHECK_THROWS_AS(store.add(full_state()), Error);
+}
+
+TEST_CASE_METHOD(Fixture, "a refused task's folder that could not be removed is removed later") {
+  refuse();
+  with_failing_disk([&] { store.remove_half_made(); });
+  REQUIRE(fs::exists(journal));
+  store.remove_half_made();
+  CHECK_FALSE(fs::exists(journal.parent_path()));
+  store.add(full_state());
+  store.remove_half_made();
   CHECK(store.load().size() == 1);
 }
 

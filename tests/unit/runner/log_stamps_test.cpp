@@ -44,3 +44,20 @@ TEST_CASE("stamps follow a clock that is set forward") {
   clock.set_wall(clock.wall() + 1h);
   CHECK(stamps.take() == before + 3'600'000);
 }
+
+TEST_CASE("stamps go on from the latest time when the clock is set forward by mistake and back again") {
+  test::FakeClock clock;
+  runner::Stamps stamps(clock);
+  const std::int64_t before = stamps.take();
+  clock.set_wall(clock.wall() + 1h);
+  CHECK(stamps.take() == before + 3'600'000);
+  clock.set_wall(clock.wall() - 1h);
+  clock.advance(10s);
+  CHECK(stamps.take() == before + 3'610'000);
+  CHECK(stamps.tell() == before + 3'610'000);
+  // Further back than it ever was.
+  clock.set_wall(clock.wall() - 24h);
+  CHECK(stamps.take() == before + 3'610'001);
+  clock.advance(1s);
+  CHECK(stamps.take() == before + 3'611'000);
+}

@@ -4,7 +4,10 @@
 
 #include <spdlog/sinks/sink.h>
 #include <spdlog/spdlog.h>
+#include <algorithm>
+#include <array>
 #include <catch2/catch_test_macros.hpp>
+#include <format>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -157,6 +160,65 @@ TEST_CASE("stamps never go back though the clock is set back an hour") {
   const json page = pull(logs, before);
   CHECK(text_of(page["job_logs"]) == "after\n");
   CHECK(page["last_updated"].get<std::int64_t>() > before);
+}
+
+// What a server does: it asks for what is later than the last_updated of the page before.
+TEST_CASE("a reader that follows last_updated sees every event once and in order while the clock jumps") {
+  const test::TemporaryDirectory folder;
+  test::FakeClock clock;
+  runner::Logs logs(folder.path(), clock);
+  constexpr std::array jumps = {1h, -1h, -48h, 24h * 365, -24h * 365, 1h, -2h};
+  std::string text;
+  std::vector<std::string> states;
+  std::vector<std::int64_t> times;
+  std::int64_t after = 0;
+  const auto read = [&] {
+    const json page = pull(logs, after);
+    text += text_of(page["job_logs"]);
+    for (const json& state : page["job_states"]) states.push_back(state["state"].get<std::string>());
+    for (const json& event : page["job_logs"]) {
+      CHECK(event["timestamp"].get<std::int64_t>() > after);
+      times.push_back(event["timestamp"].get<std::int64_t>());
+    }
+    after = page["last_updated"].get<std::int64_t>();
+  };
+  std::string expected;
+  for (std::size_t i = 0; i < jumps.size(); ++i) {
+    logs.add_state({.state = "before " + std::to_string(i)});
+    logs.append("before " + std::to_string(i) + "\r\n");
+    if (i % 2 == 0) read();
+    clock.set_wall(clock.wall() + jumps.at(i));
+    logs.append("after " + std::to_string(i) + "\r\n");
+    expected += std::format("before {0}\nafter {0}\n", i);
+    while (text != expected) {
+      clock.advance(10ms);
+      std::this_thread::yield();
+      read();
+    }
+  }
+  logs.finish(done);
+  read();
+  CHECK(text == expected);
+  CHECK(states == std::vector<std::string>{"before 0", "before 1", "before 2", "before 3", "before 4", "before 5",
+                                           "before 6", "done"});
+  CHECK(std::ranges::is_sorted(times));
+}
+
+TEST_CASE("output is found by its time after the clock was set back") {
+  const test::TemporaryDirectory folder;
+  test::FakeClock clock;
+  runner::Stamps stamps(clock);
+  runner::JobLog log(folder.path(), stamps);
+  const std::int64_t first = stamps.now();
+  log.append("before");
+  clock.set_wall(clock.wall() - 1h);
+  clock.advance(10s);
+  log.append("after");
+  CHECK(stamps.now() == first + 10'000);
+  CHECK(log.position_at(first) == 0);
+  CHECK(log.position_at(first + 5'000) == 6);
+  CHECK(log.position_at(first + 10'000) == 6);
+  CHECK(log.position_at(first + 20'000) == 11);
 }
 
 TEST_CASE("past the quota nothing is kept, and who watches hears of it") {

@@ -8,11 +8,29 @@ import pytest
 from support.ci.fake_github import FakeGitHub
 from support.ci.fake_gitlab import FakeGitLab
 from support.processes import Shim
+from support.sanitizers import FOLDER as SANITIZER_REPORTS
+from support.sanitizers import take_reports
 
 LABEL = "ai.dstack.shim.is-task=true"
 
 # A shell's background job ignores it, and so would every program that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=SANITIZER_REPORTS is not None)
+def no_sanitizer_reports_a_fault(tmp_path):
+    """In a run with programs that have sanitizers. It comes first, so that what other fixtures started has ended when it looks."""
+    yield
+    reports = take_reports(tmp_path)
+    assert not reports, reports
+
+
+@pytest.fixture(scope="session", autouse=SANITIZER_REPORTS is not None)
+def no_sanitizer_reports_a_fault_at_the_end():
+    """Of what the tests of a module shared."""
+    yield
+    reports = take_reports()
+    assert not reports, reports
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +41,8 @@ def registry() -> str:
 
 @pytest.fixture(scope="session")
 def image(registry) -> str:
-    """An image of busybox and nothing else, in the registry."""
-    return f"{registry}/busybox:1"
+    """An image of busybox and nothing else (but libraries, where the programs need some), in the registry."""
+    return os.environ.get("DSTACK_TEST_IMAGE", f"{registry}/busybox:1")
 
 
 @pytest.fixture

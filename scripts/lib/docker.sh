@@ -3,7 +3,8 @@
 #
 #   docker_start                  a daemon that answers: the service's, or one of our own where no service manager is
 #   registry_start                a registry on loopback that takes pushes without credentials; sets REGISTRY
-#   busybox_image NAME            an image of this machine's own busybox, pushed to the registry under NAME
+#   busybox_image NAME [PROGRAM]  an image of this machine's own busybox, pushed to the registry under NAME; with the libraries that
+#                                 PROGRAM needs
 #   docker_stop_what_was_started
 #
 # What it starts logs into $DSTACK_RUN_DIR, which the caller sets.
@@ -72,7 +73,7 @@ END
 }
 
 busybox_image() {
-    local name=$1 root busybox applet
+    local name=$1 program=${2:-} root busybox applet library
     busybox=$(command -v busybox)
     root=$(mktemp -d)
     mkdir -p "$root"/{bin,etc,root,tmp}
@@ -83,6 +84,12 @@ busybox_image() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
     chmod 1777 "$root/tmp"
+    if [[ -n $program ]]; then
+        # Lines such as "libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x…)" and "/lib64/ld-linux-x86-64.so.2 (0x…)".
+        for library in $(ldd "$program" | grep -o '/[^ ]*'); do
+            install -D "$library" "$root$library"
+        done
+    fi
     # One fixed time for all files, so that the same busybox always makes the same layer.
     tar -C "$root" --sort=name --mtime=@0 --owner=0 --group=0 -c . |
         docker import --change 'ENV PATH=/bin' - "$name" >/dev/null

@@ -10,7 +10,10 @@ import pytest
 from bench.old_and_new import Comparison
 from support.processes import ROOT, SHIM
 
-pytestmark = pytest.mark.skipif(not (ROOT / "build/dev/tests/bench").exists(), reason="needs the programs of the debug build with tests")
+pytestmark = [
+    pytest.mark.release,
+    pytest.mark.skipif(not (ROOT / "build/dev/tests/bench").exists(), reason="needs the programs of the debug build with tests"),
+]
 
 
 @pytest.mark.timeout(600)

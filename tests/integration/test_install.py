@@ -10,6 +10,8 @@ from support.processes import ROOT, RUNNER, SHIM, wait_until
 from support.releases import make_release, name_here, write_sums
 from support.web import FolderServer
 
+pytestmark = pytest.mark.release
+
 SCRIPT = ROOT / "scripts/install.sh"
 PROGRAMS = {"dstack-shim": SHIM, "dstack-runner": RUNNER}
 

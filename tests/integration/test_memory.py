@@ -11,9 +11,12 @@ from bench.start import Connection
 from support.hosts import stand_in_runner
 from support.processes import ROOT, Shim, wait_until
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "build/dev/tests/support/test_fake_engine_program").exists(), reason="needs the programs of the debug build with tests"
-)
+pytestmark = [
+    pytest.mark.release,
+    pytest.mark.skipif(
+        not (ROOT / "build/dev/tests/support/test_fake_engine_program").exists(), reason="needs the programs of the debug build with tests"
+    ),
+]
 
 AT_ONCE = 8
 LIVES = 400

@@ -13,6 +13,8 @@ from support.machine import Machine
 from support.processes import ARCHITECTURE, ROOT, wait_until
 from support.releases import make_release
 
+pytestmark = pytest.mark.release
+
 COMPLETIONS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "-n"]}
 FIXED_DATE = "1790000000"
 

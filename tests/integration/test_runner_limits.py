@@ -8,6 +8,8 @@ import pytest
 from support.processes import wait_until
 from support.runner_container import HOST_PROGRAMS, RunnerContainer, docker, scratch_image
 
+pytestmark = pytest.mark.release
+
 MIB = 1 << 20
 
 

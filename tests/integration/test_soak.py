@@ -8,6 +8,8 @@ import sys
 import pytest
 from support.processes import ROOT
 
+pytestmark = pytest.mark.release
+
 NAMESPACES = ["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 

@@ -9,6 +9,8 @@ from support.processes import wait_until
 from support.runner_container import docker, scratch_image
 from support.ssh_servers import SshRunner
 
+pytestmark = pytest.mark.release
+
 
 def test_an_image_with_nothing_copies_and_says_that_it_has_no_shell(tmp_path):
     with SshRunner(tmp_path, scratch_image(tmp_path)) as runner:

@@ -11,6 +11,8 @@ from moto.server import ThreadedMotoServer
 from support.processes import ROOT, SHIM
 from support.releases import make_release, name_here
 
+pytestmark = pytest.mark.release
+
 BUCKET = "releases"
 NAMES = [f"dstack-{program}-linux-{architecture}" for program in ("shim", "runner") for architecture in ("amd64", "arm64")]
 
@@ -64,9 +66,7 @@ def test_both_variables_are_asked_for(environment):
 
 
 def test_what_is_uploaded_is_downloaded_by_the_printed_urls_and_installed(environment, store, bucket, release, tmp_path):
-    done = upload(
-        environment, "--dist", release, DSTACK_SHIM_UPLOAD_S3_BUCKET=bucket, DSTACK_SHIM_UPLOAD_VERSION="0.22.5"
-    )
+    done = upload(environment, "--dist", release, DSTACK_SHIM_UPLOAD_S3_BUCKET=bucket, DSTACK_SHIM_UPLOAD_VERSION="0.22.5")
     assert done.returncode == 0, done.stderr
     folder = f"{store}/{BUCKET}/0.22.5/binaries"
     urls = [line for line in done.stdout.splitlines() if line.startswith("http")]
@@ -123,9 +123,7 @@ def test_a_version_that_servers_would_replace_is_not_uploaded(environment, bucke
 
 
 def test_a_dry_run_uploads_nothing(environment, bucket, store, release):
-    done = upload(
-        environment, "--dist", release, "--dry-run", DSTACK_SHIM_UPLOAD_S3_BUCKET=bucket, DSTACK_SHIM_UPLOAD_VERSION="latest"
-    )
+    done = upload(environment, "--dist", release, "--dry-run", DSTACK_SHIM_UPLOAD_S3_BUCKET=bucket, DSTACK_SHIM_UPLOAD_VERSION="latest")
     assert done.returncode == 0, done.stderr
     assert "would upload s3://releases/latest/binaries/dstack-shim-linux-arm64" in done.stderr
     assert requests.get(f"{store}/{BUCKET}/latest/binaries/SHA256SUMS", timeout=10).status_code == 404

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import requests
 from support.processes import RUNNER, free_port, wait_until
+from support.sanitizers import FOLDER, keep_report
 
 # What a container is given to see this machine's programs (bash, python3, …) in an image that has none.
 HOST_PROGRAMS = ["-v", "/usr:/usr:ro", "-v", "/usr/bin:/bin:ro", "-v", "/usr/lib:/lib:ro", "-v", "/usr/lib64:/lib64:ro"]
@@ -90,6 +91,8 @@ class RunnerContainer:
         return self
 
     def __exit__(self, *_):
+        if FOLDER:
+            keep_report(self.name, self.output())
         subprocess.run(["docker", "rm", "-fv", self.name], capture_output=True)
 
     def wait_ready(self) -> "RunnerContainer":

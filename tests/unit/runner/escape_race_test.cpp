@@ -55,12 +55,19 @@ class Swapped {
 
   // A round may have changed what the folder holds, or have put something in the link's place.
   void renew() const {
-    fs::remove_all(folder_ / "target.old");
+    remove_old();
     fs::create_directories(folder_ / "target.new/a");
     std::ofstream(folder_ / "target.new/a/kept") << "one\n";
     fs::create_directory_symlink("../outside", folder_ / "target.new/link");
     if (fs::exists(folder_ / "target")) fs::rename(folder_ / "target", folder_ / "target.old");
     fs::rename(folder_ / "target.new", folder_ / "target");
+  }
+
+  // A swap that was under way when the folder was renamed may come in between; there is one at most.
+  void remove_old() const {
+    std::error_code failure;
+    fs::remove_all(folder_ / "target.old", failure);
+    if (failure) fs::remove_all(folder_ / "target.old");
   }
 
   bool is_outside_untouched() const {

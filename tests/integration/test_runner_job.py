@@ -217,6 +217,7 @@ def test_the_terminal_is_the_job_s_own(full_runner):
     assert full_runner.run(sh(script), user={"uid": 1234}).text.splitlines() == ["24 80", "1234", "1234", "TERM="]
 
 
+@pytest.mark.release
 def test_a_static_program_runs_where_there_is_nothing_else(tmp_path):
     options = ["--read-only", "--tmpfs", "/tmp", "--tmpfs", "/dstack"]
     with RunnerContainer(scratch_image(tmp_path), options=options) as runner:

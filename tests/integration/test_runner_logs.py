@@ -145,6 +145,7 @@ def test_past_the_quota_the_job_is_killed_and_nothing_more_is_kept(runner):
     assert len(result.text) == 100_000
 
 
+@pytest.mark.release
 def test_the_runner_stays_small_whatever_the_job_prints(runner):
     runner.submit(sh("head -c 300000000 /dev/zero"))
     reader = Reader(runner)

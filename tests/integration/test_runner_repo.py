@@ -112,7 +112,11 @@ def test_a_clone_goes_through_the_proxy(tmp_path, repository, remote, authority)
         assert f"127.0.0.1:{remote.port}" in proxy.targets
 
 
-@pytest.mark.parametrize(("kind", "pem"), [("ed25519", False), ("rsa", True), ("ecdsa", False)])
+# Other builds have the distribution's libssh2, which may know SHA-1 only for RSA.
+RSA = pytest.param("rsa", True, marks=pytest.mark.release)
+
+
+@pytest.mark.parametrize(("kind", "pem"), [("ed25519", False), RSA, ("ecdsa", False)])
 def test_a_repo_is_cloned_by_ssh_with_a_deploy_key(tmp_path, runner, repository, kind, pem):
     repository.commit(file="words\n")
     with GitSsh(tmp_path / "ssh", kind, pem) as remote:

@@ -49,7 +49,10 @@ TextMaker::TextMaker(JobLog& log, os::Clock& clock, Commit commit)
         return text;
       }),
       buffer_(kBufferSize) {
-  thread_ = os::start_thread("make plain text of the job's output", [this] { run(); });
+  thread_ = os::start_thread("make plain text of the job's output", [this] {
+    os::lower_priority_of_this_thread();
+    run();
+  });
 }
 
 TextMaker::~TextMaker() {

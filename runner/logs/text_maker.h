@@ -17,7 +17,8 @@
 namespace dstack::runner {
 
 // The thread that follows the job's raw output and makes plain text of it. It waits for growth and lets the output
-// gather for a moment, so that it costs the job's machine next to nothing, however many small writes there are.
+// gather for a moment, and has a low priority, so that it costs the job's machine next to nothing, however many small
+// writes there are.
 class TextMaker {
  public:
   // Makes events of the pieces; called on the thread of this object. False when the disk has no room for them: it will

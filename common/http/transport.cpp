@@ -1,5 +1,6 @@
 #include "common/http/transport.h"
 
+#include <openssl/crypto.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -14,6 +15,9 @@ namespace dstack::http {
 namespace {
 
 void initialise_once() {
+  // Before libcurl has OpenSSL read the host's openssl.cnf: that is written for the host's OpenSSL, and may name
+  // modules and options that this one does not have.
+  ::OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (code != CURLE_OK) throw Error(ErrorKind::internal, std::format("start libcurl: {}", curl_easy_strerror(code)));
 }

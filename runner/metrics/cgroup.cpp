@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "common/os/file.h"
 #include "common/os/mounts.h"
@@ -39,35 +40,42 @@ std::optional<std::uint64_t> read_named(const std::filesystem::path& file, std::
 // Of a list separated by commas.
 bool lists(std::string_view list, std::string_view item) { return std::ranges::contains(text::split(list, ','), item); }
 
+// What the kernel says about this process's groups and where their hierarchies are mounted, read once for one look.
+struct Hierarchies {
+  explicit Hierarchies(const std::filesystem::path& root)
+      : mounts(os::parse_mounts(os::try_read_file(root / "proc/self/mountinfo").value_or(""))),
+        groups(os::try_read_file(root / "proc/self/cgroup").value_or("")) {}
+
+  std::vector<os::Mount> mounts;
+  std::string groups;  // lines "number:controllers:path"
+};
+
 // Where the hierarchy with `controller` is mounted; an empty one means version 2.
-std::optional<os::Mount> find_mount(const std::filesystem::path& root, std::string_view controller) {
-  for (os::Mount& mount : os::parse_mounts(os::try_read_file(root / "proc/self/mountinfo").value_or(""))) {
-    const bool wanted =
-        controller.empty() ? mount.type == "cgroup2" : mount.type == "cgroup" && lists(mount.options, controller);
-    if (wanted) return std::move(mount);
-  }
-  return std::nullopt;
+const os::Mount* find_mount(const Hierarchies& hierarchies, std::string_view controller) {
+  const auto wanted = [controller](const os::Mount& mount) {
+    return controller.empty() ? mount.type == "cgroup2" : mount.type == "cgroup" && lists(mount.options, controller);
+  };
+  const auto found = std::ranges::find_if(hierarchies.mounts, wanted);
+  return found == hierarchies.mounts.end() ? nullptr : &*found;
 }
 
 // The group's path in that hierarchy.
-std::optional<std::string> find_group(const std::filesystem::path& root, std::string_view controller) {
-  const auto text = os::try_read_file(root / "proc/self/cgroup");
-  if (!text) return std::nullopt;
-  for (std::string_view rest = *text; !rest.empty();) {
-    std::string_view line = text::take_line(rest);  // "number:controllers:path"
+std::optional<std::string_view> find_group(const Hierarchies& hierarchies, std::string_view controller) {
+  for (std::string_view rest = hierarchies.groups; !rest.empty();) {
+    std::string_view line = text::take_line(rest);
     const std::string_view number = text::take_until(line, ':');
     const std::string_view controllers = text::take_until(line, ':');
-    if (controller.empty() ? number == "0" && controllers.empty() : lists(controllers, controller))
-      return std::string(line);
+    if (controller.empty() ? number == "0" && controllers.empty() : lists(controllers, controller)) return line;
   }
   return std::nullopt;
 }
 
 // The folder with the group's files.
-std::optional<std::filesystem::path> find_folder(const std::filesystem::path& root, std::string_view controller) {
-  const auto mount = find_mount(root, controller);
-  const auto group = find_group(root, controller);
-  if (!mount || !group) return std::nullopt;
+std::optional<std::filesystem::path> find_folder(const std::filesystem::path& root, const Hierarchies& hierarchies,
+                                                 std::string_view controller) {
+  const os::Mount* mount = find_mount(hierarchies, controller);
+  const auto group = find_group(hierarchies, controller);
+  if (mount == nullptr || !group) return std::nullopt;
   const std::filesystem::path point = root / std::filesystem::path(mount->mount_point).relative_path();
   std::string_view below = *group;
   // A container without a namespace of its own sees the host's path of its group, and that group mounted.
@@ -90,14 +98,15 @@ std::optional<CgroupUsage> combine(std::optional<std::uint64_t> cpu_micro, std::
 }  // namespace
 
 std::optional<CgroupUsage> read_cgroup_usage(const std::filesystem::path& root) {
-  if (const auto folder = find_folder(root, "")) {
+  const Hierarchies hierarchies(root);
+  if (const auto folder = find_folder(root, hierarchies, "")) {
     const auto usage = combine(read_named(*folder / "cpu.stat", "usage_usec"), read_number(*folder / "memory.current"),
                                read_named(*folder / "memory.stat", "inactive_file"));
     // A hybrid system has version 2 mounted with no controller in it.
     if (usage) return usage;
   }
-  const auto cpu = find_folder(root, "cpuacct");
-  const auto memory = find_folder(root, "memory");
+  const auto cpu = find_folder(root, hierarchies, "cpuacct");
+  const auto memory = find_folder(root, hierarchies, "memory");
   if (!cpu || !memory) return std::nullopt;
   auto cpu_nano = read_number(*cpu / "cpuacct.usage");
   if (cpu_nano) *cpu_nano /= 1000;
@@ -106,10 +115,11 @@ std::optional<CgroupUsage> read_cgroup_usage(const std::filesystem::path& root) 
 }
 
 std::optional<std::uint64_t> count_oom_kills(const std::filesystem::path& root) {
-  if (const auto folder = find_folder(root, "")) {
+  const Hierarchies hierarchies(root);
+  if (const auto folder = find_folder(root, hierarchies, "")) {
     if (const auto count = read_named(*folder / "memory.events", "oom_kill")) return count;
   }
-  const auto folder = find_folder(root, "memory");
+  const auto folder = find_folder(root, hierarchies, "memory");
   return folder ? read_named(*folder / "memory.oom_control", "oom_kill") : std::nullopt;
 }
 

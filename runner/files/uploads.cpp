@@ -83,6 +83,11 @@ std::optional<std::filesystem::path> Uploads::find(const std::string& key) const
   return found->second;
 }
 
+bool Uploads::empty() const {
+  const os::Lock lock(mutex_);
+  return kept_.empty();
+}
+
 void Uploads::clear() {
   const os::Lock lock(mutex_);
   for (const auto& [key, path] : kept_) ::unlink(path.c_str());

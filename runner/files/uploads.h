@@ -53,6 +53,9 @@ class Uploads {
   // Nothing too where what was uploaded is empty.
   std::optional<std::filesystem::path> code() const;
 
+  // Nothing is kept.
+  bool empty() const;
+
   // Removes all of it: it has been used.
   void clear();
 

@@ -8,19 +8,17 @@
 #include <format>
 #include <memory>
 #include <system_error>
-#include <thread>
 
 #include "common/error.h"
 #include "common/reason.h"
 #include "runner/job/cluster.h"
+#include "runner/job/code_setup.h"
 #include "runner/job/ending.h"
 #include "runner/job/environment.h"
-#include "runner/job/files_setup.h"
 #include "runner/job/git_credentials.h"
 #include "runner/job/paths.h"
 #include "runner/job/process.h"
 #include "runner/job/program.h"
-#include "runner/job/repo_setup.h"
 #include "runner/job/start_when_possible.h"
 #include "runner/job/terminal.h"
 #include "runner/job/terminal_reader.h"
@@ -127,34 +125,15 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     spdlog::info("The job's user has no home folder, nothing is set up there");
   }
   const auto stopped = [stop = events.stop] { return is_readable(stop); };
-  // Given up, the steps go on without this function.
-  const auto repo = std::make_shared<Repo>();
-  try {
-    const auto step = [&submission, &prepared, &uploads, &clock, repo, stopped] {
-      *repo = set_up_repo(submission, prepared, uploads, stopped, clock);
-    };
-    if (!setup.run(step, events.stop, clock)) return stopped_state();
-  } catch (const std::exception& error) {
-    if (stopped()) return stopped_state();
-    return setup_error(std::format("Failed to set up the repo ({})", reason_of(error)));
-  }
-  try {
-    const auto step = [&submission, &prepared, &uploads, repo, stopped] {
-      set_up_files(submission, prepared, *repo, uploads, stopped);
-    };
-    if (!setup.run(step, events.stop, clock)) return stopped_state();
-  } catch (const std::exception& error) {
-    if (stopped()) return stopped_state();
-    return executor_error(std::format("Failed to set up files ({})", reason_of(error)));
-  }
-  // A large file takes a while to go, which the job need not wait for.
-  std::jthread clearing;
-  try {
-    clearing = std::jthread([&uploads] { uploads.clear(); });
-  } catch (const std::system_error&) {
-    uploads.clear();
-  }
-  const Environment environment = set_up_environment(submission, prepared, places, repo->folder);
+  // Given up, the step goes on without this function.
+  const auto code = std::make_shared<Code>();
+  const auto step = [&submission, &prepared, &uploads, &clock, code, stopped] {
+    *code = set_up_code(submission, prepared, uploads, stopped, clock);
+  };
+  if (!setup.run(step, events.stop, clock)) return stopped_state();
+  if (code->failure) return *code->failure;
+  const ClearingUploads clearing(uploads);
+  const Environment environment = set_up_environment(submission, prepared, places, code->repo.folder);
   if (stopped()) return stopped_state();
 
   const auto oom_kills = metrics::count_oom_kills();

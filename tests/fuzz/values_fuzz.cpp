@@ -49,7 +49,8 @@ bool has_login(const std::string& url) {
 void read(const std::string& text) {
   text::parse_size(text);
   if (const auto duration = text::parse_duration(text); duration && duration->count() < 0) std::abort();
-  if (const auto words = text::split_shell_words(text)) planted_bug(words->size() == 3 && (*words)[1] == "b c");
+  if (const auto words = text::split_shell_words(text))
+    planted_bug(words->size() == 3 && (*words)[1].contains(' ') && (*words)[1].contains('\''));
   os::parse_user_id(text);
   http::parse_url(text);
   server_api::host_of_url(text);

@@ -1,6 +1,6 @@
 // Changes an input that is JSON, perhaps behind a byte that selects something, so that it stays JSON: a value is
-// replaced, removed or taken from elsewhere in the document, a list gets more elements. One time in four the bytes are
-// changed instead.
+// replaced, removed or taken from elsewhere in the document, a list gets more elements. One time in sixteen the
+// bytes are changed instead.
 
 #include <algorithm>
 #include <array>
@@ -120,7 +120,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   std::minstd_rand random(seed);
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t begin = input.substr(0, 2).find_first_of("{[");
-  if (random() % 4 == 0 || begin == std::string_view::npos) return LLVMFuzzerMutate(data, size, limit);
+  if (random() % 16 == 0 || begin == std::string_view::npos) return LLVMFuzzerMutate(data, size, limit);
   json document = json::parse(input.substr(begin), nullptr, false);
   if (document.is_discarded()) return LLVMFuzzerMutate(data, size, limit);
   for (auto changes = 1 + random() % 3; changes > 0; --changes) change_one(document, random);

@@ -51,9 +51,9 @@ std::optional<std::string> find_unknown_option(const CLI::App& command, const st
     if (argument == "--") break;
     if (!argument.starts_with('-') || argument.size() < 2) continue;
     if (argument.starts_with("--")) {
-      const std::string name = argument.substr(0, argument.find('='));
+      std::string name = argument.substr(0, argument.find('='));
       if (!has_option(command, name, others)) return name;
-    } else if (const std::string name = argument.substr(0, 2); !has_option(command, name, others)) {
+    } else if (std::string name = argument.substr(0, 2); !has_option(command, name, others)) {
       return name;
     }
   }

@@ -27,7 +27,7 @@ constexpr mode_t kMadeFolderMode = 0755;
 // The part of `path` below `root` that keeps it from being a way through folders; empty if there is none any more.
 std::string find_link(int root, const std::string& path) {
   for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
-    const std::string part = path.substr(0, end);
+    std::string part = path.substr(0, end);
     struct stat status{};
     // Only to find words for a failure: what it follows does no harm.
     if (::fstatat(root, part.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return "";
@@ -76,6 +76,7 @@ int Tree::folder_for(const std::string& path, bool make_missing) {
   folder_path_.reset();
   const std::string folder(wanted);
   folder_ = open_folder_below(root_.get(), folder, walk_);
+  // NOLINTNEXTLINE(clang-analyzer-unix.Errno): open_folder_below says why in it
   if (!folder_ && errno == ENOENT && make_missing) folder_ = make_folders(folder);
   if (!folder_) return -1;
   folder_path_ = folder;
@@ -227,7 +228,8 @@ void Tree::make_hard_link(const std::string& path, const std::string& existing) 
 
 void Tree::copy(const std::string& path, const std::string& existing) {
   const auto status = look(existing);
-  if (status && S_ISLNK(status->st_mode)) return make_link(path, read_link(existing));
+  if (!status) throw failure("look at", existing, ENOENT);
+  if (S_ISLNK(status->st_mode)) return make_link(path, read_link(existing));
   const os::UniqueFd source = open_file(existing);
   NewFile file = make_file(path);
   std::array<char, 65536> buffer;

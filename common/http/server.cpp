@@ -97,7 +97,7 @@ class Server::Implementation : public httplib::Server {
     Patch(any_path, with_body);
     Delete(any_path, with_body);
     // What fails in httplib itself, before or after answer().
-    set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr failure) {
+    set_exception_handler([](const httplib::Request&, httplib::Response& response, const std::exception_ptr& failure) {
       response.status = 500;
       try {
         std::rethrow_exception(failure);

@@ -85,14 +85,15 @@ std::optional<Ended> start_and_watch(const Submission& submission, const Prepare
   const auto start_reader = [&] {
     reader.emplace(terminal.output(), [&logs](std::string_view output) { logs.append(output); });
   };
-  if (!start_when_possible(start_reader, events.stop, clock)) return std::nullopt;
+  if (!start_when_possible(start_reader, events.stop, clock) || !reader) return std::nullopt;
   const ProcessSpec spec{.program = resolve_command(submission.commands[0], own_environment()),
                          .arguments = submission.commands,
                          .environment = render(environment),
                          .working_dir = prepared.working_dir,
                          .user = prepared.user};
   std::optional<Process> process;
-  if (!start_when_possible([&] { process.emplace(spec, terminal); }, events.stop, clock)) return std::nullopt;
+  if (!start_when_possible([&] { process.emplace(spec, terminal); }, events.stop, clock) || !process)
+    return std::nullopt;
   logs.add_state(
       {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   reader->begin();
@@ -131,7 +132,7 @@ JobState run_steps(const Submission& submission, const Prepared& prepared, const
     *code = set_up_code(submission, prepared, uploads, stopped, clock);
   };
   if (!setup.run(step, events.stop, clock)) return stopped_state();
-  if (code->failure) return *code->failure;
+  if (const auto& failure = code->failure) return *failure;
   const ClearingUploads clearing(uploads);
   const Environment environment = set_up_environment(submission, prepared, places, code->repo.folder);
   if (stopped()) return stopped_state();

@@ -42,6 +42,7 @@ class Process {
   // Takes its status and gives the number back. Nothing if it has not ended, or if a debugger still holds it.
   std::optional<ExitStatus> try_wait() { return child_.try_wait(); }
   // The same, but waits for its end.
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is no deadline that it could miss
   ExitStatus wait() { return child_.wait().value(); }
 
  private:

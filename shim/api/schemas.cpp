@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kIdLimit = 128;
 constexpr std::size_t kNameLimit = 128;  // with the suffix it is a folder's name
 constexpr std::size_t kKeyLimit = 16384;
-constexpr std::int64_t kGraceLimit = 24 * 60 * 60;
+constexpr std::int64_t kGraceLimit = 24L * 60 * 60;
 
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';

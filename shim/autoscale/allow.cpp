@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <format>
+#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "common/command_error.h"
@@ -32,6 +33,7 @@ const std::vector<std::string>& aws_regions(const server_api::Project& project, 
 Rule wanted_rule(const AutoscaleCommand& command) {
   Rule rule{.instance_type = command.instance_type,
             .market = command.spot ? Market::spot : Market::on_demand,
+            // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it was checked with the other flags
             .wanted = text::parse_number<std::int32_t>(command.maximum).value(),
             .regions = command.regions,
             .idle_seconds = kDefaultIdleSeconds};

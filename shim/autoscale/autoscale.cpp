@@ -83,11 +83,12 @@ void check_flags(const AutoscaleCommand& command) {
 }
 
 int execute(const AutoscaleCommand& command) {
+  if (!command.verb) return exit_status::kUsage;
   check_flags(command);
   server_api::Client server(server_api::find_account(command.given));
   Session session{.server = server, .clock = os::system_clock(), .out = std::cout, .talk = std::cerr, .ask = nullptr};
   if (client::has_terminal()) session.ask = client::ask_yes_or_no;
-  switch (command.verb.value()) {
+  switch (*command.verb) {
     case Verb::allow: return allow(command, session);
     case Verb::remove: return remove(command, session);
     case Verb::info: return show_rules(command, session);

@@ -55,10 +55,12 @@ FleetPlan plan_with_types(server_api::Client& server, const Rule& rule, const st
 std::vector<std::string> names_like(server_api::Client& server, const Rule& rule) {
   const std::string family = rule.instance_type.substr(0, rule.instance_type.find('.'));
   std::vector<std::string> family_types;
+  family_types.reserve(std::size(kSizes));
   for (const char* size : kSizes) family_types.push_back(std::format("{}.{}", family, size));
   FleetPlan plan = plan_with_types(server, rule, family_types);
   if (plan.offers.empty()) plan = plan_with_types(server, rule, {});
   std::vector<std::string> names;
+  names.reserve(plan.offers.size());
   for (const Offer& offer : plan.offers) names.push_back(offer.instance_type);
   return nearest(rule.instance_type, std::move(names));
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <format>
+#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "common/command_error.h"

@@ -128,8 +128,8 @@ std::optional<std::int64_t> parse_duration(std::string_view text) {
     case 's': unit = 1; break;
     case 'm': unit = 60; break;
     case 'h': unit = 3600; break;
-    case 'd': unit = 24 * 3600; break;
-    case 'w': unit = 7 * 24 * 3600; break;
+    case 'd': unit = 24L * 3600; break;
+    case 'w': unit = 7L * 24 * 3600; break;
     default: return std::nullopt;
   }
   const std::string_view digits = text.substr(0, text.size() - 1);

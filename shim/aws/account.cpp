@@ -42,6 +42,7 @@ ordered_json settings_of(const Keys& keys, const std::optional<json>& before) {
   return settings;
 }
 
+// Called while `failure` is handled: throws it again, or one that says more.
 [[noreturn]] void explain(const Failure& failure, const Keys* keys) {
   if (failure.is("backend_not_available")) {
     throw CommandError(failure.exit_status(), "the server lacks AWS support: pip install \"dstack[aws]\"");
@@ -57,7 +58,7 @@ ordered_json settings_of(const Keys& keys, const std::optional<json>& before) {
     throw CommandError(exit_status::kUnavailable,
                        std::format("the server failed; is {} right?", joined(keys->regions)));
   }
-  throw failure;
+  throw;
 }
 
 }  // namespace

@@ -44,18 +44,15 @@ CLI::App* add_aws_command(CLI::App& app, AwsCommand& command) {
 }
 
 int execute(const AwsCommand& command) {
+  if (!command.verb) return exit_status::kUsage;
   const server_api::Account account = server_api::find_account(command.given);
   // What a person types is looked at before the server is.
   std::optional<Keys> keys;
   if (command.verb == AwsCommand::Verb::configure) keys = find_keys(command, std::cerr);
   server_api::Client server(account);
   const AwsAccount aws(server, server_file(command.server_config, account.url), std::cout, std::cerr);
-  switch (command.verb.value()) {
-    case AwsCommand::Verb::configure: return aws.configure(*keys, command.show_secret);
-    case AwsCommand::Verb::show: return aws.show(command.json);
-    case AwsCommand::Verb::remove: return aws.remove();
-  }
-  return exit_status::kUsage;
+  if (keys) return aws.configure(*keys, command.show_secret);
+  return command.verb == AwsCommand::Verb::show ? aws.show(command.json) : aws.remove();
 }
 
 }  // namespace dstack::shim::aws

@@ -56,12 +56,13 @@ std::string random_name() {
 
 class Launcher final : public Life::Actions {
  public:
-  Launcher(LauncherSetup::Asked asked, const os::UniqueFd& signals, Lines& lines)
+  Launcher(const LauncherSetup::Asked& asked, const os::UniqueFd& signals, Lines& lines)
       : name_(asked.name),
         lines_(lines),
         signals_(signals),
         setup_(
-            asked, [this](const std::string& how) { mail_.post([this, how] { life_.shim_ended(how); }); }, clock_),
+            asked, [this](const std::string& how) { mail_.post([this, how = how] { life_.shim_ended(how); }); },
+            clock_),
         life_({.name = asked.name,
                .idle = asked.flags.idle.limit,
                .single = asked.flags.single,
@@ -92,8 +93,9 @@ class Launcher final : public Life::Actions {
       if (deadline && clock_.now() >= *deadline && !life_.exit_status()) life_.time_passed();
     }
     // Waits for nothing: the keepers kill what is below them when this process is gone.
-    if (life_.was_killed()) ::_exit(*life_.exit_status());
-    return *life_.exit_status();
+    const int status = life_.exit_status().value_or(exit_status::kDone);
+    if (life_.was_killed()) ::_exit(status);
+    return status;
   }
 
  private:
@@ -109,7 +111,8 @@ class Launcher final : public Life::Actions {
       try {
         const auto state = os::run_command({.arguments = {"systemctl", "is-system-running"}, .limit = 10s});
         if (state.output.starts_with("stopping")) return [this] { life_.hurry("the machine is shutting down"); };
-      } catch (const std::exception&) {  // no systemd here
+      } catch (const std::exception& error) {
+        spdlog::debug("systemd is not asked: {}", error.what());
       }
       return [] {};
     });
@@ -175,7 +178,7 @@ class Launcher final : public Life::Actions {
       agent_ = std::make_unique<KeptProgram>(
           setup_.agent().program(registration_),
           [this, number](const std::string& line) {
-            mail_.post([this, number, line] {
+            mail_.post([this, number, line = line] {
               if (number == agent_number_) agent_wrote(line);
             });
           },
@@ -256,7 +259,7 @@ class Launcher final : public Life::Actions {
   }
 
   void rerun(const std::string& id) override {
-    background_.run("run a job again", [this, id, job = describe(id)]() -> Result {
+    background_.run("run a job again", [this, id = id, job = describe(id)]() -> Result {
       RerunResult result = RerunResult::too_early;
       std::string message;
       try {
@@ -301,7 +304,7 @@ class Launcher final : public Life::Actions {
   // The CI's own ids are known a moment after the agent has the job.
   void report_started(const std::string& id) override {
     const os::SteadyTime end = clock_.now() + setup_.agent().manners().describe_limit;
-    background_.run("look up a job", [this, id, end, find = setup_.agent().job_finder(id)]() -> Result {
+    background_.run("look up a job", [this, id = id, end, find = setup_.agent().job_finder(id)]() -> Result {
       while (!find() && clock_.now() < end) {
         if (!os::pause(clock_, kNotePause, background_.stop())) break;
       }
@@ -367,6 +370,7 @@ std::optional<GivenRunner> given_runner(const Variables& variables, const std::s
 int run_launcher(const LauncherFlags& flags) {
   // Before git is asked, which starts a thread.
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment is never changed
   const Variables variables = [](const char* name) -> const char* { return std::getenv(name); };
   LauncherSetup::Asked asked{.flags = flags,
                              .repository = {},
@@ -386,7 +390,7 @@ int run_launcher(const LauncherFlags& flags) {
   Lines lines(flags.log_format, asked.repository.url(), os::system_clock());
   for (const std::string& warning : flags.warnings) spdlog::warn("{}", warning);
   if (account) return cloud::launch(std::move(asked), *std::move(account), signals, lines);
-  return Launcher(std::move(asked), signals, lines).run();
+  return Launcher(asked, signals, lines).run();
 }
 
 }  // namespace dstack::shim::ci

@@ -157,7 +157,7 @@ bool Health::take_line(const std::string& line) {
 
 void Health::take_report(std::optional<HealthReport> report) {
   const os::Lock lock(mutex_);
-  if (!unread_) {
+  if (!unread_ || !last_) {
     last_ = std::move(report);
   } else if (report) {
     last_ = merge(*last_, *std::move(report));

@@ -121,7 +121,7 @@ EngineClient::Agreement EngineClient::agreement(const Call& call) {
   // Two threads may do this at once; they find the same.
   connect({.stop = call.stop, .limit = call.limit});
   const os::Lock lock(mutex_);
-  return *agreement_;
+  return agreement_.value_or(Agreement{});
 }
 
 bool EngineClient::is_podman(const Call& call) { return agreement(call).podman; }

@@ -58,7 +58,7 @@ void ImagePuller::sweep(const std::stop_token& stop) {
   if (tools_.mirror_names != nullptr) tools_.mirror_names->sweep(stop);
 }
 
-bool ImagePuller::ensure(const PullRequest& request, std::stop_token stop) {
+bool ImagePuller::ensure(const PullRequest& request, const std::stop_token& stop) {
   const bool look_first = request.policy == PullPolicy::missing && !request.image.is_latest();
   if (request.policy == PullPolicy::never || look_first) {
     if (is_present(request, stop)) {

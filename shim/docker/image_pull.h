@@ -32,7 +32,7 @@ class ImagePuller {
   //                        is `never` and the image is not there
   //   unavailable  anything else, after all attempts
   // The message is "pull <image>: <the engine's own message> (downloaded X of Y bytes)".
-  bool ensure(const PullRequest& request, std::stop_token stop);
+  bool ensure(const PullRequest& request, const std::stop_token& stop);
 
   // Removes the names that interrupted pulls from a mirror have left. Does not throw.
   void sweep(const std::stop_token& stop);

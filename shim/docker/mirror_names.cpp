@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "common/json/dump.h"
+#include "common/json/object_reader.h"
 #include "common/json/refusal.h"
 #include "common/os/file.h"
 #include "shim/docker/image_reference.h"

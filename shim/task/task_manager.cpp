@@ -10,6 +10,7 @@
 #include "common/os/file_locks.h"
 #include "common/os/idle_memory.h"
 #include "common/reason.h"
+#include "common/termination_reason.h"
 #include "shim/task/going_away.h"
 #include "shim/task/restore.h"
 #include "shim/task/task_messages.h"
@@ -46,6 +47,7 @@ TaskManager::TaskManager(const std::filesystem::path& home, HostParts parts, Lau
               [this](const std::string& id) { owner_gone(id); }, clock),
       leftovers_(store_, parts.engine, known()) {}
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without memory for the list of tasks there is no orderly end
 TaskManager::~TaskManager() {
   shut_down();
   sweeper_.reset();
@@ -145,6 +147,7 @@ std::vector<TaskListItem> TaskManager::list(bool with_local) const {
 std::vector<TaskDetails> TaskManager::details() const {
   const os::Lock lock(mutex_);
   std::vector<TaskDetails> all;
+  all.reserve(tasks_.size());
   for (const auto& [id, task] : tasks_) all.push_back(task->details(runner_http_port_));
   return all;
 }
@@ -194,7 +197,8 @@ void TaskManager::interrupt(const std::string& message) {
   const Ending ending{.reason = termination_reason::kInterruptedByNoCapacity, .message = message};
   for (const auto& task : live_tasks()) {
     if (!task->begin_interruption(ending)) continue;
-    threads_.run([this, task, ending] { interrupt_task(*task, ending, runner_http_port_, clock_, exit_.get_token()); });
+    threads_.run(
+        [this, task, ending = ending] { interrupt_task(*task, ending, runner_http_port_, clock_, exit_.get_token()); });
   }
 }
 
@@ -211,9 +215,9 @@ void TaskManager::end_interrupted(std::chrono::seconds limit) {
     const auto ending = task->interruption();
     const TaskConfig config = task->config();
     if (!ending || (config.container && !config.container->owner.empty())) continue;
-    threads_.run([task, ending] {
+    threads_.run([task, ending = *ending] {
       try {
-        task->terminate(*ending, std::chrono::seconds{0});
+        task->terminate(ending, std::chrono::seconds{0});
       } catch (const std::exception& error) {
         spdlog::warn("{}", error.what());
       }
@@ -229,7 +233,8 @@ void TaskManager::tell_jobs_of_gpu(const std::string& gpu_id, const std::string&
     if (state.status == TaskStatus::terminated || !state.gpu_ids || !std::ranges::contains(*state.gpu_ids, gpu_id))
       continue;
     spdlog::warn("task {}: {}", printable(state.config.id), message);
-    threads_.run([this, task, message] { tell_job(*task, message, runner_http_port_, clock_, exit_.get_token()); });
+    threads_.run(
+        [this, task, message = message] { tell_job(*task, message, runner_http_port_, clock_, exit_.get_token()); });
   }
 }
 
@@ -260,6 +265,7 @@ void TaskManager::shut_down() {
 std::vector<std::shared_ptr<LiveTask>> TaskManager::live_tasks() const {
   const os::Lock lock(mutex_);
   std::vector<std::shared_ptr<LiveTask>> tasks;
+  tasks.reserve(tasks_.size());
   for (const auto& [id, task] : tasks_) tasks.push_back(task);
   return tasks;
 }
@@ -299,7 +305,7 @@ void TaskManager::owner_gone(const std::string& id) {
   // The next look finds it again if this fails.
   owners_.forget(id);
   spdlog::info("task {}: its owner no longer holds the lock on its file", printable(id));
-  threads_.run([this, id] {
+  threads_.run([this, id = id] {
     try {
       terminate(id, {.reason = termination_reason::kTerminatedByServer, .message = "Its owner exited"}, kOwnerGrace);
       remove(id);
@@ -349,7 +355,7 @@ void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& 
 
 void TaskManager::container_made(const std::string& container_id, const std::string& task_id) {
   if (exit_.stop_requested() || task_id.empty() || wants_container(task_id)) return;
-  threads_.run([this, container_id, task_id] {
+  threads_.run([this, container_id = container_id, task_id = task_id] {
     try {
       const docker::Call call{.stop = exit_.get_token()};
       const auto container = parts_.engine.inspect(container_id, call);

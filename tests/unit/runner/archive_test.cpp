@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -15,6 +16,7 @@
 #include "common/error.h"
 #include "common/os/file.h"
 #include "common/os/unique_fd.h"
+#include "tests/support/failing_calls.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/runner/lacking_capabilities.h"
 #include "tests/unit/runner/tree_of.h"
@@ -129,6 +131,15 @@ TEST_CASE("an archive without an entry and a file without a byte hold nothing") 
   CHECK(place.target().empty());
   CHECK_THROWS_MATCHES(place.unpack({.layout = files::Layout::one_root, .place = "x"}), Error,
                        MessageMatches(ContainsSubstring("is empty")));
+}
+
+TEST_CASE("an archive that the disk does not let be read is refused with the reason") {
+  const Place place;
+  Tar(place.folder / "tar", GENERATE(false, true)).file("a", "x").close();
+  CHECK_THROWS_MATCHES(
+      test::with_failing_calls({SYS_read}, EIO, [&] { place.unpack(); }), Error,
+      MessageMatches(ContainsSubstring("read the archive") && ContainsSubstring("Input/output error")));
+  CHECK(place.target().empty());
 }
 
 TEST_CASE("names in any alphabet are kept byte by byte") {

@@ -115,7 +115,7 @@ def random_file(path, size):
     return path
 
 
-@pytest.mark.parametrize("size", [8 << 20, pytest.param(1 << 30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [8 << 20, pytest.param(1 << 30, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_sftp_puts_and_gets(small, tmp_path, size):
     source = random_file(tmp_path / "source", size)
     done = small.ssh.sftp(f"put {source} /tmp/it", f"get /tmp/it {tmp_path}/back", "rm /tmp/it")

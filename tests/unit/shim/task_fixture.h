@@ -45,6 +45,12 @@ class CountedVolumes final : public volume::VolumeManager {
 // GPUs 0 and 1.
 class TwoGpus final : public gpu::GpuPool {
  public:
+  TwoGpus() = default;
+  TwoGpus(const TwoGpus&) = delete;
+  TwoGpus& operator=(const TwoGpus&) = delete;
+  // Here and not in give_back(): that is called on a task's thread, and only the test's own may check.
+  ~TwoGpus() override { CHECK(given_back_twice_.empty()); }
+
   std::vector<std::string> take(std::int64_t count, const std::stop_token&) override {
     const std::scoped_lock lock(mutex_);
     const std::size_t wanted = count < 0 ? free_.size() : static_cast<std::size_t>(count);
@@ -59,7 +65,8 @@ class TwoGpus final : public gpu::GpuPool {
   }
   void give_back(const std::vector<std::string>& ids) override {
     const std::scoped_lock lock(mutex_);
-    for (const std::string& id : ids) CHECK(free_.insert(id).second);
+    for (const std::string& id : ids)
+      if (!free_.insert(id).second) given_back_twice_.push_back(id);
   }
   docker::GpuSettings settings(const std::vector<std::string>& ids) const override { return {.nvidia_ids = ids}; }
 
@@ -71,6 +78,7 @@ class TwoGpus final : public gpu::GpuPool {
  private:
   std::mutex mutex_;
   std::set<std::string> free_{"0", "1"};
+  std::vector<std::string> given_back_twice_;
 };
 
 // A shim's tasks on a fake engine, with a clock that stands still.

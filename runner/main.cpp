@@ -89,6 +89,7 @@ int start(const Options& options) {
 
 }  // namespace dstack::runner
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what fails before there is a log ends the program
 int main(int argc, char** argv) {
   dstack::os::forbid_core_files();
   const auto invocation = dstack::runner::parse_command_line(argc, argv, ::getpid() == 1);

@@ -242,6 +242,8 @@ bool is_daemon(const CLI::App& app) {
   return subcommands.empty() || subcommands.front()->get_name() == "serve";
 }
 
+// What raw options hold was checked as they were parsed.
+// NOLINTBEGIN(bugprone-unchecked-optional-access)
 void finish(Options& options, const RawOptions& raw) {
   options.home = expand(raw.home.empty() ? kDefaultHome : raw.home);
   options.binary_path = raw.binary_path.empty() ? running_executable() : expand(raw.binary_path);
@@ -256,6 +258,7 @@ void finish(Options& options, const RawOptions& raw) {
   if (!raw.registry_mirror.empty()) options.registry_mirror = docker::parse_registry_mirror(raw.registry_mirror);
   if (!raw.keep_logs.empty()) options.keep_logs = task::parse_log_limits(raw.keep_logs);
 }
+// NOLINTEND(bugprone-unchecked-optional-access)
 
 // What a command takes of the daemon's flags.
 template <typename Flags>

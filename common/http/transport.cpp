@@ -35,7 +35,6 @@ curl_socket_t open_socket(void* error, curlsocktype, curl_sockaddr* address) {
 Transport::Transport(Endpoint endpoint) : endpoint_(std::move(endpoint)) {
   initialise_once();
   if (!endpoint_.base_url.starts_with("https://") || !endpoint_.ca_file.empty()) return;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment does not change
   trusted_ = os::find_ca_certificates("/", [](const char* name) { return std::getenv(name); });
   // What an administrator put beside the bundle.
   constexpr const char* kFolder = "/etc/ssl/certs";

@@ -38,7 +38,7 @@ class Walk {
     look_at(AT_FDCWD, path.native(), path.native());
     while (!levels_.empty() && !over_) {
       errno = 0;
-      const dirent* entry = ::readdir(levels_.back().folder.get());  // NOLINT(concurrency-mt-unsafe): of its own stream
+      const dirent* entry = ::readdir(levels_.back().folder.get());
       if (entry == nullptr) {
         if (errno != 0) fail("read", levels_.back().path);
         levels_.pop_back();

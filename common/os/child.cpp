@@ -20,7 +20,7 @@
 #include "common/os/file.h"
 #include "common/os/wait.h"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration): musl declares it only for GNU
 
 namespace dstack::os {
 
@@ -152,7 +152,7 @@ Error explain(const ExecFailure& failure, const ChildSpec& spec, const std::stri
     case ExecStep::streams: return failed("connect the standard streams of", program);
     case ExecStep::session: return failed("start a session for", program);
     case ExecStep::terminal: return failed("give a terminal to", program);
-    case ExecStep::user: return failed("become the user", printable(spec.user->name));
+    case ExecStep::user: return failed("become the user", printable(spec.user ? spec.user->name : ""));
     case ExecStep::working_dir: return failed("enter the working folder", printable(spec.working_dir.native()));
     case ExecStep::parent: return failed("tie to this process", program);
     case ExecStep::program: break;
@@ -262,6 +262,7 @@ Child::Child(Child&& other) noexcept
       output_(std::move(other.output_)),
       errors_(std::move(other.errors_)) {}
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without memory for a number there is no orderly end
 Child::~Child() {
   try {
     kill();

@@ -120,7 +120,7 @@ void record(const std::optional<ExitStatus>& status, CommandResult& result) {
 
 }  // namespace
 
-CommandResult run_command(const Command& command, std::stop_token stop, Clock& clock) {
+CommandResult run_command(const Command& command, const std::stop_token& stop, Clock& clock) {
   const SteadyTime deadline = clock.now() + command.limit;
   const std::string key = key_of(command);
   CommandResult result;

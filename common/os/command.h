@@ -42,6 +42,6 @@ struct CommandResult {
 // Runs a program to its end, with no shell in between. No process of its group is left, but for one that cannot be
 // killed (os::Child), and the result says how it ended. Takes a second more than `limit` at most. Throws Error as
 // os::Child does if it cannot be started. From any thread.
-CommandResult run_command(const Command& command, std::stop_token stop = {}, Clock& clock = system_clock());
+CommandResult run_command(const Command& command, const std::stop_token& stop = {}, Clock& clock = system_clock());
 
 }  // namespace dstack::os

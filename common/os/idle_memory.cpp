@@ -22,6 +22,7 @@ void drop_unwritable(const dl_phdr_info& program) {
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     const std::uintptr_t start = (program.dlpi_addr + segment.p_vaddr + page - 1) / page * page;
     const std::uintptr_t end = (program.dlpi_addr + segment.p_vaddr + segment.p_filesz) / page * page;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address that the loader gives as a number
     if (start < end) ::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
   }
 }

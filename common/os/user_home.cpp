@@ -9,7 +9,7 @@
 namespace dstack::os {
 
 std::filesystem::path user_home() {
-  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): the environment is never changed
+  const char* home = std::getenv("HOME");
   if (home != nullptr && *home != '\0') return home;
   if (const auto user = UserDatabase().find_user(::getuid())) return user->home;
   return "/root";

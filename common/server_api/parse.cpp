@@ -21,7 +21,7 @@ std::string required_text(const json& object, const char* name, const char* of) 
 
 const json& required_list(const json& value, const char* what) {
   if (!value.is_array()) throw Error(ErrorKind::invalid, std::format("{} is missing", what));
-  return value;
+  return value;  // NOLINT(bugprone-return-const-ref-from-parameter): a part of an answer that its caller holds
 }
 
 std::optional<std::int64_t> integer(const json& object, const char* name) {

@@ -111,9 +111,7 @@ bool is_there(const std::filesystem::path& file) {
 
 }  // namespace
 
-const char* process_environment(const char* name) {
-  return std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing changes the environment
-}
+const char* process_environment(const char* name) { return std::getenv(name); }
 
 std::filesystem::path own_settings_file(const os::UserDatabase& users, const Environment& environment) {
   return folder_in(own_home(users, environment)) / "config.yaml";
@@ -145,6 +143,7 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   project.or_else(setting_in(own, "project"), files.own);
   project.or_else(setting_in(project_of_cli(cli, std::nullopt), "name"), files.cli)
       .or_else(kDefaultProject, kDefaultOrigin);
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is a default
   settings.project = *project.found();
   const json of_cli = project_of_cli(cli, settings.project.value);
 
@@ -152,15 +151,16 @@ Settings resolve(const Given& given, const SettingsFiles& files, const Environme
   server.or_else(given.server, "--server").or_else(environment("DSTACK_SERVER_URL"), "DSTACK_SERVER_URL");
   server.or_else(setting_in(own, "server"), files.own).or_else(setting_in(of_cli, "url"), files.cli);
   server.or_else(kDefaultServer, kDefaultOrigin);
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is a default
   settings.server = *server.found();
   settings.server.value = checked_url(settings.server.value, settings.server.origin);
 
   Choice token;
   token.or_else(given.token, "--token").or_else(environment("DSTACK_TOKEN"), "DSTACK_TOKEN");
   token.or_else(setting_in(own, "token"), files.own).or_else(setting_in(of_cli, "token"), files.cli);
-  if (token.found()) {
-    settings.token = Secret(token.found()->value);
-    settings.token_origin = token.found()->origin;
+  if (const auto& found = token.found()) {
+    settings.token = Secret(found->value);
+    settings.token_origin = found->origin;
   }
   if (settings.token.reveal().find_first_of("\r\n") != std::string::npos) {
     throw CommandError(exit_status::kBadData,

@@ -48,7 +48,8 @@ std::optional<std::vector<std::string>> split_shell_words(std::string_view text)
     const char c = text.front();
     text.remove_prefix(1);
     if (separates(c)) {
-      if (word) words.push_back(*std::exchange(word, std::nullopt));
+      if (word) words.push_back(*std::move(word));
+      word.reset();
       continue;
     }
     if (c == '\\' && text.empty()) return std::nullopt;

@@ -54,11 +54,9 @@ void LogReader::receive() {
   const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (count > 0) {
     hear({buffer.data(), static_cast<std::size_t>(count)});
-  } else if (count == 0) {
-    finished_ = true;
-  } else if (would_block(errno)) {
+  } else if (count < 0 && would_block(errno)) {
     readable_ = false;
-  } else if (errno != EINTR) {
+  } else if (count == 0 || errno != EINTR) {
     finished_ = true;
   }
 }

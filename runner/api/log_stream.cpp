@@ -130,19 +130,19 @@ class LogStream::Implementation {
     nearest_patience_.reset();
     for (auto reader = readers_.begin(); reader != readers_.end();) {
       more = reader->advance(size_, ended) || more;
-      if (reader->closing() && !reader->patience) {
-        reader->patience = now + kClosePatience;
+      std::optional<os::SteadyTime>& patience = reader->patience;
+      if (reader->closing() && !patience) {
+        patience = now + kClosePatience;
         reader->last_patience = now + kClosePatience + kDeliveryPatience;
-      } else if (reader->patience && *reader->patience <= now && reader->unreceived()) {
-        reader->patience = std::min(now + kLookAgain, *reader->last_patience);
+      } else if (patience && *patience <= now && reader->unreceived()) {
+        patience = std::min(now + kLookAgain, reader->last_patience.value_or(now));
       }
-      if (reader->finished() || (reader->patience && *reader->patience <= now)) {
+      if (reader->finished() || (patience && *patience <= now)) {
         reader = readers_.erase(reader);
         logs_.reader_left();
         continue;
       }
-      if (reader->patience && (!nearest_patience_ || *reader->patience < *nearest_patience_))
-        nearest_patience_ = reader->patience;
+      if (patience && (!nearest_patience_ || *patience < *nearest_patience_)) nearest_patience_ = patience;
       ++reader;
     }
     return more;

@@ -33,7 +33,9 @@ http::Response upload_archive(job::Executor& executor, const http::Request& requ
         check_names(part);
         incoming.emplace(executor.receive_archive(part.file_name));
       },
-      [&](std::string_view data) { incoming->write(data); });
+      [&](std::string_view data) {
+        if (incoming) incoming->write(data);
+      });
   body.read([&parser](std::string_view piece) { parser.feed(piece); });
   parser.finish();
   executor.keep(*std::move(incoming));

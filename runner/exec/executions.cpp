@@ -126,6 +126,7 @@ http::Response Executions::start(const ExecSpec& spec) {
     Executions& executions;
     std::shared_ptr<Running> running;
     bool relayed = false;
+    // NOLINTNEXTLINE(bugprone-exception-escape): a relay that fails for lack of memory has no orderly end
     ~Answer() {
       if (!relayed) executions.relay(*running, [](std::string_view) { return false; });
     }

@@ -60,7 +60,7 @@ bool equal(std::string_view one, std::string_view other) {
 
 void require_token(http::Server& server, const Secret& token) {
   if (token.empty()) return;
-  server.guard([token](const Request& request) -> std::optional<Response> {
+  server.guard([token = token](const Request& request) -> std::optional<Response> {
     if (request.path == kHealthCheck) return std::nullopt;
     if (equal(request.header("authorization").value_or(""), "Bearer " + token.reveal())) return std::nullopt;
     return Response::text(401, "the runner's token is missing or wrong\n");

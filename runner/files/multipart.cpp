@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kHeaderLimit = 16384;
 constexpr std::size_t kLongestBoundary = 70;  // RFC 2046
 
-Error invalid(std::string message) { return {ErrorKind::invalid, std::move(message)}; }
+Error invalid(const std::string& message) { return {ErrorKind::invalid, message}; }
 
 // The value of the parameter `name` in "value; name=token; other="a \"quoted\" string"".
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {

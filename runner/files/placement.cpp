@@ -26,7 +26,7 @@ std::vector<std::filesystem::path> mount_points() {
 
 std::filesystem::path real_path(const std::filesystem::path& path) {
   std::error_code error;
-  std::filesystem::path real = std::filesystem::weakly_canonical(path, error);
+  const std::filesystem::path real = std::filesystem::weakly_canonical(path, error);
   return error ? path : real;
 }
 
@@ -80,7 +80,7 @@ void place_archive(const std::filesystem::path& archive, const Destination& dest
     // A bomb is not left to fill the disk.
     try {
       tree.remove_tree(destination.below);
-    } catch (const std::exception&) {
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): what failed first is reported
     }
     throw;
   }

@@ -161,6 +161,7 @@ Prepared prepare_run(const Submission& submission, const os::UserDatabase& users
   return prepared;
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without memory for the reason there is no orderly end
 JobState run_job(const Submission& submission, const Prepared& prepared, const RunPlaces& places,
                  const Supervision::Events& events, files::Uploads& uploads, SetupThread& setup, Logs& logs,
                  os::Clock& clock) noexcept {

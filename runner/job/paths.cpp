@@ -20,7 +20,7 @@ namespace {
 
 // Without "." and "..", and without a slash at its end.
 std::filesystem::path tidy(const std::filesystem::path& path) {
-  std::filesystem::path result = path.lexically_normal();
+  const std::filesystem::path result = path.lexically_normal();
   return result.has_filename() || !result.has_relative_path() ? result : result.parent_path();
 }
 

@@ -147,7 +147,7 @@ bool Supervision::clear_away() {
   const os::SteadyTime now = clock_.now();
   next_look_ = now + kLookInterval;
   if (stage_ == Stage::killed) {
-    if (now >= *give_up_at_) {
+    if (give_up_at_ && now >= *give_up_at_) {
       spdlog::error("{} processes of the job are still there after SIGKILL", left.size());
       return true;
     }

@@ -18,7 +18,7 @@ namespace dstack::runner::job {
 
 namespace {
 
-constexpr std::size_t kPieceSize = 64 * 1024;
+constexpr std::size_t kPieceSize = std::size_t{64} << 10;
 constexpr std::size_t kLastWordsLimit = 1 << 20;
 // A job that writes at least this much a second in small pieces is left to write for a while between two reads. The
 // terminal has room for what comes meanwhile; of a faster job a read gets enough as it is.

@@ -162,11 +162,9 @@ int work(const Places& places, const State& state, const server_api::Account& ac
     spdlog::info("Signal {}: exiting; the fleet stays at the server", os::next_signal(signals));
   stop.request_stop();
   threads.clear();
-  switch (outcome) {
-    case FleetKeeper::Next::What::deleted: return exit_status::kDone;
-    case FleetKeeper::Next::What::failed: return exit_status::kDone;  // not to be started again by the service manager
-    case FleetKeeper::Next::What::look_again: break;
-  }
+  // Either way it is not to be started again by the service manager.
+  if (outcome == FleetKeeper::Next::What::deleted || outcome == FleetKeeper::Next::What::failed)
+    return exit_status::kDone;
   return waiting[0].revents != 0 ? exit_status::kDone : exit_status::kFailed;
 }
 

@@ -69,12 +69,14 @@ void settle_way_in(const StartOptions& options, const server_api::Settings& sett
     return;
   }
   state.way_in = WayIn::tunnel;
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): relay_is_given
   const std::string host = relay_is_given ? settings.relay->value : server_api::host_of_url(settings.server.value);
   const auto server = parse_host_port(host);
   if (!server) throw usage_error(std::format("--relay {}: it is HOST, HOST:PORT or none", printable(host)));
   Relay relay{.server = *server};
   if (options.relay.is_custom()) {
     settle_custom_relay(options.relay, relay);
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it was checked as it was settled
     state.address = *parse_host_port(relay.listen);
   }
   state.relay = relay;
@@ -96,7 +98,7 @@ State settle(const StartOptions& options, const server_api::Settings& settings, 
   state.before = before->before;
   state.was_live = before->was_live;
   // At a relay it keeps the address that it has.
-  if (state.way_in == WayIn::tunnel && before->relay == state.relay && state.relay->is_ours()) {
+  if (state.way_in == WayIn::tunnel && before->relay == state.relay && state.relay && state.relay->is_ours()) {
     state.address = before->address;
     state.relay_number = before->relay_number;
   }

@@ -26,7 +26,7 @@ constexpr const char* kShimApi = "http://127.0.0.1:10998";
 std::optional<std::filesystem::path> running_program(const std::filesystem::path& file) {
   for (const std::string& process : os::list_directory("/proc").names) {
     std::error_code failure;
-    const std::filesystem::path link = std::filesystem::path("/proc") / process / "exe";
+    std::filesystem::path link = std::filesystem::path("/proc") / process / "exe";
     const std::string target = std::filesystem::read_symlink(link, failure);
     if (!failure && (target == file || target == file.string() + " (deleted)")) return link;
   }

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -16,6 +17,8 @@
 #include "common/os/clock.h"
 #include "common/os/file.h"
 #include "common/os/signals.h"
+#include "common/text/number.h"
+#include "common/text/split.h"
 #include "common/version.h"
 #include "runner/join/agent.h"
 #include "runner/join/fleet_keeper.h"
@@ -92,8 +95,16 @@ void settle_free_name(server_api::Client& server, State& state, const std::strin
 // 1.2.3 as numbers; nothing for "latest" and other words.
 std::optional<std::array<int, 3>> release_number(const std::string& text) {
   std::array<int, 3> number{};
-  return std::sscanf(text.c_str(), "%d.%d.%d", &number[0], &number[1], &number[2]) == 3 ? std::optional(number)
-                                                                                        : std::nullopt;
+  // What follows the third number, as in 1.2.3rc1, does not count.
+  const std::size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
+  const auto parts = text::split(std::string_view(text).substr(0, end), '.');
+  if (parts.size() < number.size()) return std::nullopt;
+  for (std::size_t i = 0; i < number.size(); ++i) {
+    const auto part = text::parse_number<int>(parts[i]);
+    if (!part) return std::nullopt;
+    number[i] = *part;
+  }
+  return number;
 }
 
 // A server replaces programs of a lower number than its own at each look.
@@ -198,19 +209,20 @@ int work_here(const Places& places, const State& state, const server_api::Accoun
         return true;
       },
       [&] {
-        watcher = std::jthread([&places, account, id = load_identity(places).id](const std::stop_token& stop) {
-          server_api::Client server(account, os::system_clock(), stop);
-          Watching watching(places, server, id);
-          try {
-            while (!watching.look()) {
-              if (!os::pause(os::system_clock(), 1s, stop)) return;
-            }
-            std::println("{} is live", watching.name());
-            std::fflush(stdout);
-          } catch (const std::exception& error) {
-            if (!stop.stop_requested()) say(error.what());
-          }
-        });
+        watcher =
+            std::jthread([&places, account = account, id = load_identity(places).id](const std::stop_token& stop) {
+              server_api::Client server(account, os::system_clock(), stop);
+              Watching watching(places, server, id);
+              try {
+                while (!watching.look()) {
+                  if (!os::pause(os::system_clock(), 1s, stop)) return;
+                }
+                std::println("{} is live", watching.name());
+                std::fflush(stdout);
+              } catch (const std::exception& error) {
+                if (!stop.stop_requested()) say(error.what());
+              }
+            });
       });
   return status;
 }

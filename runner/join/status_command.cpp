@@ -89,6 +89,7 @@ int show_status(const StatusOptions& options) {
       {"versions", {{"runner", version()}, {"shim", shim_version(places)}, {"server", json()}}},
       {"reason", ""}};
   for (const char* name : {"failed", "programs", "server_problem", "reason"}) {
+    // NOLINTNEXTLINE(readability-container-size-empty): of a JSON value that is another question
     if (status["reason"] == "") status["reason"] = progress.value(name, "");
   }
   look_at_server(places, *state, status);

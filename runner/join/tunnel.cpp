@@ -121,6 +121,7 @@ Tunnel::Tunnel(Places places, StateFile& state, Server server, Progress& progres
                std::function<void()> changed)
     : places_(std::move(places)),
       state_(state),
+      // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is a tunnel only with a relay
       relay_(state.get().relay.value()),
       server_(std::move(server)),
       progress_(progress),

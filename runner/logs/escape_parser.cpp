@@ -50,7 +50,7 @@ std::size_t EscapeParser::take_text(std::string_view bytes, TerminalActions& act
   std::size_t done = 0;
   while (done < bytes.size()) {
     // A character that has begun in an earlier piece goes on byte by byte.
-    std::string_view rest = bytes.substr(done);
+    const std::string_view rest = bytes.substr(done);
     if (character_.empty()) {
       if (const std::size_t printable = text::printable_prefix(rest, false); printable > 0) {
         actions.print(rest.substr(0, printable));

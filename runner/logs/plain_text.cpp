@@ -170,8 +170,9 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
   if (!held_since_) held_since_ = now_;
   if (!held_.empty() && held_.back().raw) {
     Piece& last = held_.back();
-    if (last.raw->position + last.raw->size == position && last.raw->size + size <= kRawEventLimit) {
-      last.raw->size += static_cast<std::uint32_t>(size);
+    auto& raw = *last.raw;
+    if (raw.position + raw.size == position && raw.size + size <= kRawEventLimit) {
+      raw.size += static_cast<std::uint32_t>(size);
       last.text_size += static_cast<std::uint32_t>(text_size);
       return;
     }

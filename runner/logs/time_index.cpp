@@ -18,9 +18,13 @@ TimeIndex::TimeIndex(const std::filesystem::path& path)
 
 void TimeIndex::add(std::int64_t time, std::uint64_t position) noexcept {
   if (latest_ != INT64_MIN && time < latest_ + kGranularity) return;
-  latest_ = time;
   const os::Lock lock(mutex_);
-  unsaved_.push_back({time, position});
+  try {
+    unsaved_.push_back({time, position});
+  } catch (const std::bad_alloc&) {
+    return;  // the next piece of output is taken instead
+  }
+  latest_ = time;
   while (!unsaved_.empty()) {
     const ssize_t written =
         ::pwrite(file_.get(), &unsaved_.front(), sizeof(Entry), static_cast<off_t>(saved_ * sizeof(Entry)));

@@ -97,7 +97,7 @@ class Clone {
 
     const bool one = request_.single_branch && !branch_.empty();
     const std::string pattern = one ? branch_ : "*";
-    std::string refspec = std::format("+refs/heads/{0}:refs/remotes/{1}/{0}", pattern, kRemoteName);
+    const std::string refspec = std::format("+refs/heads/{0}:refs/remotes/{1}/{0}", pattern, kRemoteName);
     // Now that the branch is known, with the name that the job's git expects.
     check(git_remote_add_fetch(repository_.get(), kRemoteName, refspec.c_str()), "add the remote");
     const auto config = make<Config>("read the configuration",
@@ -122,7 +122,7 @@ class Clone {
   static std::string default_branch(git_remote* remote) {
     git_buf name = GIT_BUF_INIT;
     const int result = git_remote_default_branch(&name, remote);
-    std::string branch = result == 0 && name.ptr != nullptr ? name.ptr : "";
+    const std::string branch = result == 0 && name.ptr != nullptr ? name.ptr : "";
     git_buf_dispose(&name);
     if (result != GIT_ENOTFOUND) check(result, "find the remote's branch");
     constexpr std::string_view prefix = "refs/heads/";
@@ -165,7 +165,7 @@ class Clone {
     const git_oid wanted = at_head ? head : hash();
     const Object target =
         commit(wanted, at_head ? "branch " + printable(branch_) : "commit " + printable(request_.hash));
-    git_checkout_options options = access_.checkout_options();
+    const git_checkout_options options = access_.checkout_options();
     check(git_checkout_tree(repository_.get(), target.get(), &options), "check out");
     check(at_head ? git_repository_set_head(repository_.get(), local.c_str())
                   : git_repository_set_head_detached(repository_.get(), &wanted),

@@ -30,7 +30,7 @@ std::optional<Url> parse_url(std::string_view text) {
   const std::size_t separator = text.find("://");
   if (separator == std::string_view::npos) return parse_short_form(text);
   Url url{.scheme = text::lower_case(text.substr(0, separator))};
-  std::string_view rest = text.substr(separator + 3);
+  const std::string_view rest = text.substr(separator + 3);
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   std::string_view authority = rest.substr(0, slash);
   url.path = rest.substr(slash);

@@ -49,6 +49,7 @@ void let_go_of_archive() {
   const auto begin = reinterpret_cast<std::uintptr_t>(archive().data());
   const std::uintptr_t first = (begin + page - 1) / page * page;
   const std::uintptr_t last = (begin + archive().size()) / page * page;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the beginning of a page
   if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 

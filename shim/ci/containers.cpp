@@ -91,7 +91,7 @@ client::HeldRunner Containers::runner(const client::TaskDetails& details) {
 std::string Containers::last_lines(const std::string& role, std::size_t count) {
   std::string output;
   for (std::uint64_t offset = 0;;) {
-    const std::string piece = shim_.output(names_.task(role), offset);
+    std::string piece = shim_.output(names_.task(role), offset);
     if (piece.empty()) break;
     offset += piece.size();
     output = std::move(piece);

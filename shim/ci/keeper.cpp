@@ -22,7 +22,7 @@
 #include "common/os/signals.h"
 #include "shim/ci/end_tasks.h"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration): musl declares it only for GNU
 
 namespace dstack::shim::ci {
 

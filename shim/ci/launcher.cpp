@@ -370,7 +370,6 @@ std::optional<GivenRunner> given_runner(const Variables& variables, const std::s
 int run_launcher(const LauncherFlags& flags) {
   // Before git is asked, which starts a thread.
   const os::UniqueFd signals = os::block_and_watch({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment is never changed
   const Variables variables = [](const char* name) -> const char* { return std::getenv(name); };
   LauncherSetup::Asked asked{.flags = flags,
                              .repository = {},

@@ -125,7 +125,7 @@ void Life::job_ended(const AgentEvent& event) {
   if ((state_ == State::stopping || is_interrupted_) && event.lost) lose(job.empty() ? event.job : job);
   if (state_ == State::finishing) limit_state(kFinishLimit);
   if (state_ != State::working) return;
-  if (after_job_) return leave(*std::exchange(after_job_, std::nullopt));
+  if (auto next = std::exchange(after_job_, std::nullopt)) return leave(*std::move(next));
   if (!settings_.single && !agent_.one_job) return wait_for_job();
   expect_end_of_agent();
 }

@@ -27,7 +27,7 @@ void Life::leave(Ending ending) {
 void Life::withdrawn(Removal removal) {
   if (state_ != State::withdrawing) return;
   const bool is_busy = removal == Removal::busy;
-  if (!is_busy || ending_->reason != kIdle) return finish(is_busy);
+  if (!is_busy || !ending_ || ending_->reason != kIdle) return finish(is_busy);
   ending_.reset();
   limit_state({});
   if (!job_.empty()) {
@@ -99,7 +99,7 @@ void Life::cleaned_up() {
 }
 
 void Life::end_if_done() {
-  if (state_ != State::cleaning || !is_clean_ || !lost_.empty()) return;
+  if (state_ != State::cleaning || !ending_ || !is_clean_ || !lost_.empty()) return;
   state_ = State::over;
   if (ending_->failure.empty()) {
     actions_.report_terminated(ending_->reason);

@@ -23,7 +23,7 @@
 #include "shim/docker/engine_address.h"
 #include "shim/docker/engine_client.h"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration): musl declares it only for GNU
 
 namespace dstack::shim::ci {
 

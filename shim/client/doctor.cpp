@@ -34,7 +34,7 @@ shim::doctor::Host host_of(const DoctorOptions& options) {
 }
 
 bool wants_colours() {
-  const char* const refusal = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+  const char* const refusal = std::getenv("NO_COLOR");
   return ::isatty(STDOUT_FILENO) == 1 && (refusal == nullptr || *refusal == '\0');
 }
 

@@ -34,7 +34,7 @@ std::vector<std::string> resolved(const std::vector<std::string>& environment) {
   for (std::string variable : environment) {
     const std::string name = variable.substr(0, variable.find('='));
     if (name.size() == variable.size()) {
-      const char* value = std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): it is never changed
+      const char* value = std::getenv(name.c_str());
       if (value == nullptr) continue;
       variable += std::string("=") + value;
     }

@@ -61,8 +61,8 @@ ProgramEnd HeldRunner::run(const Program& program, const ExecFrames::Take& take,
       },
       stop);
   if (response.status != 200) throw refusal(response, path);
-  if (!frames.end()) throw Error(ErrorKind::unavailable, "the runner's answer ended early: its container is gone");
-  return *frames.end();
+  if (const auto& end = frames.end()) return *end;
+  throw Error(ErrorKind::unavailable, "the runner's answer ended early: its container is gone");
 }
 
 bool HeldRunner::stop(const std::string& id, const std::string& signal, std::chrono::seconds grace) {

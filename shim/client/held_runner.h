@@ -42,7 +42,7 @@ class HeldRunner {
 
  private:
   std::unique_ptr<http::Client> client_;  // so that it can be moved
-  const Secret token_;
+  Secret token_;
 };
 
 }  // namespace dstack::shim::client

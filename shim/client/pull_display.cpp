@@ -29,7 +29,7 @@ std::string in_words(std::chrono::seconds left) {
 }
 
 std::optional<std::size_t> width_of_stderr() {
-  const char* terminal = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe): the environment is never changed
+  const char* terminal = std::getenv("TERM");
   if (terminal != nullptr && std::string_view(terminal) == "dumb") return std::nullopt;
   return terminal_width(STDERR_FILENO);
 }
@@ -77,13 +77,14 @@ std::string PullDisplay::figures(const Phase& phase) const {
 }
 
 void PullDisplay::show_bar(const Phase& phase) {
-  const std::size_t length = std::clamp(*width_ - std::min(*width_, kBesideBar), kShortestBar, kLongestBar);
+  const std::size_t width = width_.value_or(kLongestBar);
+  const std::size_t length = std::clamp(width - std::min(width, kBesideBar), kShortestBar, kLongestBar);
   const auto parts = static_cast<std::int64_t>(length);
   const auto filled = static_cast<std::size_t>(std::clamp<std::int64_t>(phase.done * parts / phase.total, 0, parts));
   const std::string text = std::format("{} [{}{}] {}", phase.name, std::string(filled, '#'),
                                        std::string(length - filled, ' '), figures(phase));
   // A bar that takes two lines would leave a trail.
-  out_ << "\r" << shortened(text, *width_ - 1, Keep::beginning) << "\033[K" << std::flush;
+  out_ << "\r" << shortened(text, width - 1, Keep::beginning) << "\033[K" << std::flush;
   bar_open_ = true;
 }
 

@@ -91,11 +91,13 @@ json environment_object(const RunOptions& options) {
 json container_of(const RunOptions& options) {
   json container = json::object();
   for (const std::string& volume : options.volumes) {
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the command line was checked
     const HostFolder folder = parse_host_folder(volume).value();
     if (!folder.read_only) continue;
     container["mounts"].push_back({{"source", folder.source}, {"target", folder.target}, {"read_only", true}});
   }
   for (const std::string& text : options.ports) {
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the command line was checked
     const PublishedPort port = parse_published_port(text).value();
     container["ports"].push_back({{"container", port.container}, {"host", port.host}, {"protocol", port.protocol}});
   }
@@ -130,6 +132,7 @@ json task_of(const RunOptions& options, const std::string& id, const std::string
   json mounts = json::array();
   for (const std::string& volume : options.volumes) {
     require_utf8("--volume", volume);
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the command line was checked
     const HostFolder folder = parse_host_folder(volume).value();
     // A folder that is missing is made, as docker does.
     if (!folder.read_only) mounts.push_back({{"instance_path", folder.source}, {"path", folder.target}});

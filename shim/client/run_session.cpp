@@ -52,7 +52,7 @@ void RunSession::submit(const nlohmann::json& task) {
 std::optional<TaskEntry> RunSession::wait_for(const std::function<bool(const TaskEntry&)>& is_there, RunEnd& ended) {
   PullDisplay display;
   while (!interrupted()) {
-    const TaskEntry task = shim_.task(id_);
+    TaskEntry task = shim_.task(id_);
     display.show(task);
     if (task.ended() || is_there(task)) {
       display.finish();

@@ -56,6 +56,7 @@ bool selects(const LogsOptions& options) {
 bool select(ShimApi& shim, const TaskEntry& task, JobOutput& output, const LogsOptions& options) {
   if (!options.since.empty()) {
     const auto since = parse_moment(options.since, os::system_clock());
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the command line was checked
     const auto position = LineTimes(shim, task.id).position_at(since.value());
     if (position) {
       output.begin_at(*position);

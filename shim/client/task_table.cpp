@@ -25,7 +25,7 @@ using Widths = std::array<std::size_t, kColumnCount>;
 
 constexpr std::array<const char*, kColumnCount> kHeadings{"ID", "NAME", "IMAGE", "STATUS", "AGE", "GPUS"};
 
-std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 Row row_of(const TaskEntry& task, const os::Clock& clock) {
   return {legible(task.id),

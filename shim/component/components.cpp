@@ -16,7 +16,7 @@ std::string_view name_of(ComponentStatus status) {
   return names.at(static_cast<std::size_t>(status));
 }
 
-Components::Components(std::filesystem::path runner, std::filesystem::path shim)
+Components::Components(const std::filesystem::path& runner, const std::filesystem::path& shim)
     : runner_("dstack-runner", runner), shim_("dstack-shim", shim) {}
 
 Components::~Components() {
@@ -58,7 +58,7 @@ void Components::install(const std::string& name, const std::string& url) {
   // It reports its end under the lock that is held here.
   auto installation = os::start_thread<std::jthread>(
       "install a component",
-      [this, &component, url](const std::stop_token& stop) { install_now(component, url, stop); });
+      [this, &component, url = url](const std::stop_token& stop) { install_now(component, url, stop); });
   component.installing = true;
   // The one before has ended, or is about to.
   previous = std::move(component.installation);

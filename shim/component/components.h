@@ -24,7 +24,7 @@ struct ComponentInfo {
 // The two programs on this host: what is there, and putting another one in its place. Thread-safe.
 class Components {
  public:
-  Components(std::filesystem::path runner, std::filesystem::path shim);
+  Components(const std::filesystem::path& runner, const std::filesystem::path& shim);
   Components(const Components&) = delete;
   Components& operator=(const Components&) = delete;
   // Cancels installations.

@@ -30,7 +30,7 @@ constexpr std::chrono::minutes kDownloadLimit{10};
 constexpr std::chrono::seconds kVersionLimit{10};
 
 // Writes what the URL answers to `fd`, which is empty.
-void fetch(std::string address, int fd, const std::filesystem::path& file, std::stop_token stop) {
+void fetch(std::string address, int fd, const std::filesystem::path& file, const std::stop_token& stop) {
   const os::SteadyTime deadline = os::system_clock().now() + kDownloadLimit;
   for (int redirects = 0; redirects <= kRedirectLimit; ++redirects) {
     const auto url = http::parse_url(address);
@@ -99,11 +99,11 @@ std::string ask_version(const std::filesystem::path& file, const std::string& na
   return std::string(words[2]);
 }
 
-Download::Download(const std::string& url, std::filesystem::path target, std::stop_token stop, mode_t mode)
+Download::Download(const std::string& url, std::filesystem::path target, const std::stop_token& stop, mode_t mode)
     : target_(std::move(target)) {
   os::make_directories(target_.parent_path(), 0755);
   std::string name = temporary_prefix(target_) + "XXXXXX";
-  os::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  const os::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) throw os_error("create a temporary file beside", target_.string());
   file_ = name;
   try {

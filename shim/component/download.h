@@ -22,7 +22,7 @@ class Download {
  public:
   // Fetches, for 10 minutes at most. Throws Error for any failure, also for a status other than 200: not_found for one
   // that another try does not change.
-  Download(const std::string& url, std::filesystem::path target, std::stop_token stop, mode_t mode = 0755);
+  Download(const std::string& url, std::filesystem::path target, const std::stop_token& stop, mode_t mode = 0755);
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
   ~Download();

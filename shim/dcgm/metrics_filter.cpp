@@ -29,6 +29,7 @@ std::string metrics_of(std::string_view text, const std::vector<std::string>& uu
   constexpr std::string_view help_keyword = "# HELP ";
   constexpr std::string_view type_keyword = "# TYPE ";
   std::vector<std::string> labels;
+  labels.reserve(uuids.size());
   for (const std::string& uuid : uuids) labels.push_back(std::format("\"{}\"", uuid));
   std::string kept;
   std::string_view help;

@@ -72,7 +72,7 @@ DockerConfig parse_docker_config(std::string_view text) {
 }
 
 std::filesystem::path docker_config_file() {
-  const char* folder = std::getenv("DOCKER_CONFIG");  // NOLINT(concurrency-mt-unsafe): the environment is never changed
+  const char* folder = std::getenv("DOCKER_CONFIG");
   if (folder != nullptr && *folder != '\0') return std::filesystem::path(folder) / "config.json";
   return os::user_home() / ".docker/config.json";
 }

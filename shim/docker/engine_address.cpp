@@ -78,7 +78,7 @@ EngineAddress engine_address(const Environment& environment) {
 
 EngineAddress engine_address() {
   return engine_address([](const char* name) -> std::optional<std::string> {
-    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+    const char* value = std::getenv(name);
     if (value == nullptr) return std::nullopt;
     return value;
   });

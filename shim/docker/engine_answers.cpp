@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <format>
@@ -121,7 +120,7 @@ std::string one_line(std::string_view text) {
 
 std::string engine_message(std::string_view body) {
   const json answer = json::parse(body, nullptr, false);
-  std::string message = dstack::json::text_member(answer, "message");
+  const std::string message = dstack::json::text_member(answer, "message");
   if (message.empty()) {
     while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
     return body.empty() ? "no reason given" : printable(body, kMessageLimit);
@@ -227,10 +226,11 @@ std::optional<std::int64_t> parse_time(const std::string& text) {
   if (rest == nullptr || parts.tm_year < 70) return std::nullopt;
   rest += std::strspn(rest, ".0123456789");
   std::int64_t time = ::timegm(&parts);
-  int hours = 0;
-  int minutes = 0;
-  if ((*rest == '+' || *rest == '-') && std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
-    time -= (*rest == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
+  const std::string_view zone = rest;
+  if (zone.size() < 6 || (zone[0] != '+' && zone[0] != '-')) return time;
+  const auto hours = text::parse_number<std::int64_t>(zone.substr(1, 2));
+  const auto minutes = text::parse_number<std::int64_t>(zone.substr(4, 2));
+  if (hours && minutes) time -= (zone[0] == '+' ? 1 : -1) * (*hours * 3600 + *minutes * 60);
   return time;
 }
 

@@ -69,7 +69,7 @@ std::string ImageReference::name() const {
 
 std::string ImageReference::server_address() const {
   const std::size_t slash = repository.find('/');
-  const std::string registry = slash == std::string::npos ? "" : repository.substr(0, slash);
+  std::string registry = slash == std::string::npos ? "" : repository.substr(0, slash);
   if (!is_registry(registry) || registry == "docker.io" || registry == "index.docker.io") return kHub;
   return registry;
 }

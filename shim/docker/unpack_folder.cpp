@@ -18,7 +18,7 @@ std::string configured_root(std::string_view toml) {
     if (trimmed.starts_with('[')) break;
     const std::size_t equals = trimmed.find('=');
     if (equals == std::string_view::npos || text::trim(trimmed.substr(0, equals)) != "root") continue;
-    std::string_view value = text::trim(trimmed.substr(equals + 1));
+    const std::string_view value = text::trim(trimmed.substr(equals + 1));
     if (value.size() < 2 || (value.front() != '"' && value.front() != '\'')) continue;
     const std::size_t end = value.find(value.front(), 1);
     if (end != std::string_view::npos) return std::string(value.substr(1, end - 1));
@@ -32,7 +32,7 @@ fs::path unpack_folder(const EngineInfo& info, const fs::path& root) {
   if (!info.containerd_images) return info.root_directory;
   std::error_code ignored;
   // A containerd that dockerd starts itself has its folder in dockerd's.
-  const fs::path own = fs::path(info.root_directory) / "containerd/daemon";
+  fs::path own = fs::path(info.root_directory) / "containerd/daemon";
   if (info.containerd_address.contains("/docker/")) return own;
   if (info.containerd_address.empty() && fs::exists(root / own.relative_path(), ignored)) return own;
   const std::string configured = configured_root(os::try_read_file(root / "etc/containerd/config.toml").value_or(""));

@@ -17,7 +17,7 @@ std::string described(const std::string& reason) { return reason.empty() ? "" : 
 
 }  // namespace
 
-Drain::Drain(std::filesystem::path home) : file_(std::move(home) / "drained") {
+Drain::Drain(const std::filesystem::path& home) : file_(home / "drained") {
   const os::Lock lock(mutex_);
   std::error_code failure;
   if (!std::filesystem::exists(file_, failure)) return;

@@ -12,7 +12,7 @@ namespace dstack::shim {
 // undone, through restarts of the shim and the host: <home>/drained has the reason. From any thread.
 class Drain {
  public:
-  explicit Drain(std::filesystem::path home);
+  explicit Drain(const std::filesystem::path& home);
 
   // Why no new tasks are taken; nothing if they are. The reason may be empty.
   std::optional<std::string> reason() const;

@@ -41,8 +41,9 @@ std::optional<Location> location_of(std::string_view bus_id) {
   };
   const auto parts = std::array{hexadecimal(0, bus), hexadecimal(bus + 1, device), hexadecimal(device + 1, dot),
                                 hexadecimal(dot + 1, bus_id.size())};
-  if (!std::ranges::all_of(parts, [](const auto& part) { return part.has_value(); })) return std::nullopt;
-  return Location{.domain = *parts[0], .place = *parts[1] << 8 | *parts[2] << 3 | *parts[3]};
+  const auto& [domain, bus_number, device_number, function] = parts;
+  if (!domain || !bus_number || !device_number || !function) return std::nullopt;
+  return Location{.domain = *domain, .place = *bus_number << 8 | *device_number << 3 | *function};
 }
 
 // A GPU or a part of one, as the kernel's compute driver has it.
@@ -109,13 +110,14 @@ std::vector<std::string> amd_render_nodes(const std::string& bus_id, const fs::p
     return fs::exists(root / std::string_view(node.render_node).substr(1), ignored);
   };
   for (const ComputeNode& node : all) {
-    if (node.location == *location && is_there(node)) add(node.render_node);
+    if (node.location == location && is_there(node)) add(node.render_node);
   }
   // By the device's own folder.
   for (const std::string& name : sorted_names_in(root / "sys/bus/pci/devices" / bus_id / "drm")) {
     if (name.starts_with("renderD")) add("/dev/dri/" + name);
   }
   if (!nodes.empty()) return nodes;
+  if (!location) return nodes;
   // Some versions of the tool write a partition's number where a device's function stands.
   for (const ComputeNode& node : all) {
     const Location whole{.domain = location->domain, .place = location->place & ~7u};

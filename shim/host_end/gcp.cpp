@@ -22,16 +22,18 @@ std::optional<Notice> Gcp::ask(const std::stop_token& stop) {
   const auto value = [&](const char* name) {
     return std::string(text::trim(client_.get(std::string(kFolder) + name, {kGoogleHeader}, stop)));
   };
+  // When something was seen first; nothing while it is not.
   const auto since = [this](std::optional<os::WallTime>& first, bool seen) {
     if (!seen) first.reset();
     if (seen && !first) first = clock_.wall();
-    return seen;
+    return first;
   };
-  if (since(preempted_since_, value("preempted") == "TRUE"))
-    return Notice{.cause = "Google Cloud preempts this instance", .down_at = *preempted_since_ + kPreemptionLead};
-  if (since(maintenance_since_, value("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE")) {
+  if (const auto first = since(preempted_since_, value("preempted") == "TRUE"))
+    return Notice{.cause = "Google Cloud preempts this instance", .down_at = *first + kPreemptionLead};
+  const bool stops = value("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE";
+  if (const auto first = since(maintenance_since_, stops)) {
     return Notice{.cause = "Google Cloud stops this instance for maintenance",
-                  .down_at = *maintenance_since_ + (has_gpus_ ? kGpuMaintenanceLead : kMaintenanceLead),
+                  .down_at = *first + (has_gpus_ ? kGpuMaintenanceLead : kMaintenanceLead),
                   .final = !has_gpus_};
   }
   return std::nullopt;

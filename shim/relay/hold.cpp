@@ -23,7 +23,8 @@ constexpr std::chrono::seconds kSilence{30};
 // The parent of a process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid) {
   const auto status = os::try_read_file(std::format("/proc/{}/status", pid));
-  const std::size_t at = status ? status->find("\nPPid:") : std::string::npos;
+  if (!status) return 0;
+  const std::size_t at = status->find("\nPPid:");
   if (at == std::string::npos) return 0;
   const std::string_view number = text::trim(std::string_view(*status).substr(at + 6, 16));
   pid_t parent = 0;

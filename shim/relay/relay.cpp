@@ -29,7 +29,8 @@ CLI::App* add_relay_command(CLI::App& app, RelayCommand& command) {
 
 int execute(const RelayCommand& command) {
   const RelayPlaces places;
-  switch (command.verb.value()) {
+  if (!command.verb) return exit_status::kUsage;
+  switch (*command.verb) {
     case RelayCommand::Verb::install: return install(command, places);
     case RelayCommand::Verb::keys: return print_keys(command.blob, places);
     case RelayCommand::Verb::hold: return hold();

@@ -55,11 +55,13 @@ std::string_view name_of_choice(Value value, const std::array<std::pair<std::str
 // What no program can be given.
 const std::string& without_nul(const std::string& field, const std::string& text) {
   if (text.contains('\0')) refuse(field, "contains a NUL byte");
+  // NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): a part of the request that is parsed
   return text;
 }
 
 const std::string& one_line(const std::string& field, const std::string& text) {
   if (text::has_control(text)) refuse(field, "contains a control character");
+  // NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): a part of the request that is parsed
   return text;
 }
 

@@ -32,7 +32,10 @@ void EngineResources::make(const std::string& task_id, const TaskConfig& config,
   if (keys.empty()) return;
   const os::Lock making(making_);
   restore(task_id, config);
-  for (const Key& key : keys) make_one(key, key.first == Kind::volume && config.container->keeps(key.second), stop);
+  for (const Key& key : keys) {
+    const bool is_kept = key.first == Kind::volume && config.container && config.container->keeps(key.second);
+    make_one(key, is_kept, stop);
+  }
 }
 
 void EngineResources::restore(const std::string& task_id, const TaskConfig& config) {

@@ -22,7 +22,7 @@ constexpr seconds kKeepOutputLimit{30};
 
 }  // namespace
 
-Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& end, std::stop_token stop) const {
+Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& end, const std::stop_token& stop) const {
   // On cgroup v2 the engine says "out of memory" for any process of the container, and the job may have survived it.
   if (end.exit_code == 0) return {.reason = termination_reason::kDoneByRunner, .message = ""};
   std::string message;
@@ -54,7 +54,7 @@ Ending Finisher::ending_of(const TaskState& state, const docker::ContainerEnd& e
   return {.reason = termination_reason::kContainerExitedWithError, .message = std::move(message)};
 }
 
-void Finisher::stop_container(const TaskState& state, seconds grace, std::stop_token stop) const {
+void Finisher::stop_container(const TaskState& state, seconds grace, const std::stop_token& stop) const {
   if (!state.create_sent) return;
   if (state.status != TaskStatus::running) return remove_container(state, stop);
   const docker::Call call{.stop = stop, .limit = grace + kKillLimit};
@@ -73,7 +73,7 @@ void Finisher::give_back_gpus(const TaskState& state) const {
   if (state.gpu_ids) parts_.gpus.give_back(*state.gpu_ids);
 }
 
-void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_token stop) const {
+void Finisher::give_back_keys_and_volumes(const TaskState& state, const std::stop_token& stop) const {
   if (state.holds_keys) {
     try {
       parts_.keys.release(state.config.id);
@@ -86,7 +86,7 @@ void Finisher::give_back_keys_and_volumes(const TaskState& state, std::stop_toke
   if (state.holds_volumes) parts_.volumes.unmount(state.config.id, state.config.volumes, stop);
 }
 
-std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, std::stop_token stop) const {
+std::optional<docker::ContainerEnd> Finisher::end_of(const TaskState& state, const std::stop_token& stop) const {
   try {
     const auto container = parts_.engine.inspect(state.container_id, {.stop = stop, .limit = kLastLinesLimit});
     if (!container || !docker::has_ended(container->status)) return std::nullopt;
@@ -116,14 +116,14 @@ void Finisher::keep_logs(const TaskState& state, const std::stop_token& stop) co
                          store_.pull_log(state.container_name).parent_path(), write_output);
 }
 
-void Finisher::remove(const TaskState& state, std::stop_token stop) const {
+void Finisher::remove(const TaskState& state, const std::stop_token& stop) const {
   if (parts_.kept_logs != nullptr) keep_logs(state, stop);
   if (state.create_sent) remove_container(state, stop);
   resources_.release(state.config.id, stop);
   store_.remove(state.container_name);
 }
 
-void Finisher::remove_container(const TaskState& state, std::stop_token stop) const {
+void Finisher::remove_container(const TaskState& state, const std::stop_token& stop) const {
   // By its name, since the id may not have come to be known.
   const auto container = parts_.engine.inspect(state.container_name, {.stop = stop, .limit = kKillLimit});
   if (!container || !belongs_to(*container, state.config.id, store_)) return;

@@ -27,28 +27,28 @@ class Finisher {
 
   // Reason and message for a container that ended by itself: why, as far as that is known, its exit status, its last
   // lines. Never fails: lines that cannot be had are left out.
-  Ending ending_of(const TaskState& state, const docker::ContainerEnd& end, std::stop_token stop) const;
+  Ending ending_of(const TaskState& state, const docker::ContainerEnd& end, const std::stop_token& stop) const;
 
   // Afterwards no process of the task's container runs. One that was never started, or may not have been, is removed;
   // the engine is not asked if it was never asked for one.
-  void stop_container(const TaskState& state, std::chrono::seconds grace, std::stop_token stop) const;
+  void stop_container(const TaskState& state, std::chrono::seconds grace, const std::stop_token& stop) const;
 
   // Cannot fail. The journal says so before, since this must not happen twice.
   void give_back_gpus(const TaskState& state) const;
   // Keys that cannot be removed are logged and left to the next start. Throws Error for a volume that cannot be
   // unmounted.
-  void give_back_keys_and_volumes(const TaskState& state, std::stop_token stop) const;
+  void give_back_keys_and_volumes(const TaskState& state, const std::stop_token& stop) const;
 
   // How the container of a task that was stopped has ended; nothing if it is not known. Never fails.
-  std::optional<docker::ContainerEnd> end_of(const TaskState& state, std::stop_token stop) const;
+  std::optional<docker::ContainerEnd> end_of(const TaskState& state, const std::stop_token& stop) const;
 
   // The container with its anonymous volumes, the networks and volumes that no other task uses, then the task's
   // folders.
-  void remove(const TaskState& state, std::stop_token stop) const;
+  void remove(const TaskState& state, const std::stop_token& stop) const;
 
  private:
   void keep_logs(const TaskState& state, const std::stop_token& stop) const;
-  void remove_container(const TaskState& state, std::stop_token stop) const;
+  void remove_container(const TaskState& state, const std::stop_token& stop) const;
 
   HostParts parts_;
   const TaskStore& store_;

@@ -119,7 +119,8 @@ bool belongs_to(const docker::ContainerDetails& container, const std::string& ta
 
 void Launcher::launch(TaskState& state, const Secret& registry_password, const Publish& publish,
                       const std::function<void(const docker::PullProgress&)>& on_progress,
-                      const std::function<void(const std::stop_token&)>& await_start, std::stop_token stop) const {
+                      const std::function<void(const std::stop_token&)>& await_start,
+                      const std::stop_token& stop) const {
   end_with(termination_reason::kExecutorError, [&] { prepare(state, publish, stop); });
   end_with(termination_reason::kCreatingContainerError,
            [&] { pull(state, registry_password, publish, on_progress, stop); });
@@ -134,7 +135,7 @@ void Launcher::launch(TaskState& state, const Secret& registry_password, const P
            [&] { explained(engine_mode(stop), [&] { start(state, publish, stop); }); });
 }
 
-void Launcher::prepare(TaskState& state, const Publish& publish, std::stop_token stop) const {
+void Launcher::prepare(TaskState& state, const Publish& publish, const std::stop_token& stop) const {
   throw_if_stopped(stop);
   const TaskConfig& config = state.config;
   state.become(TaskStatus::preparing);
@@ -172,7 +173,8 @@ void Launcher::give_token(TaskState& state, const Publish& publish) const {
 }
 
 void Launcher::pull(TaskState& state, const Secret& registry_password, const Publish& publish,
-                    const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
+                    const std::function<void(const docker::PullProgress&)>& on_progress,
+                    const std::stop_token& stop) const {
   throw_if_stopped(stop);
   state.become(TaskStatus::pulling);
   publish(state);
@@ -201,7 +203,8 @@ docker::PullRequest Launcher::pull_request(const TaskState& state, const Secret&
 }
 
 void Launcher::create(TaskState& state, const Secret& registry_password, const Publish& publish,
-                      const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const {
+                      const std::function<void(const docker::PullProgress&)>& on_progress,
+                      const std::stop_token& stop) const {
   state.become(TaskStatus::creating);
   state.create_sent = true;
   publish(state);
@@ -220,7 +223,7 @@ void Launcher::create(TaskState& state, const Secret& registry_password, const P
   publish(state);
 }
 
-void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token stop) const {
+void Launcher::make_container(TaskState& state, const docker::ContainerSpec& spec, const std::stop_token& stop) const {
   const nlohmann::json body = docker::create_body(spec);
   try {
     state.container_id = parts_.engine.create(state.container_name, body, {.stop = stop});
@@ -262,7 +265,7 @@ bool Launcher::find_another_way(docker::GpuSettings& gpus, std::string_view reas
   return parts_.gpus.find_another_way(gpus, reason, devices);
 }
 
-void Launcher::start(TaskState& state, const Publish& publish, std::stop_token stop) const {
+void Launcher::start(TaskState& state, const Publish& publish, const std::stop_token& stop) const {
   start_container(state, publish, stop);
   state.ports.emplace();
   if (state.config.network_mode == docker::NetworkMode::bridge) {
@@ -306,6 +309,7 @@ docker::ContainerSpec Launcher::container_spec(const TaskState& state, const std
   spec.infiniband = std::filesystem::exists("/dev/infiniband");
   if (config.gpu == 0) return spec;
   if (config.gpu_devices.empty()) {
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): they were taken before
     spec.gpus = parts_.gpus.settings(*state.gpu_ids);
   } else {
     spec.gpus.devices = config.gpu_devices;

@@ -64,18 +64,18 @@ class Launcher {
   // `await_start` blocks until a container that is to be started later may be; it throws Error.
   void launch(TaskState& state, const Secret& registry_password, const Publish& publish,
               const std::function<void(const docker::PullProgress&)>& on_progress,
-              const std::function<void(const std::stop_token&)>& await_start, std::stop_token stop) const;
+              const std::function<void(const std::stop_token&)>& await_start, const std::stop_token& stop) const;
 
  private:
-  void prepare(TaskState& state, const Publish& publish, std::stop_token stop) const;
+  void prepare(TaskState& state, const Publish& publish, const std::stop_token& stop) const;
   void pull(TaskState& state, const Secret& registry_password, const Publish& publish,
-            const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
+            const std::function<void(const docker::PullProgress&)>& on_progress, const std::stop_token& stop) const;
   docker::PullRequest pull_request(const TaskState& state, const Secret& registry_password,
                                    const std::function<void(const docker::PullProgress&)>& on_progress) const;
   void create(TaskState& state, const Secret& registry_password, const Publish& publish,
-              const std::function<void(const docker::PullProgress&)>& on_progress, std::stop_token stop) const;
-  void make_container(TaskState& state, const docker::ContainerSpec& spec, std::stop_token stop) const;
-  void start(TaskState& state, const Publish& publish, std::stop_token stop) const;
+              const std::function<void(const docker::PullProgress&)>& on_progress, const std::stop_token& stop) const;
+  void make_container(TaskState& state, const docker::ContainerSpec& spec, const std::stop_token& stop) const;
+  void start(TaskState& state, const Publish& publish, const std::stop_token& stop) const;
   void start_container(TaskState& state, const Publish& publish, const std::stop_token& stop) const;
   // The engine is asked what it knows where that matters. Throws Error.
   bool find_another_way(docker::GpuSettings& gpus, std::string_view reason, const std::stop_token& stop) const;

@@ -150,7 +150,7 @@ bool is_runner_folder(const fs::path& path, const fs::path& runners) {
   return !failure && theirs == ours;
 }
 
-TaskStore::TaskStore(fs::path home) : tasks_(home / "tasks"), runners_(home / "runners") {
+TaskStore::TaskStore(const fs::path& home) : tasks_(home / "tasks"), runners_(home / "runners") {
   os::make_directories(tasks_, 0700);
   os::make_directories(runners_, 0755);
   home_ = fs::canonical(home);

@@ -26,7 +26,7 @@ bool is_runner_folder(const std::filesystem::path& path, const std::filesystem::
 class TaskStore {
  public:
   // Makes both folders; throws Error.
-  explicit TaskStore(std::filesystem::path home);
+  explicit TaskStore(const std::filesystem::path& home);
 
   // Makes the journal's folder and the journal in it, flushed. Throws Error, and then removes the folder; one that
   // cannot be removed is removed by the next add of this name, or by remove_half_made().

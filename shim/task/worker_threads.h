@@ -26,6 +26,7 @@ class WorkerThreads {
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
   // As finish().
+  // NOLINTNEXTLINE(bugprone-exception-escape): a mutex that cannot be locked is the end of the program
   ~WorkerThreads() { finish(); }
 
   // Waits for all of them, and for those they start meanwhile: the owner has told them to end. Jobs that still wait for

@@ -23,7 +23,7 @@ namespace {
 constexpr std::chrono::milliseconds kSampleTime{500};
 
 std::string variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): the environment is never changed
+  const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 

@@ -1,6 +1,7 @@
 #include "shim/top/view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <format>
 #include <functional>
 
@@ -43,7 +44,7 @@ std::string right_aligned(const std::string& content, std::size_t width) {
 }
 
 std::string bar(double share, std::size_t width, bool utf8) {
-  const auto filled = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(width) + 0.5);
+  const auto filled = static_cast<std::size_t>(std::lround(std::clamp(share, 0.0, 1.0) * static_cast<double>(width)));
   std::string text;
   for (std::size_t i = 0; i < width; ++i) text += i < filled ? (utf8 ? "█" : "#") : (utf8 ? "░" : ".");
   return text;

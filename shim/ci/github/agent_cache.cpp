@@ -33,11 +33,10 @@ constexpr std::chrono::hours kOldAge = 24h * 60;
 }  // namespace
 
 std::filesystem::path agent_cache_folder() {
-  const char* given =
-      std::getenv("CML_RUNNER_AGENT_CACHE");  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+  const char* given = std::getenv("CML_RUNNER_AGENT_CACHE");
   if (given != nullptr && *given != '\0') return std::filesystem::absolute(given).lexically_normal();
   if (::geteuid() == 0) return "/var/cache/dstack-ci";
-  const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
+  const char* home = std::getenv("HOME");
   return std::filesystem::path(home != nullptr && *home != '\0' ? home : "/") / ".cache/dstack-ci";
 }
 

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path path_of_variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+  const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 

@@ -121,7 +121,7 @@ std::optional<RegistryLogin> login_for(const HookContainer& container) {
 
 // For a person who lists tasks: "github-1234-job" in run 1234.
 std::string task_name(const std::string& role) {
-  const char* run = std::getenv("GITHUB_RUN_ID");  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+  const char* run = std::getenv("GITHUB_RUN_ID");
   return run != nullptr && text::is_digits(run) ? std::format("github-{}-{}", run, role) : "github-" + role;
 }
 

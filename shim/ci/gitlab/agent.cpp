@@ -16,7 +16,7 @@
 #include "shim/ci/own_program.h"
 #include "shim/ci/work_folder.h"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration): musl declares it only for GNU
 
 namespace dstack::shim::ci::gitlab {
 
@@ -27,7 +27,7 @@ namespace {
 constexpr std::array kStages = {"config", "prepare", "run", "cleanup"};
 
 json parse(std::string_view line) {
-  json parsed = json::parse(line, nullptr, false);
+  const json parsed = json::parse(line, nullptr, false);
   return parsed.is_object() ? parsed : json::object();
 }
 
@@ -130,7 +130,7 @@ KeptProgramSpec GitLabRunner::program(const Registration& runner) {
 std::optional<std::string> GitLabRunner::warning_in(const std::string& line) { return gitlab::warning_in(line); }
 
 std::function<std::optional<CiJob>()> GitLabRunner::job_finder(const std::string& job) {
-  return [state = state_, job] { return read_job_note(state, job); };
+  return [state = state_, job = job] { return read_job_note(state, job); };
 }
 
 int GitLabRunner::finish_signal() const { return SIGQUIT; }

@@ -26,7 +26,7 @@ constexpr int kBuildFailure = 1;
 constexpr int kSystemFailure = 2;
 
 std::optional<std::string> own_environment_variable(const std::string& name) {
-  const char* value = std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
+  const char* value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 

@@ -231,8 +231,6 @@ class Served {
     if (content) {
       object.id = id_of(object.kind, *content);
       object.content = *content;
-      // libgit2 1.9.7 reads a pack with a delta that makes an object which is there already without end.
-      if (std::ranges::contains(objects_, object.id, &GitObject::id)) return;
     }
     objects_.push_back(std::move(object));
   }

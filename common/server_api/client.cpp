@@ -151,7 +151,7 @@ std::string Client::explain_denial(std::string_view doing) {
       if (member.role == "admin" && member.user.name != who) admins += (admins.empty() ? "" : ", ") + member.user.name;
     }
     if (!admins.empty()) others = std::format("; its admins may: {}", admins);
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): who may not look at the project either
+  } catch (const std::exception&) {  // who may not look at the project either
   }
   return std::format("{} may not {} in project {}{}", who, doing, account_.project, others);
 }

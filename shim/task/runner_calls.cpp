@@ -38,7 +38,7 @@ JobProgress parse_progress(const std::string& body) {
     const std::string job = dstack::json::ObjectReader(object).string("job");
     if (job == "waiting") return JobProgress::waiting;
     if (job == "over") return JobProgress::over;
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): another runner
+  } catch (const std::exception&) {  // another runner
   }
   return JobProgress::running;
 }

@@ -78,7 +78,7 @@ std::optional<std::filesystem::path> look_for_disk(const VolumeInfo& volume, con
   if (!result.succeeded() || !volume.device_name || volume.device_name->empty()) return std::nullopt;
   for (const std::string& name : names_of(*volume.device_name)) {
     // The kernel gives names as it finds disks: this may be some other volume by now.
-    const std::filesystem::path path = dev / name;
+    std::filesystem::path path = dev / name;
     std::error_code error;
     const std::filesystem::path real = std::filesystem::canonical(path, error);
     if (error) continue;

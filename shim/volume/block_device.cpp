@@ -48,6 +48,7 @@ BlockDevice BlockDevice::open(const std::filesystem::path& path) {
 }
 
 BlockDevice BlockDevice::wait_for(const std::filesystem::path& path, const std::stop_token& stop, os::Clock& clock) {
+  // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): it is read where the device cannot be opened yet
   const os::SteadyTime deadline = clock.now() + kBlockDeviceLimit;
   while (true) {
     std::string reason;

@@ -37,7 +37,14 @@ bool LauncherSetup::prepare(const Patience& patience) {
   folder_.emplace(workdir_);
   os::remove_file(folder_->going_away());  // of another time
   journal_.made_folder = folder_->was_made();
-  remove_dead_of_own_folder(patience);
+  try {
+    remove_dead_of_own_folder(patience);
+  } catch (...) {
+    folder_.reset();  // clean_up() would remove the journal of what is still there
+    throw;
+  }
+  // Before anything is put into the folder: without a journal no later launcher would find it.
+  write_journal();
   remove_dead(find_remains(workdir_.parent_path(), {}), patience);
   if (asked_.check_name) asked_.check_name();
   free_name(runners, remains, patience);

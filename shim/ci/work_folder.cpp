@@ -9,8 +9,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <format>
+#include <string>
+#include <vector>
 
 #include "common/error.h"
+#include "common/os/directory.h"
 #include "common/os/file.h"
 #include "common/os/remove_tree.h"
 #include "shim/ci/journal.h"
@@ -29,6 +32,19 @@ os::UniqueFd try_lock(const std::filesystem::path& file, int flags) {
   throw os_error("lock", file.string());
 }
 
+// A launcher that is killed while it writes its journal leaves launcher.json.XXXXXX.
+bool is_unfinished_journal(const std::string& name) { return name.starts_with("launcher.json."); }
+
+// Left by a launcher that was killed before it had written its journal, or after it had removed it.
+bool has_only_lock(const std::filesystem::path& folder) {
+  bool has_lock = false;
+  for (const std::string& name : os::list_directory(folder).names) {
+    if (name != kLockName && !is_unfinished_journal(name)) return false;
+    has_lock = has_lock || name == kLockName;
+  }
+  return has_lock;
+}
+
 }  // namespace
 
 std::filesystem::path default_parent() {
@@ -39,7 +55,7 @@ std::filesystem::path default_parent() {
 
 WorkFolder::WorkFolder(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code failure;
-  made_ = !std::filesystem::exists(path_, failure);
+  made_ = !std::filesystem::exists(path_, failure) || has_only_lock(path_);
   os::make_directories(path_, 0700);
   const bool is_ours =
       made_ || std::filesystem::is_empty(path_, failure) || std::filesystem::exists(path_ / kLockName, failure);
@@ -74,6 +90,9 @@ void WorkFolder::clear(bool also_folder) {
   } catch (const std::exception& error) {
     // A job's containers may have written as root what another user cannot remove. No later agent uses it.
     spdlog::warn("{}", error.what());
+  }
+  for (const std::string& name : os::list_directory(path_).names) {
+    if (is_unfinished_journal(name)) os::remove_tree(path_, name);
   }
   // Last: until here it says what there is to remove.
   os::remove_tree(path_, "launcher.json");

@@ -29,6 +29,7 @@ class WorkFolder {
   std::filesystem::path shim() const { return path_ / "shim"; }
   std::filesystem::path going_away() const { return path_ / "going-away"; }
   std::filesystem::path agent_config() const { return path_ / "config.toml"; }
+  // Whether this made it, or an earlier launcher that left nothing but its lock in it.
   bool was_made() const { return made_; }
 
   // Makes state/ and takes its owner.

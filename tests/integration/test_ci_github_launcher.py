@@ -258,6 +258,32 @@ def test_a_killed_launcher_leaves_no_process_and_its_runner_is_removed(tmp_path,
     assert runners(github) == [] and list((tmp_path / "work").iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["r", "other"])
+def test_a_launcher_killed_before_it_registers_is_cleaned_up_after(tmp_path, github, start, name):
+    fault = github.fault("GET .*/downloads", status=503, times=-1)
+    launcher = start()
+    wait_until(lambda: github.count("GET .*/downloads"), "the question for the agent")
+    assert (tmp_path / "work/r").exists()
+    launcher.process.kill()
+    launcher.process.wait()
+    fault.times = 0
+    assert start("--idle-timeout", "1", name=name).await_end() == 0
+    assert runners(github) == [] and list((tmp_path / "work").iterdir()) == []
+
+
+def test_the_journal_of_a_killed_launcher_stays_until_its_runner_can_be_removed(tmp_path, github, start):
+    launcher = start()
+    launcher.await_status("ready")
+    launcher.process.kill()
+    launcher.process.wait()
+    journal = tmp_path / "work/r/launcher.json"
+    left = {**json.loads(journal.read_text()), "repo": github.url + "/acme/hidden", "path": "acme/hidden"}
+    journal.write_text(json.dumps(left))
+    github.fault("/acme/hidden", status=403, body={"message": "Forbidden"}, times=-1)
+    assert start().await_end() == 1
+    assert json.loads(journal.read_text()) == left
+
+
 def test_no_secret_is_seen_by_others_and_the_agent_gets_what_it_needs(tmp_path, github, start):
     foreign = {"GITHUB_TOKEN": "gh", "AWS_SECRET_ACCESS_KEY": "aws", "DSTACK_TOKEN": "ds", "RUNNER_TEMP": "/x", "ACTIONS_RUNTIME_TOKEN": "art"}
     launcher = start("--token", TOKEN, environment={"REPO_TOKEN": "", **foreign}, host_jobs=False)

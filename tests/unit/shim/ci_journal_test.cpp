@@ -83,6 +83,28 @@ TEST_CASE("clearing a work folder leaves what others put into it") {
   }
 }
 
+TEST_CASE("a work folder in which a launcher left nothing but its lock is removed as one that was made") {
+  const test::TemporaryDirectory parent;
+  const std::filesystem::path path = parent.path() / "work";
+  os::make_directories(path, 0700);
+  CHECK_FALSE(WorkFolder(path).was_made());  // the user made it
+  REQUIRE(std::filesystem::exists(path / "launcher.lock"));
+  std::ofstream(path / "launcher.json.a1B2c3") << "{";  // killed while it wrote its journal
+  SECTION("with nothing else in it") {
+    WorkFolder folder(path);
+    CHECK(folder.was_made());
+    folder.clear(folder.was_made());
+    CHECK_FALSE(std::filesystem::exists(path));
+  }
+  SECTION("with a file of another") {
+    std::ofstream(path / "notes") << "x";
+    WorkFolder folder(path);
+    CHECK_FALSE(folder.was_made());
+    folder.clear(folder.was_made());
+    CHECK(os::list_folder(path) == std::vector<std::string>{"notes"});
+  }
+}
+
 TEST_CASE("a folder with other things in it keeps its mode") {
   const test::TemporaryDirectory parent;
   const std::filesystem::path path = parent.path() / "work";

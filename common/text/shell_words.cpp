@@ -48,8 +48,7 @@ std::optional<std::vector<std::string>> split_shell_words(std::string_view text)
     const char c = text.front();
     text.remove_prefix(1);
     if (separates(c)) {
-      if (word) words.push_back(*std::move(word));
-      word.reset();
+      if (auto ended = std::exchange(word, std::nullopt)) words.push_back(*std::move(ended));
       continue;
     }
     if (c == '\\' && text.empty()) return std::nullopt;

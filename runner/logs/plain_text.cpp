@@ -168,11 +168,11 @@ void PlainText::hold_raw(std::uint64_t position, std::size_t size, std::size_t t
   make_room(text_size);
   held_size_ += text_size;
   if (!held_since_) held_since_ = now_;
-  if (!held_.empty() && held_.back().raw) {
+  if (!held_.empty()) {
     Piece& last = held_.back();
-    auto& raw = *last.raw;
-    if (raw.position + raw.size == position && raw.size + size <= kRawEventLimit) {
-      raw.size += static_cast<std::uint32_t>(size);
+    auto& raw = last.raw;
+    if (raw && raw->position + raw->size == position && raw->size + size <= kRawEventLimit) {
+      raw->size += static_cast<std::uint32_t>(size);
       last.text_size += static_cast<std::uint32_t>(text_size);
       return;
     }

@@ -321,9 +321,11 @@ void LiveTask::end() {
   const std::stop_callback on_exit(exit_.get_token(), [&attempt] { attempt.request_stop(); });
   const std::stop_token stop = attempt.get_token();
   if (!state.ending) {
+    // NOLINTBEGIN(bugprone-unchecked-optional-access): one of the three is what brought us here
     state.ending = container_end_ending ? *container_end_ending
                    : container_end      ? tools_.finisher.ending_of(state, *container_end, stop)
                                         : *wanted;
+    // NOLINTEND(bugprone-unchecked-optional-access)
     publish_or_log(state);
   }
   if (!container_end) {

@@ -386,7 +386,6 @@ TEST_CASE("autoscale allow: while all rules are off a new one is stored and off"
 }
 
 TEST_CASE("autoscale: machines end in the order without a job, idle, busy, and of each the newest first") {
-  const std::string name = "auto-m5-large-od";
   std::vector<server_api::Instance> instances;
   const auto add = [&](std::int64_t number, const char* status, std::int64_t busy_blocks = 0) {
     instances.push_back({.id = std::to_string(number),

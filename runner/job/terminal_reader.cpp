@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/os/thread.h"
+#include "common/os/thread_priority.h"
 
 namespace dstack::runner::job {
 
@@ -40,6 +41,8 @@ void TerminalReader::finish() {
 }
 
 void TerminalReader::read() {
+  // The job waits for it while the terminal is full.
+  os::shorten_turns_of_this_thread();
   std::array<pollfd, 2> beginning{
       {{.fd = begin_.fd(), .events = POLLIN, .revents = 0}, {.fd = finish_.fd(), .events = POLLIN, .revents = 0}}};
   while (::poll(beginning.data(), beginning.size(), -1) < 0) {

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/os/thread.h"
+#include "common/os/thread_priority.h"
 
 namespace dstack::runner {
 

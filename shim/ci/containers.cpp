@@ -80,7 +80,7 @@ client::HeldRunner Containers::runner(const client::TaskDetails& details) {
   while (!runner.answers()) {
     if (const auto task = shim_.task(details.task.id); task.ended())
       throw Error(ErrorKind::unavailable,
-                  std::format("container {} has ended: {}", task.name, client::ending_of(task)));
+                  std::format("container {} has ended: {}", details.task.name, client::ending_of(task)));
     if (clock_.now() >= deadline)
       throw Error(ErrorKind::timed_out, std::format("the runner of container {} does not answer", details.task.name));
     os::pause(clock_, kRunnerInterval, {});

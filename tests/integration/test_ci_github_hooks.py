@@ -74,6 +74,12 @@ def await_line(process: subprocess.Popen, part: str) -> None:
         assert line, f"no {part}"
 
 
+def is_connected(process: int, other_than: int) -> bool:
+    """To a port other than this one."""
+    lines = subprocess.run(["ss", "-Htnp"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return any(f"pid={process}," in line and not line.split()[4].endswith(f":{other_than}") for line in lines)
+
+
 def inspect(container: str) -> dict:
     return json.loads(docker("inspect", container))[0]
 
@@ -476,6 +482,15 @@ def test_an_agent_that_is_not_root_gets_its_folder_back(shim, image):
         docker("rm", "-f", container)
         done = job.cleanup()
         assert done.status == 0 and {path.lstat().st_uid for path in job.work.rglob("*")} == {user}, done
+        # Where it is removed while the hook waits for its runner, which has been stopped.
+        container = job.prepare().answer["context"]["container"]["id"]
+        assert job.run("touch once-more").status == 0
+        os.kill(inspect(container)["State"]["Pid"], signal.SIGSTOP)
+        cleanup = job.start("cleanup_job", {})
+        wait_until(lambda: is_connected(cleanup.pid, other_than=shim.port), "a connection to the runner", 30, pause=0.02)
+        docker("rm", "-f", container)
+        output = cleanup.communicate(timeout=60)[0]
+        assert cleanup.returncode == 0 and {path.lstat().st_uid for path in job.work.rglob("*")} == {user}, output
     assert engine_has() == set()
 
 

@@ -27,6 +27,20 @@ void change_owner_in_helper(Hook& hook, const JobRecord& job, os::UserId uid, os
   change_owner_in(runner, kWorkInHelper, uid, gid);
 }
 
+// In the job's own container. False if it does not run any more, or ends before it has answered.
+bool change_owner_in_job(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId gid) {
+  const auto details = hook.containers.find(kJobRole);
+  if (!details || !details->task.runner_port || job.work_folder.empty()) return false;
+  try {
+    client::HeldRunner runner = hook.containers.runner(*details);
+    change_owner_in(runner, job.work_folder, uid, gid);
+    return true;
+  } catch (const Error&) {
+    if (job.image.empty()) throw;
+    return false;
+  }
+}
+
 // Containers write as whatever user they like into the agent's folder, which the agent has to clear.
 void give_work_back(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId gid) {
   os::raise_descriptor_limit();
@@ -35,11 +49,8 @@ void give_work_back(Hook& hook, const JobRecord& job, os::UserId uid, os::UserId
     return;
   }
   if (!os::has_other_owners(hook.work.canonical, uid, gid)) return;
-  const auto details = hook.containers.find(kJobRole);
-  if (details && details->task.runner_port && !job.work_folder.empty()) {
-    client::HeldRunner runner = hook.containers.runner(*details);
-    change_owner_in(runner, job.work_folder, uid, gid);
-  } else if (!job.image.empty()) {
+  if (change_owner_in_job(hook, job, uid, gid)) return;
+  if (!job.image.empty()) {
     change_owner_in_helper(hook, job, uid, gid);
   } else {
     warn(std::format("{} holds files of other users, and there is no container to change their owner",

@@ -24,6 +24,7 @@ class Distribution:
     suite: str
     architecture: str  # Debian's and ours: amd64, arm64
     kernel: str  # the package
+    docker_from: str | None = None  # another suite, for a newer Docker
 
 
 DISTRIBUTIONS = {
@@ -31,6 +32,7 @@ DISTRIBUTIONS = {
     for distribution in (
         Distribution("debian13", "trixie", "amd64", "linux-image-cloud-amd64"),
         Distribution("debian12", "bookworm", "amd64", "linux-image-cloud-amd64"),
+        Distribution("debian13-newer-docker", "trixie", "amd64", "linux-image-cloud-amd64", docker_from="sid"),
         Distribution("debian13-arm64", "trixie", "arm64", "linux-image-cloud-arm64"),
     )
 }
@@ -78,7 +80,7 @@ def key() -> Path:
 
 def folder_of(distribution: Distribution) -> Path:
     """Named after all that the image is made by, so that a change makes it anew."""
-    recipe = "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, make_busybox)), key().with_suffix(".pub").read_text()])
+    recipe = "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, take_docker_from, make_busybox)), key().with_suffix(".pub").read_text()])
     return LAB / f"{distribution.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
 
 
@@ -109,6 +111,8 @@ def make(distribution: Distribution, folder: Path) -> None:
             root,
             mirror(),
         )
+        if distribution.docker_from:
+            take_docker_from(distribution.docker_from, root / "etc/apt")
         seed = root / "opt/seed"
         seed.mkdir(parents=True)
         shutil.copy(SCRIPT, seed / "guest.sh")
@@ -133,6 +137,15 @@ def make(distribution: Distribution, folder: Path) -> None:
         shutil.rmtree(folder)
         raise
     shutil.rmtree(root)
+
+
+def take_docker_from(suite: str, apt: Path) -> None:
+    """Everything else stays the distribution's own."""
+    (apt / "sources.list.d/docker.list").write_text(f"deb {mirror()} {suite} main\n")
+    pins = (("*", 100), ("docker.io docker-cli containerd runc tini-static", 990))
+    (apt / "preferences.d/docker").write_text(
+        "\n".join(f"Package: {names}\nPin: release n={suite}\nPin-Priority: {priority}\n" for names, priority in pins)
+    )
 
 
 def make_busybox(root: Path, target: Path, distribution: Distribution) -> None:

@@ -184,7 +184,7 @@ void add_daemon_flags(CLI::App& app, Options& options, RawOptions& raw) {
       ->check(port);
   add(app, "--dcgm-exporter-interval", "DSTACK_DCGM_EXPORTER_INTERVAL", options.dcgm_exporter_interval_ms,
       "Milliseconds between two samples of dcgm-exporter")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, INT32_MAX));
   add(app, "--dcgm-address", "DSTACK_DCGM_ADDRESS", options.dcgm_address,
       "A DCGM host engine (default: an embedded one)");
   add(app, "--pass-env", "DSTACK_DOCKER_PASS_ENV", raw.pass_env, "Variables that containers get, separated by commas");
@@ -384,7 +384,7 @@ Invocation parse_command_line(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     if (refuse_unknown_option(app, commands, arguments)) return commands.usage_status(exit_status::kFailed);
     const int status = app.exit(error, std::cout, std::cerr);
-    return status == 0 ? exit_status::kDone : commands.usage_status(status);
+    return status == 0 ? exit_status::kDone : commands.usage_status(exit_status::kFailed);
   } catch (const std::exception& error) {
     std::cerr << "dstack-shim: " << error.what() << "\n";
     return exit_status::kFailed;

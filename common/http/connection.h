@@ -23,6 +23,7 @@ struct Connection {
   int remote_port = 0;
   int local_port = 0;
   bool peer_may_call = false;  // its peer was looked at and let in
+  bool unread = false;         // its last request was refused before all of it was read
 
   // Of Connections, under its mutex.
   bool is_served = false;

@@ -106,10 +106,11 @@ class Server::Implementation : public httplib::Server {
       }
     });
     set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
-      // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
-      if (response.status != 400 || !request.path.empty() || !is_other_method(request)) return;
-      const std::string path = request.target.substr(0, request.target.find('?'));
-      to_httplib(not_found(router_.find(request.method, path), response), response, current_->stream);
+      // All refusals but httplib's own have a body.
+      if (!response.body.empty()) return;
+      // The rest of the request is unread, and must not be taken for another one.
+      current_->unread = true;
+      to_httplib(refusal_of_httplib(request, response), response, current_->stream);
     });
   }
 
@@ -188,6 +189,11 @@ class Server::Implementation : public httplib::Server {
                      error.what());
         ends = true;
       }
+      if (connection.unread) {
+        stream.end_after_answer(kDrainSilence, kDrainLimit);
+        stream.drain();
+        ends = true;
+      }
     } while (!ends && stream.is_readable_within(kLinger));
     stream.rest();
     if (ends && stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
@@ -242,6 +248,14 @@ class Server::Implementation : public httplib::Server {
     // httplib has told the peer that the connection ends, and reads what is left of the body.
     if (response.status >= 400) current_->stream.end_after_answer(kDrainSilence, kDrainLimit);
     to_httplib(std::move(response), target, current_->stream);
+  }
+
+  http::Response refusal_of_httplib(const httplib::Request& request, httplib::Response& response) const {
+    if (response.status != 400) return error_response(response.status, httplib::status_message(response.status));
+    // httplib refuses a method that it does not know as a malformed request, before it looks at the path.
+    if (!request.path.empty() || !is_other_method(request)) return error_response(400, "malformed HTTP request");
+    const std::string path = request.target.substr(0, request.target.find('?'));
+    return not_found(router_.find(request.method, path), response);
   }
 
   static http::Response not_found(const Router::Result& found, httplib::Response& target) {

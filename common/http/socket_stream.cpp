@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -78,6 +79,14 @@ void SocketStream::end_after_answer(std::chrono::milliseconds silence, std::chro
   ending_ = true;
   silence_ = silence;
   request_deadline_ = os::system_clock().now() + limit;
+}
+
+void SocketStream::drain() {
+  if (!socket_) return;
+  ::shutdown(socket_.get(), SHUT_WR);
+  std::array<char, 4096> dropped;
+  while (receive(dropped.data(), dropped.size()) > 0) {
+  }
 }
 
 std::chrono::milliseconds SocketStream::read_limit() const {

@@ -22,7 +22,7 @@ struct JobState {
   std::string termination_reason;
   std::string termination_message;
   std::optional<int> exit_status;
-  // "not_found" or "not_executable" where that is what kept the command from running; else empty. Servers ignore it.
+  // Not part of the API: "not_found" or "not_executable" where that kept the command from running, else empty.
   std::string start_failure = {};
   std::optional<int> signal = {};  // that ended it; not part of the API
 

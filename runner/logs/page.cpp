@@ -21,7 +21,6 @@ nlohmann::json to_json(const StampedState& stamped) {
                       {"termination_message", stamped.state.termination_message},
                       {"exit_status", nullptr}};
   if (stamped.state.exit_status) json["exit_status"] = *stamped.state.exit_status;
-  if (!stamped.state.start_failure.empty()) json["start_failure"] = stamped.state.start_failure;
   return json;
 }
 

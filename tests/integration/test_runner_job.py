@@ -71,6 +71,7 @@ def test_out_of_memory_is_named(image):
 def test_a_command_that_cannot_be_started_is_named_with_the_reason(runner, commands, words):
     result = runner.run(commands)
     assert result.names == ["failed"]
+    assert result.end.keys() == {"state", "timestamp", "termination_reason", "termination_message", "exit_status"}
     assert result.end["termination_reason"] == "executor_error"
     for word in words:
         assert word in result.end["termination_message"]

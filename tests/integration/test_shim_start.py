@@ -36,8 +36,15 @@ def test_an_unknown_level_is_told_by_its_value(name, home):
         run_shim("--shim-home", home, "--shim-log-level", name),
         run_shim("--shim-home", home, DSTACK_SHIM_LOG_LEVEL=name),
     ):
-        assert ended.returncode != 0
+        assert ended.returncode == 1
         assert name in ended.stderr
+
+
+@pytest.mark.parametrize("argument", ["nothing", "--nothing"])
+def test_a_command_line_that_is_not_understood_is_named_and_1(argument):
+    ended = run_shim(argument)
+    assert ended.returncode == 1
+    assert argument in ended.stderr
 
 
 def test_an_engine_that_is_not_there_is_one_line_with_its_address(home):

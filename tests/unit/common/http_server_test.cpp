@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "common/error.h"
@@ -196,6 +197,30 @@ TEST_CASE("garbage is 400 or an end, and the server lives on") {
     CHECK((status == 0 || status >= 400));
   }
   CHECK(status_of(running.ask(post("/echo/1", "{}"))) == 200);
+}
+
+TEST_CASE("a request that cannot be read is answered once, with the reason, and its connection ends") {
+  http::Server server;
+  add_echo(server);
+  const Running running(server);
+  std::string headers;
+  for (int i = 0; i < 500; ++i) headers += "X-" + std::to_string(i) + ": y\r\n";
+  const std::string unknown_method = "QUERY /echo/7 HTTP/1.1\r\nHost: x\r\nX-Y: z\r\n\r\n";
+  const std::string two_framings = "POST /echo/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}";
+  for (const auto& [request, status, reason] :
+       {std::tuple(std::string("echo\r\n\r\n"), 400, "malformed HTTP request\n"),
+        std::tuple("GET /echo/7 HTTP/1.1\r\n" + headers + "\r\n", 400, "malformed HTTP request\n"),
+        std::tuple(two_framings, 400, "malformed HTTP request\n"),
+        std::tuple(get("/" + std::string(10000, 'x')), 414, "URI Too Long\n"),
+        std::tuple(unknown_method, 405, "Method Not Allowed\n")}) {
+    CAPTURE(request.substr(0, 40));
+    RawConnection connection(running.port());
+    connection.send(request);
+    const std::string answer = connection.read_all();
+    CHECK(status_of(answer) == status);
+    CHECK(answer.contains("Content-Type: text/plain"));
+    CHECK(body_of(answer) == reason);
+  }
 }
 
 TEST_CASE("a streamed answer arrives whole and in chunks") {

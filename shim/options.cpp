@@ -305,14 +305,9 @@ void add_commands(cli::Commands& commands, const Options& options) {
 // The program's own options that a command may be given, too: where the shim is and, for those that look at the
 // daemon's host, its other settings. `run` has docker's options, whose names some of the daemon's have with another
 // meaning.
-std::vector<std::string> shared_options(const CLI::App& app, const CLI::App& command) {
-  if (command.get_name() == "run") return {"--shim-http-port"};
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
-  }
-  return names;
+std::vector<const CLI::Option*> shared_options(const CLI::App& app, const CLI::App& command) {
+  if (command.get_name() == "run") return {app.get_option("--shim-http-port")};
+  return app.get_options();
 }
 
 // Says which option a command does not have, and the nearest one that it has; false if it has all.

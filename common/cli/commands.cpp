@@ -40,10 +40,10 @@ int execute(const Command& command, const char* program) {
   try {
     return command.execute();
   } catch (const CommandError& error) {
-    std::cerr << program << ": " << text::escape_controls(error.what()) << "\n";
+    std::cerr << program << ": " << text::escape_lines(error.what()) << "\n";
     return error.exit_status();
   } catch (const std::exception& error) {
-    std::cerr << program << ": " << text::escape_controls(error.what()) << "\n";
+    std::cerr << program << ": " << text::escape_lines(error.what()) << "\n";
     return command.failures.failed;
   }
 }

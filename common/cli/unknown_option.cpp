@@ -5,6 +5,8 @@
 #include <map>
 #include <numeric>
 
+#include "common/cli/following_value.h"
+
 namespace dstack::cli {
 
 namespace {
@@ -16,10 +18,6 @@ const std::map<std::string, std::string, std::less<>>& known_names() {
       {"--runtime", "--gpus"}, {"--expose", "--publish"},      {"-P", "--publish"},     {"-m", "--memory"},
       {"-c", "--cpus"},        {"--hostname", "--name"}};
   return kNames;
-}
-
-bool has_option(const CLI::App& command, const std::string& name, const std::vector<std::string>& others) {
-  return command.get_option_no_throw(name) != nullptr || std::ranges::contains(others, name);
 }
 
 // How many letters are to be changed, added or removed (Levenshtein's distance).
@@ -46,16 +44,20 @@ std::size_t strangeness(std::string_view unknown, std::string_view known) {
 }  // namespace
 
 std::optional<std::string> find_unknown_option(const CLI::App& command, const std::vector<std::string>& arguments,
-                                               const std::vector<std::string>& others) {
-  for (const std::string& argument : arguments) {
+                                               const std::vector<const CLI::Option*>& others) {
+  const auto find = [&](const std::string& name) {
+    if (const CLI::Option* own = command.get_option_no_throw(name)) return own;
+    const auto other = std::ranges::find_if(others, [&](const CLI::Option* each) { return each->check_name(name); });
+    return other == others.end() ? nullptr : *other;
+  };
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
     if (argument == "--") break;
     if (!argument.starts_with('-') || argument.size() < 2) continue;
-    if (argument.starts_with("--")) {
-      std::string name = argument.substr(0, argument.find('='));
-      if (!has_option(command, name, others)) return name;
-    } else if (std::string name = argument.substr(0, 2); !has_option(command, name, others)) {
-      return name;
-    }
+    std::string name = argument.starts_with("--") ? argument.substr(0, argument.find('=')) : argument.substr(0, 2);
+    if (find(name) == nullptr) return name;
+    // A value may begin with "-", too.
+    if (value_follows(argument, find)) ++i;
   }
   return std::nullopt;
 }

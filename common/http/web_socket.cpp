@@ -12,8 +12,10 @@ Opcode opcode_of(unsigned char first) { return static_cast<Opcode>(first & 0x0f)
 
 bool is_control(Opcode opcode) { return (static_cast<unsigned>(opcode) & 0x08) != 0; }
 
-// How long a header is that starts with these two bytes, its mask included.
+// How long a header is that has this as its second byte, its mask included. One without a mask, which is refused, need
+// not be read further.
 std::size_t header_length(unsigned char second) {
+  if ((second & 0x80) == 0) return 2;
   switch (second & 0x7f) {
     case 126: return 2 + 2 + 4;
     case 127: return 2 + 8 + 4;

@@ -32,6 +32,10 @@ bool is_busy(const Failure& failure) {
 
 bool concerns_project(std::string_view path) { return path.starts_with("project/") || path.starts_with("projects/"); }
 
+std::string project_path(const Account& account) {
+  return std::format("projects/{}/get", http::encode_url_component(account.project));
+}
+
 // The client's message says what was called, too.
 std::string reason_of(const Error& error, std::string_view path, std::string_view url) {
   const std::string_view message = error.what();
@@ -81,7 +85,7 @@ json Client::call_project(const std::string& path, const json& body, std::string
   return call(std::format("project/{}/{}", http::encode_url_component(account_.project), path), body, doing);
 }
 
-json Client::ask(const std::string& path, const std::string& body, std::string_view doing) {
+http::ClientResponse Client::exchange(const std::string& path, const std::string& body) {
   const http::ClientRequest request{
       .method = "POST",
       .path = "/api/" + path,
@@ -89,14 +93,17 @@ json Client::ask(const std::string& path, const std::string& body, std::string_v
       .headers = {"Authorization: Bearer " + account_.token.reveal(), "Content-Type: application/json"},
       .connect_limit = kConnectLimit,
       .total_limit = kCallLimit};
-  http::ClientResponse answer;
   try {
-    answer = http_->send(request, stop_);
+    return http_->send(request, stop_);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::cancelled) throw;
     throw Failure(FailureKind::unreachable,
                   std::format("cannot reach {}: {}", account_.url, reason_of(error, request.path, account_.url)));
   }
+}
+
+json Client::ask(const std::string& path, const std::string& body, std::string_view doing) {
+  const http::ClientResponse answer = exchange(path, body);
   if (answer.status < 200 || answer.status >= 300) refuse(path, answer.status, answer.body, doing);
   if (answer.body.empty()) return {};
   json parsed = json::parse(answer.body, nullptr, false);
@@ -144,14 +151,20 @@ std::string Client::explain_denial(std::string_view doing) {
   std::string who = "the token's user";
   std::string others;
   try {
-    who = my_user().user.name;
-    std::string admins;
-    for (const Member& member :
-         parse_project(ask("projects/" + http::encode_url_component(account_.project) + "/get", "{}", "")).members) {
-      if (member.role == "admin" && member.user.name != who) admins += (admins.empty() ? "" : ", ") + member.user.name;
+    // Not by ask(): what is denied here as well is not to be explained in its turn.
+    who = parse_my_user(json::parse(exchange("users/get_my_user", "{}").body)).user.name;
+    const http::ClientResponse project = exchange(project_path(account_), "{}");
+    if (project.status == 403) {
+      others = std::format(": {} is no member of project {}", who, account_.project);
+    } else {
+      std::string admins;
+      for (const Member& member : parse_project(json::parse(project.body)).members) {
+        if (member.role == "admin" && member.user.name != who)
+          admins += (admins.empty() ? "" : ", ") + member.user.name;
+      }
+      if (!admins.empty()) others = std::format("; its admins may: {}", admins);
     }
-    if (!admins.empty()) others = std::format("; its admins may: {}", admins);
-  } catch (const std::exception&) {  // who may not look at the project either
+  } catch (const std::exception&) {  // what is known will do
   }
   return std::format("{} may not {} in project {}{}", who, doing, account_.project, others);
 }
@@ -182,8 +195,7 @@ MyUser Client::my_user() {
 }
 
 Project Client::project() {
-  const std::string path = std::format("projects/{}/get", http::encode_url_component(account_.project));
-  return parsed(account_, call(path, json::object(), "look at the project"), parse_project);
+  return parsed(account_, call(project_path(account_), json::object(), "read the members and backends"), parse_project);
 }
 
 std::vector<Fleet> Client::fleets() {

@@ -16,7 +16,8 @@
 
 namespace dstack::http {
 class Client;
-}
+struct ClientResponse;
+}  // namespace dstack::http
 
 namespace dstack::server_api {
 
@@ -74,6 +75,7 @@ class Client {
   nlohmann::json call_project(const std::string& path, const nlohmann::json& body, std::string_view doing);
 
  private:
+  http::ClientResponse exchange(const std::string& path, const std::string& body);
   nlohmann::json ask(const std::string& path, const std::string& body, std::string_view doing);
   [[noreturn]] void refuse(const std::string& path, int status, const std::string& body, std::string_view doing);
   std::string explain_denial(std::string_view doing);

@@ -2,6 +2,7 @@
 
 #include <format>
 
+#include "common/text/split.h"
 #include "common/text/utf8.h"
 
 namespace dstack::text {
@@ -36,6 +37,15 @@ std::string escape_controls(std::string_view text) {
       out += text.substr(0, first.size);
     }
     text.remove_prefix(valid ? first.size : 1);
+  }
+  return out;
+}
+
+std::string escape_lines(std::string_view text) {
+  std::string out;
+  for (const std::string_view line : split_lines(text)) {
+    if (!out.empty()) out += '\n';
+    out += escape_controls(line);
   }
   return out;
 }

@@ -11,4 +11,7 @@ namespace dstack::text {
 // the sentence around it is quoted with printable().
 std::string escape_controls(std::string_view text);
 
+// The same of each of its lines: a message may list things.
+std::string escape_lines(std::string_view text);
+
 }  // namespace dstack::text

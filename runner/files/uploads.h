@@ -56,6 +56,8 @@ class Uploads {
   // Nothing is kept.
   bool empty() const;
 
+  const std::filesystem::path& folder() const { return folder_; }
+
   // Removes all of it: it has been used.
   void clear();
 

@@ -32,7 +32,8 @@ files::Destination find_destination(const std::filesystem::path& path,
 
 void set_up_files(const Submission& submission, const Prepared& prepared, const Repo& repo,
                   const files::Uploads& uploads, const std::function<bool()>& stopped) {
-  std::vector<std::filesystem::path> kept = {prepared.working_dir, repo.folder};
+  // Where the container has no mount for it, the runner's own folder must not go with /tmp.
+  std::vector<std::filesystem::path> kept = {prepared.working_dir, repo.folder, uploads.folder()};
   if (prepared.user.has_home()) kept.push_back(prepared.user.home);
   std::vector<std::filesystem::path> foreign;
   if (repo.set_up) foreign.push_back(repo.folder);

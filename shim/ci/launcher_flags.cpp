@@ -33,7 +33,10 @@ constexpr std::array kIgnoredFlags = {"--log",
                                       "--tpi-version",
                                       "--cml-version",
                                       "--destroy-delay",
-                                      "--tf-resource"};
+                                      "--tf-resource",
+                                      "--tf_resource",
+                                      "--gcp-access-token",
+                                      "--runner-path"};
 constexpr std::array kIgnoredSwitches = {"--cloud-ssh-private-visible"};
 
 // The checks of CLI11: what is wrong with a value, "" if nothing is.
@@ -149,7 +152,7 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
   add(*command, "--token", "Token of the CI (default: REPO_TOKEN, GITHUB_TOKEN, GITLAB_TOKEN)", problem_of_token,
       [&flags](const std::string& token) { flags.token = Secret(std::string(text::trim(token))); });
   command->add_flag("--no-retry", flags.no_retry, "Do not run a job again that was cut off");
-  add(*command, "--workdir", "Folder of the launcher (default: /var/lib/dstack-ci/NAME, ~/.dstack/ci/NAME)",
+  add(*command, "--workdir,--path", "Folder of the launcher (default: /var/lib/dstack-ci/NAME, ~/.dstack/ci/NAME)",
       problem_of_text,
       [&flags](const std::string& folder) { flags.workdir = std::filesystem::absolute(folder).lexically_normal(); });
   add_container_flags(*command, flags.containers);
@@ -166,7 +169,7 @@ CLI::App* add_ci_runner_command(CLI::App& app, LauncherFlags& flags) {
 void hide_token(int argc, char** argv) {
   const auto hide = [](char* value) { std::memset(value, '*', std::strlen(value)); };
   std::vector<std::string> secret = cloud::secret_cloud_flags();
-  secret.emplace_back("--token");
+  secret.insert(secret.end(), {"--token", "--gcp-access-token"});
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     for (const std::string& flag : secret) {

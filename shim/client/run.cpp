@@ -7,11 +7,11 @@
 #include "common/error.h"
 #include "common/exit_status.h"
 #include "common/json/dump.h"
+#include "common/text/escape.h"
 #include "shim/client/output.h"
 #include "shim/client/run_requests.h"
 #include "shim/client/run_session.h"
 #include "shim/client/stdio_stream.h"
-#include "shim/client/text.h"
 
 namespace dstack::shim::client {
 
@@ -25,7 +25,7 @@ RunEnd execute(RunSession& session) {
     return run_job(session, job);
   } catch (const std::exception& error) {
     if (!session.submitted()) throw;
-    std::cerr << "dstack-shim: " << legible(error.what()) << "\n";
+    std::cerr << "dstack-shim: " << text::escape_lines(error.what()) << "\n";
     return {.exit_status = exit_status::kNotRun};
   }
 }

@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/termination_reason.h"
+#include "common/text/escape.h"
 #include "shim/client/find_task.h"
 #include "shim/client/output.h"
 #include "shim/client/retry.h"
@@ -28,7 +29,7 @@ using std::chrono::seconds;
 using Named = std::vector<std::pair<std::string, std::optional<TaskEntry>>>;
 
 bool tell(const std::exception& error) {
-  std::cerr << "dstack-shim: " << legible(error.what()) << "\n";
+  std::cerr << "dstack-shim: " << text::escape_lines(error.what()) << "\n";
   return false;
 }
 

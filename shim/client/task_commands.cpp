@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "common/exit_status.h"
-#include "shim/client/text.h"
+#include "common/text/escape.h"
 
 namespace dstack::shim::client {
 
@@ -14,7 +14,7 @@ int with_each(const std::vector<std::string>& names, const std::function<void(co
     try {
       what(name);
     } catch (const std::exception& error) {
-      std::cerr << "dstack-shim: " << legible(error.what()) << "\n";
+      std::cerr << "dstack-shim: " << text::escape_lines(error.what()) << "\n";
       status = exit_status::kFailed;
     }
   }

@@ -86,7 +86,7 @@ def test_a_job_longer_than_the_idle_time_is_not_killed(gitlab, project, start):
 
 def test_single_ends_after_one_job_whatever_its_result(gitlab, project, start):
     jobs = [gitlab.add_job(project, ["exit 3"], strategy="none") for _ in range(2)]
-    launcher = start("--single")
+    launcher = start("--single", "--idle-timeout", "-1")
     assert launcher.await_end() == 0
     assert launcher.find("terminated")["reason"] == "single" and launcher.find("job_ended")["result"] == "failed"
     assert [job["status"] for job in jobs] == ["failed", "pending"] and jobs[0]["exit_code"] == 3
@@ -235,13 +235,17 @@ def test_flags_come_from_variables_and_cmls_others_are_ignored_with_a_warning(gi
         "us-west",
         "--log",
         "debug",
+        "--gcp-access-token",
+        "not-for-us",
         name=None,
         environment={"CML_RUNNER_NAME": "by-variable", "CML_RUNNER_LABELS": "a,b", "CML_RUNNER_IDLE_TIMEOUT": "1", "CML_RUNNER_SINGLE": "0"},
     )
     ready = launcher.await_status("ready")
     assert gitlab.runners[ready["runner"]]["tag_list"] == ["a", "b"] and ready["name"] == "by-variable"
     assert launcher.await_end() == 0
-    assert any("--cloud-region" in message for message in launcher.messages())
+    for flag in ("--cloud-region", "--log", "--gcp-access-token"):
+        assert any(message.startswith(flag) for message in launcher.messages())
+    assert "not-for-us" not in launcher.log()
 
 
 def test_a_refused_token_is_quoted_with_its_status(gitlab, project, start):

@@ -172,14 +172,14 @@ class TestFiles:
         result = self.run(runner, {"/there": file.getvalue()}, "/there/program; cat '/there/sub/ünï code'; ls -A /there/sub/.hidden")
         assert result.text == "ran\ntext/there/sub/.hidden\n"
 
-    def test_an_archive_replaces_what_was_there_but_never_the_home(self, runner):
+    def test_an_archive_replaces_what_was_there_but_never_the_home_or_the_runners_folder(self, runner):
         subprocess.run(
             ["docker", "cp", "-", f"{runner.name}:/"],
             input=tar_of({"data": None, "data/old": "x", "root": None, "root/old": "x"}),
             check=True,
         )
-        archives = {"/data": tar(r=None, r__new="x"), "~": tar(r=None, r__new="x")}
-        assert self.run(runner, archives, "ls -1 /data; ls -1 ~").text == "new\nnew\nold\n"
+        archives = {path: tar(r=None, r__new="x") for path in ("/tmp", "/data", "~")}
+        assert self.run(runner, archives, "ls -1 /data; ls -1 ~; ls -1 /tmp").text == "new\nnew\nold\nnew\nrunner\n"
 
     @pytest.mark.parametrize(
         ("content", "name"),

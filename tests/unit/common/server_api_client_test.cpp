@@ -112,6 +112,23 @@ TEST_CASE("what the token's user may not do is said with the user's name and wit
   CHECK(std::string(failure.what()) == "ann may not list the fleets in project p; its admins may: bea");
 }
 
+TEST_CASE("a user who may not look at the project is told so, after a few requests") {
+  FakeServer server;
+  server.set("users/get_my_user", 200, kUser);
+  for (const char* path : {"projects/p/get", "project/p/fleets/list"})
+    server.set(path, 403, json{{"detail", {{"msg", "Access denied"}, {"code", nullptr}}}});
+  Client client(server.account());
+  Failure failure = failure_of([&] { client.project(); });
+  CHECK(failure.exit_status() == 77);
+  CHECK(std::string(failure.what()) ==
+        "ann may not read the members and backends in project p: ann is no member of project p");
+  CHECK(server.asked().size() == 3);
+  failure = failure_of([&] { client.fleets(); });
+  CHECK(failure.exit_status() == 77);
+  CHECK(std::string(failure.what()) == "ann may not list the fleets in project p: ann is no member of project p");
+  CHECK(server.asked().size() == 6);
+}
+
 TEST_CASE("a fleet that does not exist is no failure") {
   FakeServer server;
   server.set("project/p/fleets/get", 400, detail("Resource not found", "resource_not_exists"));

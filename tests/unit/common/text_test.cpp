@@ -179,4 +179,5 @@ TEST_CASE("what could move a terminal's cursor is escaped, and nothing else") {
   CHECK(escape_controls("a\xe2\x80\xae"
                         "b") == "a\\u202eb");
   CHECK(escape_controls("\0x"sv) == "\\x00x");
+  CHECK(escape_lines("two:\n  a\x1b[2J\r\n  b\n") == "two:\n  a\\x1b[2J\n  b");
 }

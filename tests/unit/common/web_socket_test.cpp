@@ -56,6 +56,7 @@ TEST_CASE("what a client may not send ends the conversation") {
   std::string unmasked = ping;
   unmasked[1] &= 0x7f;
   CHECK_FALSE(hear(unmasked, 1).fine);
+  CHECK_FALSE(hear(unmasked.substr(0, 2), 2).fine);
   CHECK_FALSE(hear(client_frame(0xc9, ""), 1).fine);                             // a reserved bit
   CHECK_FALSE(hear(client_frame(0x83, ""), 1).fine);                             // an unknown opcode
   CHECK_FALSE(hear(client_frame(0x09, ""), 1).fine);                             // a control frame in parts

@@ -8,6 +8,7 @@
 
 #include "common/http/client.h"
 #include "common/json/dump.h"
+#include "common/json/member.h"
 #include "common/server_api/answer.h"
 #include "common/server_api/parse.h"
 
@@ -186,8 +187,7 @@ auto parsed(const Account& account, const json& answer, Parse parse) {
 }  // namespace
 
 std::string Client::version() {
-  const json info = call("server/get_info", json::object(), "ask for its version");
-  return info.is_object() ? info.value("server_version", "") : "";
+  return dstack::json::text_member(call("server/get_info", json::object(), "ask for its version"), "server_version");
 }
 
 MyUser Client::my_user() {

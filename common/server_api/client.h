@@ -40,6 +40,7 @@ class Client {
 
   const Account& account() const { return account_; }
 
+  // "0.22.5"; empty where it says none, as a development version does.
   std::string version();
   MyUser my_user();
   Project project();

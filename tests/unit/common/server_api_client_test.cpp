@@ -129,6 +129,15 @@ TEST_CASE("a user who may not look at the project is told so, after a few reques
   CHECK(server.asked().size() == 6);
 }
 
+TEST_CASE("a development version of the server has no number") {
+  FakeServer server;
+  Client client(server.account());
+  server.set("server/get_info", 200, json{{"server_version", "0.22.5"}});
+  CHECK(client.version() == "0.22.5");
+  server.set("server/get_info", 200, json{{"server_version", nullptr}});
+  CHECK(client.version().empty());
+}
+
 TEST_CASE("a fleet that does not exist is no failure") {
   FakeServer server;
   server.set("project/p/fleets/get", 400, detail("Resource not found", "resource_not_exists"));

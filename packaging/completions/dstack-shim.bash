@@ -4,7 +4,7 @@ _dstack_shim() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $previous in
-        --agent | --bundle | --env-file | --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
+        --agent | --bundle | --env-file | --path | --runner-binary-path | --shim-binary-path | --shim-home | --workdir | -w)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -59,7 +59,7 @@ _dstack_shim() {
             /autoscale/enable) path=/autoscale/enable ;;
             /autoscale/disable) path=/autoscale/disable ;;
             /ci-runner) path=/ci-runner ;;
-            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cloud | */--cloud-gpu | */--cloud-hdd-size | */--cloud-metadata-url | */--cloud-region | */--cloud-spot-price | */--cloud-ssh-private | */--cloud-startup-script | */--cloud-type | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--dstack-project | */--dstack-token | */--dstack-url | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--image-gc-min-age | */--image-gc-start | */--image-gc-stop | */--interval | */--keep-logs | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--registry-mirror | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-disk | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
+            */--access-key-id | */--agent | */--allow-volumes | */--bundle | */--cloud | */--cloud-gpu | */--cloud-hdd-size | */--cloud-metadata-url | */--cloud-region | */--cloud-spot-price | */--cloud-ssh-private | */--cloud-startup-script | */--cloud-type | */--cpus | */--dcgm-address | */--dcgm-exporter-http-port | */--dcgm-exporter-interval | */--docker-volumes | */--driver | */--dstack-project | */--dstack-token | */--dstack-url | */--entrypoint | */--env | */--env-file | */--filter | */--format | */--gpus | */--helper-image | */--idle | */--idle-timeout | */--image | */--image-gc-min-age | */--image-gc-start | */--image-gc-stop | */--interval | */--keep-logs | */--labels | */--log-format | */--max | */--memory | */--name | */--pass-env | */--path | */--pjrt-device | */--project | */--publish | */--reason | */--region | */--registry-mirror | */--repo | */--runner-binary-path | */--runner-download-url | */--runner-http-port | */--runner-log-level | */--runner-ssh-log-level | */--runner-ssh-port | */--secret-access-key | */--server | */--server-config | */--shim-binary-path | */--shim-home | */--shim-http-port | */--shim-log-level | */--shm-size | */--since | */--state | */--tail | */--task-disk | */--task-pids | */--timeout | */--token | */--user | */--volume | */--workdir | */-e | */-f | */-m | */-n | */-p | */-t | */-u | */-v | */-w) skip=1 ;;
         esac
     done
     [[ -z $skip ]] || return
@@ -106,7 +106,7 @@ _dstack_shim() {
         /autoscale/info) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --json' -- "$current") ;;
         /autoscale/enable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project' -- "$current") ;;
         /autoscale/disable) mapfile -t COMPREPLY < <(compgen -W '-h --help --token --server --project --yes --drain' -- "$current") ;;
-        /ci-runner) mapfile -t COMPREPLY < <(compgen -W '-h --help --labels --idle-timeout --name --single --reuse --reuse-idle --driver --repo --token --no-retry --workdir --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent --log-format --cloud --cloud-region --cloud-type --cloud-gpu --cloud-hdd-size --cloud-spot --cloud-spot-price --cloud-ssh-private --cloud-startup-script --dstack-url --dstack-project --dstack-token --version' -- "$current") ;;
+        /ci-runner) mapfile -t COMPREPLY < <(compgen -W '-h --help --labels --idle-timeout --name --single --reuse --reuse-idle --driver --repo --token --no-retry --workdir --path --image --helper-image --gpus --cpus --memory --shm-size --volume --docker-volumes --allow-volumes --privileged --host-jobs --shim-http-port --agent --log-format --cloud --cloud-region --cloud-type --cloud-gpu --cloud-hdd-size --cloud-spot --cloud-spot-price --cloud-ssh-private --cloud-startup-script --dstack-url --dstack-project --dstack-token --version' -- "$current") ;;
     esac
 }
 complete -o default -F _dstack_shim dstack-shim

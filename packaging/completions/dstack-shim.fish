@@ -248,7 +248,7 @@ complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l driver -x 
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l repo -x -d 'URL of the repository, group or organisation (default: inferred)'
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l token -x -d 'Token of the CI (default: REPO_TOKEN, GITHUB_TOKEN, GITLAB_TOKEN)'
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l no-retry -d 'Do not run a job again that was cut off'
-complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l workdir -r -F -d 'Folder of the launcher (default: /var/lib/dstack-ci/NAME, ~/.dstack/ci/NAME)'
+complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l workdir -l path -r -F -d 'Folder of the launcher (default: /var/lib/dstack-ci/NAME, ~/.dstack/ci/NAME)'
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l image -x -d 'Image of jobs that do not name one'
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l helper-image -x -d 'Image for GitLab'\''s own scripts where a job'\''s image has no git (default: GitLab'\''s)'
 complete -c dstack-shim -n '__fish_seen_subcommand_from ci-runner' -l gpus -x -d 'GPUs of a job'\''s container: a number or all'

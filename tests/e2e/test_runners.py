@@ -52,7 +52,8 @@ def test_a_host_joins_takes_a_job_and_leaves_as_it_was(machine, server, image, t
     refused = host.runner("config", "--token", "wrong-token", "--server", URL, check=False)
     assert refused.returncode == 77, refused
     server.call("projects/create", project_name="private")
-    stranger = server.call("users/create", username="stranger", global_role="user")["creds"]["token"]
+    server.call("users/create", username="stranger", global_role="user")
+    stranger = server.call("users/get_user", username="stranger")["creds"]["token"]
     refused = host.runner("config", "--token", stranger, "--server", URL, "--project", "private", check=False)
     assert refused.returncode == 77 and "stranger is no member of project private" in refused.stderr, refused
     assert changed_lines(before, host.files()) == []

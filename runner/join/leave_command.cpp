@@ -3,11 +3,13 @@
 #include <chrono>
 #include <format>
 #include <print>
+#include <set>
 
 #include "common/exit_status.h"
 #include "common/os/clock.h"
 #include "common/os/file.h"
 #include "common/server_api/failure.h"
+#include "common/server_api/run_stopper.h"
 #include "runner/join/agent.h"
 #include "runner/join/fleet_keeper.h"
 #include "runner/join/identity.h"
@@ -28,15 +30,15 @@ bool is_in_use(const server_api::Failure& failure) {
   return failure.http_status() == 400 && std::string_view(failure.what()).contains("in use");
 }
 
-std::vector<std::string> runs_on(server_api::Client& server, const std::string& fleet) {
-  std::vector<std::string> names;
-  for (const server_api::Run& run : server.active_runs()) {
-    if (run.fleet == fleet) names.push_back(run.name);
+std::set<std::string> names_on(const std::string& fleet, const std::vector<server_api::Run>& runs) {
+  std::set<std::string> names;
+  for (const server_api::Run& run : runs) {
+    if (run.fleet == fleet) names.insert(run.name);
   }
   return names;
 }
 
-std::string joined(const std::vector<std::string>& names) {
+std::string joined(const std::set<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
@@ -45,24 +47,21 @@ std::string joined(const std::vector<std::string>& names) {
 void delete_fleet(server_api::Client& server, const std::string& name, bool force) {
   os::Clock& clock = os::system_clock();
   const os::SteadyTime limit = clock.now() + kInUseLimit;
-  bool stopped = false;
+  server_api::RunStopper stopper(server);
   while (true) {
     try {
       server.delete_fleet(name);
       return;
     } catch (const server_api::Failure& failure) {
       if (!is_in_use(failure)) throw;
-      const auto runs = runs_on(server, name);
+      const std::vector<server_api::Run> runs = server.active_runs();
+      const std::set<std::string> names = names_on(name, runs);
       if (!force) {
         throw CommandError(exit_status::kFailed,
                            std::format("{} is in use by {}: stop them (dstack stop NAME), or leave with --force", name,
-                                       runs.empty() ? "a run" : joined(runs)));
+                                       names.empty() ? "a run" : joined(names)));
       }
-      if (!stopped && !runs.empty()) {
-        std::println(stderr, "stopping {}", joined(runs));
-        server.stop_runs(runs, true);
-        stopped = true;
-      }
+      if (stopper.stop(names, runs)) std::println(stderr, "stopping {}", joined(names));
       if (clock.now() >= limit) throw;
     }
     os::pause(clock, 1s, {});

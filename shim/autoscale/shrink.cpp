@@ -90,15 +90,10 @@ bool Shrinking::delete_free(const std::string& fleet, const std::vector<Instance
   return refused;
 }
 
-bool Shrinking::stop_runs(const std::vector<BusyInstance>& busy) {
-  std::vector<std::string> names;
-  for (const BusyInstance& instance : busy) {
-    for (const std::string& run : instance.runs) {
-      if (stopped_.insert(run).second) names.push_back(run);
-    }
-  }
-  if (!names.empty()) server_.stop_runs(names, true);
-  return !names.empty();
+bool Shrinking::stop_runs(const std::vector<BusyInstance>& busy, const std::vector<Run>& runs) {
+  std::set<std::string> names;
+  for (const BusyInstance& instance : busy) names.insert(instance.runs.begin(), instance.runs.end());
+  return stopper_.stop(names, runs);
 }
 
 Ended Shrinking::end_extra(const std::string& name, std::int64_t maximum) {
@@ -122,14 +117,15 @@ Ended Shrinking::end_extra(const std::string& name, std::int64_t maximum) {
     // Which ones to end is chosen again without those that a job has taken.
     if (delete_free(name, extra.free)) continue;
     if (!extra.busy.empty()) {
-      const std::vector<BusyInstance> busy = with_runs(extra.busy, name, server_.active_runs());
+      const std::vector<Run> runs = server_.active_runs();
+      const std::vector<BusyInstance> busy = with_runs(extra.busy, name, runs);
       if (drain_ && extra.free.empty()) {
         ended.left = busy;
         return ended;
       }
       if (!drain_) {
         consent_.demand(busy, "the maximum is lowered already and the others are ended");
-        if (stop_runs(busy)) deadline = clock_.now() + kEndLimit;
+        if (stop_runs(busy, runs)) deadline = clock_.now() + kEndLimit;
         for (const Instance& instance : extra.busy) server_.delete_instance(name, instance.number);
       }
     }

@@ -7,6 +7,7 @@
 
 #include "common/os/clock.h"
 #include "common/server_api/client.h"
+#include "common/server_api/run_stopper.h"
 #include "shim/autoscale/consent.h"
 #include "shim/autoscale/rule.h"
 
@@ -39,7 +40,7 @@ class Shrinking {
  public:
   // All of these outlive this object. `drain`: leave busy instances to end.
   Shrinking(server_api::Client& server, os::Clock& clock, Consent& consent, bool drain)
-      : server_(server), clock_(clock), consent_(consent), drain_(drain) {}
+      : server_(server), clock_(clock), consent_(consent), drain_(drain), stopper_(server) {}
 
   // The fleet has its lower maximum already, so that nothing new starts. Throws CommandError (1): for runs that may not
   // be stopped, and for a busy instance that the server did not let go of within 120 s.
@@ -53,15 +54,15 @@ class Shrinking {
  private:
   // Whether one was refused because of a job.
   bool delete_free(const std::string& fleet, const std::vector<server_api::Instance>& free);
-  // Whether any was not stopped before.
-  bool stop_runs(const std::vector<BusyInstance>& busy);
+  // Those of `runs` that hold these. Whether any was not stopped before.
+  bool stop_runs(const std::vector<BusyInstance>& busy, const std::vector<server_api::Run>& runs);
 
   server_api::Client& server_;
   os::Clock& clock_;
   Consent& consent_;
   const bool drain_;
-  std::set<std::string> in_use_;   // ids
-  std::set<std::string> stopped_;  // runs
+  server_api::RunStopper stopper_;
+  std::set<std::string> in_use_;  // ids
 };
 
 }  // namespace dstack::shim::autoscale

@@ -45,7 +45,10 @@ def other_machine(machine, tmp_path, image) -> Machine:
 @pytest.fixture
 def far_server(machine, other_machine, tmp_path):
     """One that another machine reaches as well."""
-    with serve_binaries(machine, tmp_path, SERVER_ADDRESS), start_server(machine, tmp_path, SERVER_ADDRESS, DSTACK_SERVER_HOST="0.0.0.0", DSTACK_UPDATE_DEFAULT_PROJECT="1") as made:
+    with (
+        serve_binaries(machine, tmp_path, SERVER_ADDRESS),
+        start_server(machine, tmp_path, SERVER_ADDRESS, DSTACK_SERVER_HOST="0.0.0.0", DSTACK_UPDATE_DEFAULT_PROJECT="1") as made,
+    ):
         yield made
 
 
@@ -161,16 +164,15 @@ def test_a_start_or_leave_that_is_killed_at_any_step_is_put_right_by_the_next(ma
     for after in (0.1, 0.3, 0.6, 1, 1.5, 2, 3):
         cut(["leave", "--purge"], after)
     host.runner("leave", "--purge")
-    left_over = [line for line in host.files().splitlines() if line not in before.splitlines()]
+    left_over = set(host.files().splitlines()) - set(before.splitlines())
     joined = ("etc/", "usr/local/lib/dstack", "root/.dstack/join", "root/.dstack/config.yaml", "root/.ssh")
-    assert [line for line in left_over if line.startswith(joined)] == []
+    assert sorted(line for line in left_over if line.startswith(joined)) == []
     assert server.call("project/main/fleets/list") == []
 
 
 def test_no_argument_list_has_the_token_or_a_key_in_it(machine, server, tmp_path):
     host = JoinedHost(machine, tmp_path)
     user_key = server.call("users/get_my_user")["ssh_private_key"].splitlines()[1]
-    # A request by the test's own hand has the token in its arguments.
     with ArgumentLists(TOKEN, user_key, "PRIVATE KEY") as lists:
         host.configure(URL)
         host.runner("start", "--name", "sugar-1")

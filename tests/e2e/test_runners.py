@@ -131,9 +131,10 @@ def test_a_fleet_that_is_deleted_at_the_server_ends_the_runner_and_it_can_join_a
     wait_until(lambda: '"was_live": true' in machine.read("/root/.dstack/join/state.json"), "the agent's notice", 60, pause=0.5)
     server.call("project/main/fleets/delete", names=["sugar-1"])
     gone = ["test", "!", "-e", "/etc/systemd/system/dstack-join.service"]
-    wait_until(lambda: machine.run(*gone, check=False).returncode == 0, "the agent's end", 150, pause=1)
+    wait_until(lambda: machine.run(*gone, check=False).returncode == 0, "the end of the agent's unit", 150, pause=1)
+    # It removes its own unit first, and ends when all is undone.
+    wait_until(lambda: machine.run("systemctl", "is-active", "dstack-join", check=False).returncode != 0, "the agent's end", 150, pause=0.3)
     machine.run("test", "!", "-e", "/etc/systemd/system/dstack-shim.service")
-    wait_until(lambda: machine.run("systemctl", "is-active", "dstack-join", check=False).returncode != 0, "the agent's end", 30, pause=0.3)
     assert host.status()["live"] is False
     assert host.runner("start", "--name", "sugar-1").stdout == "sugar-1 is live\n"
 

@@ -35,7 +35,7 @@ bool change_owner_in_job(Hook& hook, const JobRecord& job, os::UserId uid, os::U
     client::HeldRunner runner = hook.containers.runner(*details);
     change_owner_in(runner, job.work_folder, uid, gid);
     return true;
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     if (job.image.empty()) throw;
     return false;
   }

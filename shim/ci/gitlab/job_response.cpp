@@ -30,8 +30,9 @@ std::vector<std::string> split_aliases(std::string text) {
   return {words.begin(), words.end()};
 }
 
-void read_image(const ObjectReader& image, JobResponse& job) {
-  job.image = image.string("name");
+// gitlab-runner has expanded names and aliases; one that has not is understood as well.
+void read_image(const ObjectReader& image, const Environment& value_of, JobResponse& job) {
+  job.image = expand(image.string("name"), value_of);
   job.pull_policy = first_of(image.strings("pull_policy"));
   image.object("executor_opts", [&job](const ObjectReader& options) {
     options.object("docker", [&job](const ObjectReader& docker) {
@@ -42,8 +43,8 @@ void read_image(const ObjectReader& image, JobResponse& job) {
 }
 
 ServiceRequest read_service(const ObjectReader& reader, const Environment& value_of) {
-  ServiceRequest service{.image = reader.string("name"),
-                         .aliases = split_aliases(reader.string("alias")),
+  ServiceRequest service{.image = expand(reader.string("name"), value_of),
+                         .aliases = split_aliases(expand(reader.string("alias"), value_of)),
                          .entrypoint = reader.strings("entrypoint"),
                          .command = reader.strings("command"),
                          .pull_policy = first_of(reader.strings("pull_policy"))};
@@ -92,8 +93,6 @@ JobResponse parse_job_response(const std::string& text, const Environment& envir
   reader.object("job_info", [&job](const ObjectReader& info) {
     if (const auto project = info.optional_integer("project_id")) job.project = std::to_string(*project);
   });
-  reader.object("image", [&job](const ObjectReader& image) { read_image(image, job); });
-
   std::map<std::string, std::string> values;
   reader.objects("variables", [&](const ObjectReader& variable) {
     const std::string key = variable.string("key");
@@ -107,6 +106,7 @@ JobResponse parse_job_response(const std::string& text, const Environment& envir
     const auto found = values.find(name);
     return found == values.end() ? environment("CUSTOM_ENV_" + name) : std::optional(found->second);
   };
+  reader.object("image", [&](const ObjectReader& image) { read_image(image, value_of, job); });
   reader.objects("services",
                  [&](const ObjectReader& service) { job.services.push_back(read_service(service, value_of)); });
   reader.objects("credentials", [&job](const ObjectReader& login) {

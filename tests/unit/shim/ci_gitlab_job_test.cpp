@@ -77,6 +77,17 @@ TEST_CASE("a variable's expanded value is in the environment", "[ci]") {
   CHECK(parse(response).public_variables.at("URL") == "$HOST/x");
 }
 
+TEST_CASE("variables in the names of images and services, and in aliases, are expanded", "[ci]") {
+  const JobResponse job = parse(Json::parse(R"({"id": 1, "image": {"name": "$REGISTRY/app:${TAG}"},
+    "services": [{"name": "$REGISTRY/db", "alias": "$NAME other"}],
+    "variables": [{"key": "TAG", "value": "2"}, {"key": "NAME", "value": "db"}]})"),
+                                {{"CUSTOM_ENV_REGISTRY", "r.example"}});
+  CHECK(job.image == "r.example/app:2");
+  REQUIRE(job.services.size() == 1);
+  CHECK(job.services[0].image == "r.example/db");
+  CHECK(job.services[0].aliases == std::vector<std::string>{"db", "other"});
+}
+
 TEST_CASE("a later variable of a name takes the place of an earlier one, also where it is secret", "[ci]") {
   const Json response = Json::parse(R"({"id": 1, "variables": [
     {"key": "A", "value": "1", "public": true}, {"key": "A", "value": "2", "public": false},

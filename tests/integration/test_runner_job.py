@@ -48,6 +48,7 @@ def test_a_signal_is_named(runner):
     assert end["termination_message"] == "The job was killed by SIGSEGV"
 
 
+@pytest.mark.release
 def test_out_of_memory_is_named(image):
     with RunnerContainer(image, options=["--memory", "64m", "--memory-swap", "64m"]) as runner:
         runner.wait_ready()

@@ -10,6 +10,10 @@ set -euo pipefail
 # No path of the machine that builds gets into a binary, nor the time.
 no_paths="-ffile-prefix-map=$SOURCE=. -ffile-prefix-map=$WORK=."
 export CFLAGS="-O2 -fPIE -ffunction-sections -fdata-sections $no_paths"
+if [[ $TOOLCHAIN == zig-* ]]; then
+    # As in cmake/toolchains/zig.cmake.
+    CFLAGS+=" -fno-unwind-tables -fomit-frame-pointer"
+fi
 export SOURCE_DATE_EPOCH=0
 
 # What is installed on the machine that builds is no use to another libc.

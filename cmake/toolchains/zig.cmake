@@ -25,7 +25,8 @@ set(CMAKE_AR "${_wrappers}/ar" CACHE FILEPATH "")
 set(CMAKE_RANLIB "${_wrappers}/ranlib" CACHE FILEPATH "")
 
 # One set of flags for everything: zig builds its libc++ anew for another.
-set(CMAKE_C_FLAGS_INIT "-ffunction-sections -fdata-sections")
+# C without tables for exceptions, which never pass through it: what C calls back catches them.
+set(CMAKE_C_FLAGS_INIT "-ffunction-sections -fdata-sections -fno-unwind-tables -fomit-frame-pointer")
 set(CMAKE_CXX_FLAGS_INIT "-ffunction-sections -fdata-sections")
 set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG" CACHE STRING "")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG" CACHE STRING "")

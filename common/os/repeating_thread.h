@@ -23,10 +23,13 @@ class RepeatingThread {
   // Waits for work that has begun.
   ~RepeatingThread();
 
+  // Of the pauses from the next one on. Only `work` may call it.
+  void set_interval(std::chrono::nanoseconds interval) { interval_ = interval; }
+
  private:
   void run(const std::stop_token& stop);
 
-  const std::chrono::nanoseconds interval_;
+  std::chrono::nanoseconds interval_;  // of the thread, once it runs
   const std::function<void(const std::stop_token&)> work_;
   Clock& clock_;
   Mutex mutex_;

@@ -145,6 +145,8 @@ void HealthMonitor::look(const std::stop_token& stop) {
   if (inventory == nullptr) return;
   const bool is_examined = inventory->vendor != Vendor::none && inventory->vendor != Vendor::tenstorrent;
   if (is_examined && !examination_) examination_.emplace(sick_, inventory->vendor, inventory->gpus, root_, clock_);
+  // Without a log to read, what is left is done once a minute.
+  thread_.set_interval(examination_ ? kLogInterval : kToolInterval);
   if (clock_.now() >= tool_due_) {
     if (examination_) {
       examination_->ask_tool(stop);

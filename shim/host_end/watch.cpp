@@ -15,7 +15,8 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr seconds kFileInterval{1};
+// A shutdown is scheduled a minute ahead at least. More often would be most of what an idle shim does.
+constexpr seconds kFileInterval{5};
 constexpr seconds kCloudInterval{2};
 // As much as AWS gives; a job has stopped after 11 s, and a server has then read its end.
 constexpr std::chrono::minutes kLead{2};

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Links a program as zig does, and then again with switches that zig's driver does not pass on to its linker.
+
+    link_release.py COMPILER ARGUMENT...
+
+--pack-dyn-relocs=relr  relocations of a program that is loaded at a random address: 2 bits in place of 24 bytes each
+--icf=safe              one copy of functions with the same code whose address nothing compares
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+MORE = ["--pack-dyn-relocs=relr", "--icf=safe"]
+# --icf=safe warns about each object that `objcopy` or `ld -r` has written, whose functions it leaves alone.
+QUIET = ["--no-warnings"]
+
+
+def main() -> int:
+    command = sys.argv[1:]
+    linked = subprocess.run(command, env=os.environ | {"ZIG_VERBOSE_LINK": "1"}, stderr=subprocess.PIPE, text=True)
+    # Its words are not quoted, so that a path with a space fails below, and loudly.
+    lines = [line for line in linked.stderr.splitlines() if line.startswith("ld.lld ")]
+    for line in linked.stderr.splitlines():
+        if line not in lines:
+            print(line, file=sys.stderr)
+    if linked.returncode != 0:
+        return linked.returncode
+    if len(lines) != 1:
+        print(f"{command[0]}: printed {len(lines)} linker commands, expected 1", file=sys.stderr)
+        return 1
+    linker = Path(command[0]).parent / "ld"
+    return subprocess.run([linker, *lines[0].split()[1:], *MORE, *QUIET]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

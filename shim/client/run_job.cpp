@@ -14,6 +14,7 @@
 #include "shim/client/run_requests.h"
 #include "shim/client/run_session.h"
 #include "shim/client/runner_api.h"
+#include "shim/client/task_details.h"
 #include "shim/client/text.h"
 
 namespace dstack::shim::client {
@@ -22,6 +23,8 @@ namespace {
 
 constexpr std::chrono::seconds kRunnerStartLimit{60};
 constexpr std::chrono::seconds kRunnerExitLimit{2};
+// Where what is left to be known is its exit status.
+constexpr std::chrono::seconds kRunnerStatusLimit{30};
 constexpr int kMostUnanswered = 50;  // looks
 
 // The signal that a runner's message names: "The job was killed by SIGTERM, out of memory".
@@ -35,11 +38,12 @@ int signal_in(std::string_view message) {
 
 int exit_status_of(const JobEnd& end) {
   if (end.state == "done") return exit_status::kDone;
-  if (end.start_failure == "not_found") return exit_status::kCommandNotFound;
-  if (end.start_failure == "not_executable") return exit_status::kNotExecutable;
   if (!end.exit_status) return exit_status::kNotRun;
   return *end.exit_status >= 0 ? static_cast<int>(*end.exit_status) : exit_status::of_signal(signal_in(end.message));
 }
+
+// Whether the runner's own exit status says more: 126 or 127 for a command that could not be run, as a shell's.
+bool has_no_status(const JobEnd& end) { return end.state == "failed" && !end.exit_status; }
 
 // A job on its way, from its runner's first answer on.
 class JobRun {
@@ -102,21 +106,27 @@ class JobRun {
   }
 
   // The runner exits with the job's exit status, which `wait` tells of: it is given the time to.
-  void await_container_exit() {
-    const os::SteadyTime deadline = os::system_clock().now() + kRunnerExitLimit;
+  void await_container_exit(const JobEnd& end) {
+    const os::SteadyTime deadline =
+        os::system_clock().now() + (has_no_status(end) ? kRunnerStatusLimit : kRunnerExitLimit);
     while (os::system_clock().now() < deadline && !session_.shim().task(session_.id()).ended()) session_.pause();
   }
 
   RunEnd end(bool read) {
-    if (job_end_) await_container_exit();
+    if (job_end_) await_container_exit(*job_end_);
     if (!read) return {.exit_status = exit_status::of_signal(SIGPIPE), .reason = job_end_ ? job_end_->reason : ""};
     if (!job_end_) return end_;
     const bool explains =
         job_end_->state == "failed" || job_end_->reason == termination_reason::kInterruptedByNoCapacity;
     if (explains && !job_end_->message.empty()) std::cerr << legible(job_end_->message) << "\n";
-    if (job_end_->state != "terminated") return {.exit_status = exit_status_of(*job_end_), .reason = job_end_->reason};
+    if (job_end_->state != "terminated") return {.exit_status = status_of(*job_end_), .reason = job_end_->reason};
     if (session_.interrupted()) return session_.interrupted_end();
     return {.exit_status = exit_status::of_signal(SIGINT), .reason = job_end_->reason};
+  }
+
+  int status_of(const JobEnd& end) {
+    const auto runners = has_no_status(end) ? session_.shim().details(session_.id()).exit_code : std::nullopt;
+    return runners ? *runners : exit_status_of(end);
   }
 
   bool more_to_come() {

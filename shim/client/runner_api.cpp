@@ -44,8 +44,7 @@ bool RunnerApi::pull(std::optional<JobEnd>& end) {
     end = JobEnd{.state = name,
                  .reason = state.string("termination_reason"),
                  .message = state.string("termination_message"),
-                 .exit_status = state.optional_integer("exit_status"),
-                 .start_failure = state.string("start_failure")};
+                 .exit_status = state.optional_integer("exit_status")};
   });
   timestamp_ = reader.integer("last_updated", timestamp_);
   return reader.boolean("has_more");

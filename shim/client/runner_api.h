@@ -14,7 +14,6 @@ struct JobEnd {
   std::string reason;
   std::string message;
   std::optional<std::int64_t> exit_status;  // -1 for a signal
-  std::string start_failure;                // "not_found" or "not_executable" if the command could not be run
 };
 
 // The runner in a task's container. Members throw Error.

@@ -60,7 +60,7 @@ endfunction()
 # A release is compiled for size where speed is lost in the waits for Docker, servers and people: dstack_for_size(<target>...).
 set(_for_size "")
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  set(_for_size -Oz)
+  set(_for_size -Os)
 endif()
 
 function(dstack_for_size)

@@ -66,7 +66,7 @@ class SshClient:
 
     def sftp(self, *commands: str) -> subprocess.CompletedProcess:
         arguments = ["sftp", "-q", "-b", "-", *self.arguments(), f"{self.user}@127.0.0.1"]
-        return call(arguments, input="\n".join(commands) + "\n")
+        return call(arguments, input="\n".join(commands) + "\n", limit=600)
 
     def scp(self, *arguments: str) -> subprocess.CompletedProcess:
         """In the arguments, HOST: stands for the server."""

@@ -9,7 +9,7 @@ class Option;
 
 namespace dstack::cli {
 
-// The option called so ("--name", "-n"); null if there is none.
+// The option of this name ("--name", "-n"); null if there is none.
 using FindOption = std::function<const CLI::Option*(const std::string& name)>;
 
 // Whether the argument after `argument`, which begins with "-", is the value of an option in it.

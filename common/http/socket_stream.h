@@ -32,8 +32,8 @@ class SocketStream final : public httplib::Stream {
   // at most, and `silence` between two pieces.
   void end_after_answer(std::chrono::milliseconds silence, std::chrono::milliseconds limit);
   bool ending() const { return ending_; }
-  // Tells the peer the end, then reads and drops what still comes: a connection that is closed with something unread is
-  // reset, and the peer may lose the answer. Within the limits of end_after_answer().
+  // Closes the sending side, then reads and drops what still comes, within the limits of end_after_answer(). A
+  // connection that is closed with unread input is reset, and the peer may lose the answer.
   void drain();
 
   // Whether the connection was broken off, by the peer or by the network; not by an ordinary end.

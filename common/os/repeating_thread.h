@@ -23,7 +23,7 @@ class RepeatingThread {
   // Waits for work that has begun.
   ~RepeatingThread();
 
-  // Of the pauses from the next one on. Only `work` may call it.
+  // The length of all later pauses. Only `work` may call it.
   void set_interval(std::chrono::nanoseconds interval) { interval_ = interval; }
 
  private:

@@ -165,7 +165,7 @@ std::string Client::explain_denial(std::string_view doing) {
       }
       if (!admins.empty()) others = std::format("; its admins may: {}", admins);
     }
-  } catch (const std::exception&) {  // what is known will do
+  } catch (const std::exception&) {  // the refusal is explained by what is known
   }
   return std::format("{} may not {} in project {}{}", who, doing, account_.project, others);
 }

@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 MORE = ["--pack-dyn-relocs=relr", "--icf=safe"]
-# --icf=safe warns about each object that `objcopy` or `ld -r` has written, whose functions it leaves alone.
+# --icf=safe warns about each object that `objcopy` or `ld -r` has written, and leaves its functions alone.
 QUIET = ["--no-warnings"]
 
 
 def main() -> int:
     command = sys.argv[1:]
     linked = subprocess.run(command, env=os.environ | {"ZIG_VERBOSE_LINK": "1"}, stderr=subprocess.PIPE, text=True)
-    # Its words are not quoted, so that a path with a space fails below, and loudly.
+    # zig does not quote the arguments that it prints, so the linker below fails on a path with a space.
     lines = [line for line in linked.stderr.splitlines() if line.startswith("ld.lld ")]
     for line in linked.stderr.splitlines():
         if line not in lines:

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::chrono::seconds kRunnerStartLimit{60};
 constexpr std::chrono::seconds kRunnerExitLimit{2};
-// Where what is left to be known is its exit status.
+// For a job whose exit status is known only by that of the runner.
 constexpr std::chrono::seconds kRunnerStatusLimit{30};
 constexpr int kMostUnanswered = 50;  // looks
 

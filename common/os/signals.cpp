@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <format>
 #include <iterator>
 
 #include "common/error.h"
@@ -20,12 +21,19 @@ struct NamedSignal {
 };
 
 constexpr NamedSignal kSignals[] = {
-    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},   {"SIGTRAP", SIGTRAP},
-    {"SIGABRT", SIGABRT},     {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},   {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
-    {"SIGSEGV", SIGSEGV},     {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
-    {"SIGVTALRM", SIGVTALRM}, {"SIGPROF", SIGPROF}, {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGIO", SIGIO},
-    {"SIGPWR", SIGPWR},       {"SIGSYS", SIGSYS},
+    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT},   {"SIGILL", SIGILL},   {"SIGTRAP", SIGTRAP},
+    {"SIGABRT", SIGABRT},     {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},     {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
+    {"SIGSEGV", SIGSEGV},     {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE},   {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
+    {"SIGSTKFLT", SIGSTKFLT}, {"SIGCHLD", SIGCHLD}, {"SIGCONT", SIGCONT},   {"SIGSTOP", SIGSTOP}, {"SIGTSTP", SIGTSTP},
+    {"SIGTTIN", SIGTTIN},     {"SIGTTOU", SIGTTOU}, {"SIGURG", SIGURG},     {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ},
+    {"SIGVTALRM", SIGVTALRM}, {"SIGPROF", SIGPROF}, {"SIGWINCH", SIGWINCH}, {"SIGIO", SIGIO},     {"SIGPWR", SIGPWR},
+    {"SIGSYS", SIGSYS},
 };
+
+// As shells and Docker count real-time signals, whatever C library this program has: a C library keeps the first two or
+// three for itself.
+constexpr int kFirstRealTime = 34;
+constexpr int kLastSignal = 64;
 
 }  // namespace
 
@@ -51,14 +59,20 @@ int next_signal(const UniqueFd& watched) {
   }
 }
 
-std::optional<std::string_view> signal_name(int number) {
+std::optional<std::string> signal_name(int number) {
   const auto* const found = std::ranges::find(kSignals, number, &NamedSignal::number);
-  return found == std::end(kSignals) ? std::nullopt : std::optional(found->name);
+  if (found != std::end(kSignals)) return std::string(found->name);
+  if (number <= 0 || number > kLastSignal) return std::nullopt;
+  if (number < kFirstRealTime) return std::format("SIG{}", number);
+  if (number == kFirstRealTime) return "SIGRTMIN";
+  return std::format("SIGRTMIN+{}", number - kFirstRealTime);
 }
 
 std::optional<int> signal_number(std::string_view name) {
-  const auto* const found = std::ranges::find(kSignals, name, &NamedSignal::name);
-  return found == std::end(kSignals) ? std::nullopt : std::optional(found->number);
+  for (int number = 1; number <= kLastSignal; ++number) {
+    if (signal_name(number) == name) return number;
+  }
+  return std::nullopt;
 }
 
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }

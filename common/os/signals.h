@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/os/unique_fd.h"
@@ -16,8 +17,8 @@ UniqueFd block_and_watch(std::initializer_list<int> signals);
 // Takes the next pending signal's number from such a descriptor; waits for one.
 int next_signal(const UniqueFd& watched);
 
-// "SIGTERM" of 15; nothing for a number without a name of its own (a real-time signal).
-std::optional<std::string_view> signal_name(int number);
+// "SIGTERM" of 15, "SIGRTMIN+1" of 35; nothing for a number that no signal has.
+std::optional<std::string> signal_name(int number);
 std::optional<int> signal_number(std::string_view name);
 
 // A write to a closed connection is an error code, not the end of the process.

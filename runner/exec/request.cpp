@@ -14,11 +14,11 @@
 #include "common/error.h"
 #include "common/json/object_reader.h"
 #include "common/json/refusal.h"
+#include "common/os/signals.h"
 #include "common/os/usual_folders.h"
 #include "common/text/base64.h"
 #include "common/text/number.h"
 #include "common/text/split.h"
-#include "runner/exec/signal_numbers.h"
 
 namespace dstack::runner::exec {
 
@@ -152,7 +152,7 @@ StopRequest read_stop(const std::string& body) {
   const json object = dstack::json::parse_object(body);
   const ObjectReader reader(object);
   const std::string name = reader.string("signal", "SIGTERM");
-  const auto number = signal_number(name);
+  const auto number = os::signal_number(name);
   if (!number) refuse("signal", std::format("unknown signal {}", printable(name)));
   request.signal = *number;
   const double grace = reader.number("grace", 5);

@@ -84,9 +84,6 @@ int exit_status_of(const JobState& end) {
   return end.state == "terminated" ? exit_status::of_signal(SIGINT) : exit_status::kNotRun;
 }
 
-std::string describe_signal(int number) {
-  const auto name = os::signal_name(number);
-  return name ? std::string(*name) : std::format("signal {}", number);
-}
+std::string describe_signal(int number) { return os::signal_name(number).value_or(std::format("signal {}", number)); }
 
 }  // namespace dstack::runner::job

@@ -105,7 +105,7 @@ class Launcher final : public Life::Actions {
     const int number = os::next_signal(signals_);
     const bool first = !signalled_;
     signalled_ = true;
-    life_.signal(std::string(os::signal_name(number).value_or("a signal")));
+    life_.signal(os::signal_name(number).value_or("a signal"));
     if (!first) return;
     background_.run("ask systemd", [this]() -> Result {
       try {

@@ -28,6 +28,7 @@ def test_a_program_runs_with_its_output_apart_and_its_exit_status(held):
     assert (done.output, done.errors) == (b"out\n", b"err\n")
     assert done.end == {"exit_status": 3, "signal": None, "oom": False}
     assert held.sh("kill -9 $$").end == {"exit_status": None, "signal": "SIGKILL", "oom": False}
+    assert held.sh("kill -35 $$").end == {"exit_status": None, "signal": "SIGRTMIN+1", "oom": False}
 
 
 def test_input_environment_folder_and_user_are_as_asked(held):

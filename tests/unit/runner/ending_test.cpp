@@ -33,7 +33,7 @@ TEST_CASE("a signal is a failure with its name") {
   CHECK(state.termination_reason == "container_exited_with_error");
   CHECK(state.termination_message == "The job was killed by SIGSEGV");
   CHECK(state.exit_status == -1);
-  CHECK(state_of(killed(40), false, 0).termination_message == "The job was killed by signal 40");
+  CHECK(state_of(killed(40), false, 0).termination_message == "The job was killed by SIGRTMIN+6");
 }
 
 TEST_CASE("a want of memory is named where it was the end, by way of a shell too") {

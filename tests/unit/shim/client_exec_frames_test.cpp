@@ -42,6 +42,7 @@ TEST_CASE("a signal is 128 and its number") {
   ExecFrames frames;
   frames.read(frame(3, R"({"exit_status":null,"signal":"SIGTERM","oom":false})"), [](auto, auto) {});
   CHECK(frames.end()->status() == 143);
+  CHECK(ProgramEnd{.signal = "SIGRTMIN+1"}.status() == 128 + 35);
   CHECK(ProgramEnd{.signal = "SIGNEW"}.status() == 137);
 }
 

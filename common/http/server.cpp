@@ -184,6 +184,9 @@ class Server::Implementation : public httplib::Server {
         ends = !process_request(stream, connection.remote_address, connection.remote_port, connection.local_address,
                                 connection.local_port, false, closes, nullptr) ||
                closes || stream.ending();
+        if (ends && !stream.has_written() && stream.bytes_read() >= CPPHTTPLIB_MAX_LINE_LENGTH) {
+          refuse_long_request_line(connection);
+        }
       } catch (const std::exception& error) {
         spdlog::warn("A connection from {}:{} ended: {}", connection.remote_address, connection.remote_port,
                      error.what());
@@ -198,6 +201,15 @@ class Server::Implementation : public httplib::Server {
     stream.rest();
     if (ends && stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
     return !ends;
+  }
+
+  // httplib gives such a request up without a word.
+  static void refuse_long_request_line(Connection& connection) {
+    static constexpr std::string_view kAnswer =
+        "HTTP/1.1 414 URI Too Long\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: close\r\n\r\n"
+        "URI Too Long\n";
+    connection.stream.write(kAnswer.data(), kAnswer.size());
+    connection.unread = true;
   }
 
   // httplib calls this first for every request, before it reads a body and before it upgrades to a WebSocket.

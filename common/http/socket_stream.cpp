@@ -68,6 +68,8 @@ void SocketStream::rest() {
 void SocketStream::expect_request_within(std::chrono::milliseconds limit) {
   request_deadline_ = os::system_clock().now() + limit;
   silence_ = std::chrono::milliseconds(-1);
+  bytes_read_ = 0;
+  has_written_ = false;
 }
 
 void SocketStream::expect_steady_data(std::chrono::milliseconds silence) {
@@ -140,6 +142,7 @@ ssize_t SocketStream::read(char* data, size_t size) {
   const std::size_t count = std::min(size, end_ - start_);
   std::memcpy(data, buffer_.get() + start_, count);
   start_ += count;
+  bytes_read_ += count;
   return static_cast<ssize_t>(count);
 }
 
@@ -160,6 +163,7 @@ ssize_t SocketStream::receive(char* data, std::size_t size) {
 
 ssize_t SocketStream::write(const char* data, size_t size) {
   if (!socket_) return static_cast<ssize_t>(size);
+  has_written_ = true;
   std::size_t sent = 0;
   while (sent < size) {
     const ssize_t count = ::send(socket_.get(), data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);

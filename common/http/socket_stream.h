@@ -25,6 +25,9 @@ class SocketStream final : public httplib::Stream {
 
   // Bounds how long all reads together may take from now on: a request that trickles in holds a thread.
   void expect_request_within(std::chrono::milliseconds limit);
+  // What was read and whether something was written since then.
+  std::size_t bytes_read() const { return bytes_read_; }
+  bool has_written() const { return has_written_; }
   // From here on only silence counts: at most `silence` between two pieces.
   void expect_steady_data(std::chrono::milliseconds silence);
 
@@ -66,6 +69,8 @@ class SocketStream final : public httplib::Stream {
   std::chrono::milliseconds write_timeout_;
   Time request_deadline_ = Time::max();
   std::chrono::milliseconds silence_{-1};
+  std::size_t bytes_read_ = 0;  // of the request
+  bool has_written_ = false;    // since the request began
   bool ending_ = false;
   bool answered_ = false;  // since it is ending
   std::unique_ptr<char[]> buffer_;

@@ -212,6 +212,8 @@ TEST_CASE("a request that cannot be read is answered once, with the reason, and 
         std::tuple("GET /echo/7 HTTP/1.1\r\n" + headers + "\r\n", 400, "malformed HTTP request\n"),
         std::tuple(two_framings, 400, "malformed HTTP request\n"),
         std::tuple(get("/" + std::string(10000, 'x')), 414, "URI Too Long\n"),
+        std::tuple(get("/" + std::string(40000, 'x')), 414, "URI Too Long\n"),
+        std::tuple(std::string(1 << 20, 'x'), 414, "URI Too Long\n"),
         std::tuple(unknown_method, 405, "Method Not Allowed\n")}) {
     CAPTURE(request.substr(0, 40));
     RawConnection connection(running.port());

@@ -154,12 +154,13 @@ std::string Client::explain_denial(std::string_view doing) {
   try {
     // Not by ask(): what is denied here as well is not to be explained in its turn.
     who = parse_my_user(json::parse(exchange("users/get_my_user", "{}").body)).user.name;
-    const http::ClientResponse project = exchange(project_path(account_), "{}");
-    if (project.status == 403) {
+    const http::ClientResponse answer = exchange(project_path(account_), "{}");
+    const Project project = answer.status == 403 ? Project() : parse_project(json::parse(answer.body));
+    if (!project.has_member(who)) {
       others = std::format(": {} is no member of project {}", who, account_.project);
     } else {
       std::string admins;
-      for (const Member& member : parse_project(json::parse(project.body)).members) {
+      for (const Member& member : project.members) {
         if (member.role == "admin" && member.user.name != who)
           admins += (admins.empty() ? "" : ", ") + member.user.name;
       }
@@ -196,6 +197,12 @@ MyUser Client::my_user() {
 
 Project Client::project() {
   return parsed(account_, call(project_path(account_), json::object(), "read the members and backends"), parse_project);
+}
+
+std::string Client::check_membership(const Project& project) {
+  const User user = my_user().user;
+  if (project.has_member(user.name) || user.is_global_admin()) return user.name;
+  throw Failure(FailureKind::not_member, std::format("{} is no member of project {}", user.name, account_.project));
 }
 
 std::vector<Fleet> Client::fleets() {

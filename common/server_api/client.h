@@ -44,6 +44,9 @@ class Client {
   std::string version();
   MyUser my_user();
   Project project();
+  // The name of the token's user, who is a member of it or a global admin. Throws Failure (not_member) otherwise: a
+  // public project answers any user.
+  std::string check_membership(const Project& project);
 
   std::vector<Fleet> fleets();
   // All fleets of all projects that the user sees.

@@ -3,7 +3,6 @@
 #include <print>
 
 #include "common/exit_status.h"
-#include "runner/join/membership.h"
 #include "runner/join/options.h"
 #include "runner/join/relay_address.h"
 #include "runner/join/runner_name.h"
@@ -48,16 +47,6 @@ void warn(const server_api::Settings& settings) {
 
 }  // namespace
 
-std::string check_membership(server_api::Client& server) {
-  const server_api::User user = server.my_user().user;
-  const server_api::Project project = server.project();
-  if (!project.has_member(user.name) && !user.is_global_admin()) {
-    throw server_api::Failure(server_api::FailureKind::not_member,
-                              std::format("{} is no member of project {}", user.name, server.account().project));
-  }
-  return user.name;
-}
-
 int configure(const ConfigOptions& options) {
   check_words(options.given);
   const server_api::Settings settings = server_api::resolve(options.given, server_api::find_settings_files());
@@ -74,7 +63,7 @@ int configure(const ConfigOptions& options) {
   std::string user;
   if (options.check) {
     server_api::Client server(settings.account());
-    user = check_membership(server);
+    user = server.check_membership(server.project());
   }
   server_api::Given stored = options.given;
   // A token is stored with the server that it is for.

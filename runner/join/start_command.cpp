@@ -27,7 +27,6 @@
 #include "runner/join/host_name.h"
 #include "runner/join/identity.h"
 #include "runner/join/join_unit.h"
-#include "runner/join/membership.h"
 #include "runner/join/options.h"
 #include "runner/join/programs.h"
 #include "runner/join/progress.h"
@@ -241,7 +240,7 @@ int start(const StartOptions& options) {
   State state = settle(options, settings, before);
   check_host(places, state, before.has_value());
   server_api::Client server(account);
-  check_membership(server);
+  server.check_membership(server.project());
 
   os::make_directories(places.folder(), 0700);
   if (::chmod(places.folder().c_str(), 0700) != 0) throw os_error("set the mode of", places.folder().string());

@@ -23,11 +23,15 @@ namespace {
 constexpr std::int64_t kDefaultIdleSeconds = 300;
 constexpr std::chrono::seconds kOldFleetLimit = 60s;
 
-const std::vector<std::string>& aws_regions(const server_api::Project& project, const std::string& name) {
+std::vector<std::string> aws_regions(server_api::Client& server) {
+  const server_api::Project project = server.project();
   const server_api::Backend* aws = project.backend("aws");
   if (aws != nullptr) return aws->regions;
-  throw CommandError(exit_status::kConfiguration,
-                     std::format("AWS is not configured for project {}: dstack-shim aws configure", name));
+  // A public project answers any user, who is not helped by a command that only its members may use.
+  server.check_membership(project);
+  throw CommandError(
+      exit_status::kConfiguration,
+      std::format("AWS is not configured for project {}: dstack-shim aws configure", server.account().project));
 }
 
 Rule wanted_rule(const AutoscaleCommand& command) {
@@ -100,8 +104,7 @@ void say_how_runs_use_it(const Rule& rule, std::ostream& talk) {
 int allow(const AutoscaleCommand& command, Session& session) {
   server_api::Client& server = session.server;
   Rule rule = wanted_rule(command);
-  const server_api::Project project = server.project();
-  const std::vector<std::string>& regions = aws_regions(project, server.account().project);
+  const std::vector<std::string> regions = aws_regions(server);
   const auto fleets = server.fleets();
   Consent consent(command.yes, session.ask);
   Shrinking shrinking(server, session.clock, consent, command.drain);

@@ -142,7 +142,10 @@ int AwsAccount::show(bool as_json) const {
 
 int AwsAccount::remove() const {
   const std::string& project = server_.account().project;
-  const bool configured = server_.project().backend(kType) != nullptr;
+  const server_api::Project seen = server_.project();
+  const bool configured = seen.backend(kType) != nullptr;
+  // A public project answers any user, who is not helped by a command that only its members may use.
+  if (!configured) server_.check_membership(seen);
   if (configured) {
     std::string rules;
     for (const autoscale::Rule& rule : autoscale::rules_of(server_.fleets()))

@@ -182,7 +182,7 @@ int install(const RelayCommand& command, const RelayPlaces& places) {
   check_program();
   check_drop_ins(places);
   server_api::Client server(account);
-  server.project();
+  server.check_membership(server.project());
 
   bool changed = make_user();
   changed = write_settings(places, account) || changed;

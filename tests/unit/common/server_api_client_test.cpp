@@ -100,16 +100,21 @@ TEST_CASE("a refused connection is a failure that names the server and the reaso
 TEST_CASE("what the token's user may not do is said with the user's name and with who may") {
   FakeServer server;
   server.set("users/get_my_user", 200, kUser);
-  json boss = {{"id", "u2"}, {"username", "bea"}, {"global_role", "user"}};
-  server.set("projects/p/get", 200,
-             json{{"project_name", "p"},
-                  {"backends", json::array()},
-                  {"members", {{{"user", boss}, {"project_role", "admin"}}}}});
+  const json boss = {{"user", {{"id", "u2"}, {"username", "bea"}, {"global_role", "user"}}}, {"project_role", "admin"}};
+  const auto project = [](const json& members) {
+    return json{{"project_name", "p"}, {"backends", json::array()}, {"members", members}};
+  };
+  server.set("projects/p/get", 200, project(json::array({boss, {{"user", kUser}, {"project_role", "user"}}})));
   server.set("project/p/fleets/list", 403, json{{"detail", {{"msg", "Access denied"}}}});
   Client client(server.account());
   const Failure failure = failure_of([&] { client.fleets(); });
   CHECK(failure.exit_status() == 77);
   CHECK(std::string(failure.what()) == "ann may not list the fleets in project p; its admins may: bea");
+  // A public project answers any user.
+  server.set("projects/p/get", 200, project(json::array({boss})));
+  const Failure foreign = failure_of([&] { client.fleets(); });
+  CHECK(foreign.exit_status() == 77);
+  CHECK(std::string(foreign.what()) == "ann may not list the fleets in project p: ann is no member of project p");
 }
 
 TEST_CASE("a user who may not look at the project is told so, after a few requests") {

@@ -33,6 +33,8 @@ struct Model {
   std::set<std::string> kept_busy;         // instances that the server never lets go of
   int lost_stops = 0;                      // of runs, that the server accepts and overwrites
   std::string refuses_update_of;           // a fleet
+  const json ann = {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}};
+  json user = ann;
   json backends = json::array({{{"name", "aws"}, {"config", {{"regions", {"us-east-1", "us-west-2"}}}}}});
 
   json* fleet(const std::string& name) {
@@ -53,8 +55,10 @@ struct Model {
   static Answer refuse(const std::string& message) { return {400, FakeDstackServer::detail(message, "error").dump()}; }
 
   std::optional<Answer> answer(const std::string& path, const json& body) {
+    if (path == "users/get_my_user") return ok(user);
     if (path == "projects/p/get")
-      return ok({{"project_name", "p"}, {"backends", backends}, {"members", json::array()}});
+      return ok(
+          {{"project_name", "p"}, {"backends", backends}, {"members", {{{"user", ann}, {"project_role", "user"}}}}});
     if (path == "project/p/fleets/list") return ok(fleets);
     if (path == "runs/list") return ok(runs);
     if (path == "project/p/fleets/get") {
@@ -335,6 +339,14 @@ TEST_CASE("autoscale allow: what AWS does not offer is an error that says why, a
     f.model.backends = json::array();
     CHECK(f.execute(allow_command()) == 78);
     CHECK_THAT(f.talk.str(), ContainsSubstring("dstack-shim aws configure"));
+  }
+  SECTION("no AWS, and a user who is no member of the project, which is public") {
+    f.model.backends = json::array();
+    f.model.user["username"] = "bob";
+    CHECK(f.execute(allow_command()) == 77);
+    CHECK(f.talk.str() == "bob is no member of project p");
+    f.model.user["global_role"] = "admin";
+    CHECK(f.execute(allow_command()) == 78);
   }
   CHECK(f.changes().empty());
 }

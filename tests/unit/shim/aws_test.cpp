@@ -30,9 +30,13 @@ const std::string kInfo = "project/p/backends/aws/config_info";
 const std::string kCreate = "project/p/backends/create";
 const json kNotThere = FakeDstackServer::detail("Resource not found", "resource_not_exists");
 
+const json kAnn = {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}};
+
 json project(const json& backends) {
   const json boss = {{"id", "u2"}, {"username", "bea"}, {"global_role", "user"}};
-  return {{"project_name", "p"}, {"backends", backends}, {"members", {{{"user", boss}, {"project_role", "admin"}}}}};
+  return {{"project_name", "p"},
+          {"backends", backends},
+          {"members", {{{"user", boss}, {"project_role", "admin"}}, {{"user", kAnn}, {"project_role", "user"}}}}};
 }
 
 struct Fixture {
@@ -133,7 +137,7 @@ TEST_CASE("aws configure: each refusal has its exit status, and no message has a
         Result{1, "the server lacks AWS support: pip install \"dstack[aws]\""});
   CHECK(refused(422, {{"detail", {{{"loc", {"body", "creds"}}, {"msg", "bad very/secret+key of AKIA1234567890"}}}}}) ==
         Result{1, "creds: bad [hidden] of [hidden]"});
-  f.fake.set("users/get_my_user", 200, {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}});
+  f.fake.set("users/get_my_user", 200, kAnn);
   f.fake.set("projects/p/get", 200, project(json::array()));
   CHECK(refused(403, {{"detail", {{"msg", "Access denied"}}}}) ==
         Result{77, "ann may not configure backends in project p; its admins may: bea"});
@@ -239,8 +243,11 @@ TEST_CASE("aws remove: refused while there are rules or machines, then out of th
 
   f.fake.set("projects/p/get", 200, project(json::array()));
   const std::size_t calls = f.fake.bodies("project/p/backends/delete").size();
+  f.fake.set("users/get_my_user", 200, kAnn);
   CHECK(f.run(remove) == 0);
   CHECK(f.fake.bodies("project/p/backends/delete").size() == calls);
+  f.fake.set("users/get_my_user", 200, {{"id", "u3"}, {"username", "bob"}, {"global_role", "user"}});
+  CHECK(f.failure(remove) == std::pair(77, std::string("bob is no member of project p")));
 }
 
 TEST_CASE("aws configure: keys come from flags and from the environment, and what is missing is a usage error") {

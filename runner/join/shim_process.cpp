@@ -2,14 +2,18 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <format>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/error.h"
 #include "common/http/client.h"
+#include "common/json/member.h"
 #include "common/os/directory.h"
 #include "runner/join/programs.h"
 #include "runner/join/systemd.h"
@@ -21,50 +25,62 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* kShimApi = "http://127.0.0.1:10998";
+constexpr std::chrono::seconds kAnswerLimit{10};
 
-// Where the program of a shim that was started from there can be read, replaced or not.
-std::optional<std::filesystem::path> running_program(const std::filesystem::path& file) {
-  for (const std::string& process : os::list_directory("/proc").names) {
-    std::error_code failure;
-    std::filesystem::path link = std::filesystem::path("/proc") / process / "exe";
-    const std::string target = std::filesystem::read_symlink(link, failure);
-    if (!failure && (target == file || target == file.string() + " (deleted)")) return link;
+http::ClientResponse ask(const std::string& shim_api, const std::string& path) {
+  http::Client shim({.base_url = shim_api});
+  return shim.send({.path = path, .total_limit = kAnswerLimit});
+}
+
+// The process that answers there; nothing if it does not say, as the vendor's shim does not.
+std::optional<std::string> process_of(const std::string& shim_api) {
+  try {
+    const json settings = json::parse(ask(shim_api, "/local/settings").body, nullptr, false);
+    const json& pid = dstack::json::member(settings, "pid");
+    if (pid.is_number_integer()) return std::to_string(pid.get<std::int64_t>());
+  } catch (const std::exception& error) {
+    spdlog::debug("Cannot ask the shim for its process: {}", error.what());
   }
   return std::nullopt;
 }
 
-json get(http::Client& shim, const std::string& path) {
-  const auto answer = shim.send({.path = path, .total_limit = std::chrono::seconds(10)});
-  if (answer.status != 200) throw Error(ErrorKind::unavailable, std::format("{}: status {}", path, answer.status));
-  return json::parse(answer.body, nullptr, false);
-}
-
-bool is_starting(const json& task) {
-  const json status = task.is_object() ? task.value("status", json()) : json();
-  return status == "preparing" || status == "pulling" || status == "creating";
-}
-
-bool a_task_is_starting() {
-  http::Client shim({.base_url = kShimApi});
-  const json list = get(shim, "/api/tasks");
-  for (const json& id : list.is_object() ? list.value("ids", json::array()) : json::array()) {
-    if (id.is_string() && is_starting(get(shim, "/api/tasks/" + http::encode_url_component(id.get<std::string>())))) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
+
+std::optional<std::filesystem::path> running_program(const std::filesystem::path& file, const std::string& shim_api,
+                                                     const std::filesystem::path& proc) {
+  std::vector<std::string> started;
+  for (const std::string& process : os::list_directory(proc).names) {
+    std::error_code failure;
+    const std::string target = std::filesystem::read_symlink(proc / process / "exe", failure);
+    if (!failure && (target == file || target == file.string() + " (deleted)")) started.push_back(process);
+  }
+  if (started.empty()) return std::nullopt;
+  const std::string process = process_of(shim_api).value_or(started.front());
+  if (!std::ranges::contains(started, process)) return std::nullopt;
+  return proc / process / "exe";
+}
+
+bool is_task_starting(const std::string& shim_api) {
+  // A person's tasks too.
+  const http::ClientResponse answer = ask(shim_api, "/api/tasks?local=1");
+  if (answer.status != 200)
+    throw Error(ErrorKind::unavailable, std::format("ask the shim for its tasks: status {}", answer.status));
+  const json list = json::parse(answer.body, nullptr, false);
+  const json& tasks = dstack::json::member(list, "tasks");
+  return tasks.is_array() && std::ranges::any_of(tasks, [](const json& task) {
+           const std::string status = dstack::json::text_member(task, "status");
+           return status == "preparing" || status == "pulling" || status == "creating";
+         });
+}
 
 bool restart_other_shim(const Places& places) {
   const std::filesystem::path file = places.programs() / "dstack-shim";
   std::error_code failure;
   if (!std::filesystem::exists(places.kept_shim(), failure)) return true;
-  const auto running = running_program(file);
+  const auto running = running_program(file, kShimApi);
   if (!running || same_content(*running, file)) return true;
   try {
-    if (a_task_is_starting()) return false;
+    if (is_task_starting(kShimApi)) return false;
   } catch (const std::exception& error) {
     // One that does not answer starts no task.
     spdlog::debug("Cannot ask the shim for its tasks: {}", error.what());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace dstack::gpu {
@@ -14,5 +15,9 @@ Vendor detect_vendor(const std::filesystem::path& root = "/");
 
 // "none", "nvidia", "amd", "intel", "tenstorrent".
 std::string_view name_of(Vendor vendor);
+
+// nvidia-smi's name, or on WSL the path of the one beside the library: PATH may lead to another, which does not work
+// there, or to none.
+std::string nvidia_tool(const std::filesystem::path& root = "/");
 
 }  // namespace dstack::gpu

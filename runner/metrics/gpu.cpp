@@ -43,10 +43,10 @@ std::optional<GpuMetrics> make(std::string_view memory_mib, std::string_view per
                     .utilization_percent = utilization.value_or(0)};
 }
 
-std::vector<std::string> tool_for(gpu::Vendor vendor) {
+std::vector<std::string> tool_for(gpu::Vendor vendor, const std::filesystem::path& root) {
   switch (vendor) {
     case gpu::Vendor::nvidia:
-      return {"nvidia-smi", "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits"};
+      return {gpu::nvidia_tool(root), "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits"};
     case gpu::Vendor::amd: return {"amd-smi", "monitor", "-vu", "--csv"};
     case gpu::Vendor::intel:
       return {"hl-smi", "--query-aip=memory.used,utilization.aip", "--format=csv,noheader,nounits"};
@@ -106,8 +106,8 @@ std::vector<GpuMetrics> parse_amd_smi_csv(std::string_view output) {
   return gpus;
 }
 
-std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock) {
-  const std::vector<std::string> tool = tool_for(vendor);
+std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock, const std::filesystem::path& root) {
+  const std::vector<std::string> tool = tool_for(vendor, root);
   if (tool.empty()) return {};
   try {
     const os::CommandResult result =

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,8 @@ struct GpuMetrics {
 };
 
 // Asks the vendor's tool, for 5 s at most. An absent, failing, slow or incomprehensible one gives an empty list.
-std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock = os::system_clock());
+std::vector<GpuMetrics> read_gpu_metrics(gpu::Vendor vendor, os::Clock& clock = os::system_clock(),
+                                         const std::filesystem::path& root = "/");
 
 // The GPUs' metrics for many callers at once: those who ask while the tool is at work share its answer, so a tool that
 // hangs costs one process and no caller more than its time limit.

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/gpu/vendor.h"
 #include "common/os/file.h"
 #include "common/text/split.h"
 #include "common/text/trim.h"
-#include "shim/gpu/nvidia.h"
 #include "shim/gpu/tool_output.h"
 
 namespace dstack::shim::gpu {
@@ -33,7 +33,7 @@ bool has_container_id(std::string_view cgroup) {
 }  // namespace
 
 std::string GpuRemarks::ask(std::vector<std::string> query, const std::stop_token& stop) const {
-  query.insert(query.begin(), nvidia_tool(root_));
+  query.insert(query.begin(), dstack::gpu::nvidia_tool(root_));
   return run_driver_tool(std::move(query), clock_, stop).text;
 }
 

@@ -12,7 +12,6 @@
 #include "common/text/number.h"
 #include "common/text/split.h"
 #include "shim/gpu/driver_mismatch.h"
-#include "shim/gpu/nvidia.h"
 #include "shim/gpu/tool_output.h"
 #include "shim/gpu/xid.h"
 
@@ -91,9 +90,9 @@ std::vector<GpuStatus> HealthExamination::status(const std::stop_token& stop) {
             .text);
   }
   const std::string output =
-      run_driver_tool(
-          {nvidia_tool(root_), "--query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total", kFormat}, clock_,
-          stop)
+      run_driver_tool({dstack::gpu::nvidia_tool(root_),
+                       "--query-gpu=uuid,pci.bus_id,ecc.errors.uncorrected.volatile.total", kFormat},
+                      clock_, stop)
           .text;
   remarks_.set_driver_mismatch(names_driver_mismatch(output));
   return parse_nvidia_status(output);

@@ -18,14 +18,6 @@
 
 namespace dstack::shim::gpu {
 
-// WSL has the tool beside the library, and PATH may lead to one of a package that does not work there.
-std::string nvidia_tool(const std::filesystem::path& root) {
-  std::error_code ignored;
-  if (std::filesystem::exists(root / "dev/nvidiactl", ignored)) return "nvidia-smi";
-  const std::filesystem::path beside_library = root / "usr/lib/wsl/lib/nvidia-smi";
-  return std::filesystem::exists(beside_library, ignored) ? beside_library.string() : "nvidia-smi";
-}
-
 std::string short_bus_id(std::string_view text) {
   constexpr std::size_t long_domain = 8;
   if (text.find(':') == long_domain) text.remove_prefix(4);
@@ -100,7 +92,9 @@ void add_bus_ids(Inventory& inventory, const std::filesystem::path& root, os::Cl
   if (devices.empty() || std::ranges::all_of(inventory.gpus, is_known)) return;
   try {
     const std::string output =
-        run_driver_tool({nvidia_tool(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock, stop).text;
+        run_driver_tool({dstack::gpu::nvidia_tool(root), "--query-gpu=uuid,pci.bus_id", "--format=csv,noheader"}, clock,
+                        stop)
+            .text;
     for (const std::string_view line : lines_of(output)) {
       const auto fields = csv_fields(line);
       const auto gpu = std::ranges::find(inventory.gpus, fields[0], &Gpu::id);
@@ -140,9 +134,10 @@ Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory)
 }
 
 Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock, const std::stop_token& stop) {
-  const ToolOutput output = run_driver_tool(
-      {nvidia_tool(root), "--query-gpu=name,memory.total,uuid,driver_version", "--format=csv,noheader,nounits"}, clock,
-      stop);
+  const ToolOutput output =
+      run_driver_tool({dstack::gpu::nvidia_tool(root), "--query-gpu=name,memory.total,uuid,driver_version",
+                       "--format=csv,noheader,nounits"},
+                      clock, stop);
   Inventory inventory = require_gpus(parse_nvidia_smi(output.text, machine_memory(root)), "nvidia-smi", output);
   add_bus_ids(inventory, root, clock, stop);
   return inventory;

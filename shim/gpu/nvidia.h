@@ -22,9 +22,6 @@ Inventory parse_nvidia_smi(std::string_view output, std::int64_t machine_memory 
 Inventory detect_nvidia(const std::filesystem::path& root, os::Clock& clock = os::system_clock(),
                         const std::stop_token& stop = {});
 
-// The tool's path, or name on PATH.
-std::string nvidia_tool(const std::filesystem::path& root);
-
 // "00000000:18:00.0" and "0000:18:00.0" are the same place; nvidia-smi writes the first, the kernel the second. The
 // latter, in lower case.
 std::string short_bus_id(std::string_view text);

@@ -70,7 +70,7 @@ int top(const TopOptions& options) {
   } catch (const std::exception& error) {
     engine_problem = error.what();
   }
-  Collector collector(shim, engine ? &*engine : nullptr, engine_problem, ask_gpus);
+  Collector collector(shim, engine ? &*engine : nullptr, engine_problem, [] { return ask_gpus(); });
   if (prints) return print(collector, options.json);
   return run_screen(collector, {.shim_port = options.shim_port,
                                 .interval = std::chrono::seconds(options.interval),

@@ -59,11 +59,12 @@ std::vector<GpuRow> parse_gaudi_usage(std::string_view output) {
   return parse_rows(output, [](std::string_view id) { return text::is_digits(id); });
 }
 
-std::vector<GpuRow> ask_gpus() {
-  switch (dstack::gpu::detect_vendor()) {
+std::vector<GpuRow> ask_gpus(const std::filesystem::path& root) {
+  switch (dstack::gpu::detect_vendor(root)) {
     case dstack::gpu::Vendor::nvidia:
       return parse_nvidia_usage(
-          run_tool({"nvidia-smi", "--query-gpu=uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu",
+          run_tool({dstack::gpu::nvidia_tool(root),
+                    "--query-gpu=uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu",
                     "--format=csv,noheader,nounits"}));
     case dstack::gpu::Vendor::intel:
       return parse_gaudi_usage(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,6 @@ std::vector<GpuRow> parse_gaudi_usage(std::string_view output);
 
 // Asks the tool of the vendor whose GPUs this host has. Empty on a host without GPUs, and for vendors whose tool runs
 // in a container. Throws Error if the tool fails or takes over 5 s.
-std::vector<GpuRow> ask_gpus();
+std::vector<GpuRow> ask_gpus(const std::filesystem::path& root = "/");
 
 }  // namespace dstack::shim::top

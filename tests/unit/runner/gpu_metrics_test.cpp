@@ -103,6 +103,17 @@ TEST_CASE("device nodes tell the vendor, the unambiguous ones first") {
   CHECK(gpu::detect_vendor(root.path()) == gpu::Vendor::nvidia);
 }
 
+TEST_CASE("on WSL the tool is the one beside the library, not the one on PATH") {
+  const FakeTool other("nvidia-smi", "echo '1, 2'");
+  const test::TemporaryDirectory root;
+  const std::filesystem::path tool = root / "usr/lib/wsl/lib/nvidia-smi";
+  std::filesystem::create_directories(tool.parent_path());
+  std::ofstream(tool) << "#!/bin/sh\necho '7, 8'\n";
+  std::filesystem::permissions(tool, std::filesystem::perms::owner_all);
+  CHECK(read_gpu_metrics(gpu::Vendor::nvidia, os::system_clock(), root.path()) ==
+        std::vector<GpuMetrics>{{7 * kMebibyte, 8}});
+}
+
 TEST_CASE("callers who ask at the same time share one run of the tool") {
   const test::TemporaryDirectory folder;
   const FakeTool tool("nvidia-smi", std::format("echo x >> {0}/calls; while [ ! -e {0}/go ]; do :; done; echo '7, 8'",

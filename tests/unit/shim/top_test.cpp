@@ -127,6 +127,18 @@ TEST_CASE("one field of one GPU that cannot be read costs that field, and a warn
   CHECK(parse_gaudi_usage("0, HL-225, 3, 768, 98304, 30\n").at(0).id == "0");
 }
 
+TEST_CASE("on WSL the GPUs are those of the tool beside the library") {
+  const test::TemporaryDirectory root;
+  const std::filesystem::path tool = root / "usr/lib/wsl/lib/nvidia-smi";
+  std::filesystem::create_directories(tool.parent_path());
+  std::filesystem::create_directories(root / "dev/dxg");
+  std::ofstream(tool) << "#!/bin/sh\necho 'GPU-aaaa, NVIDIA RTX 4090, 7, 100, 24564, 40'\n";
+  std::filesystem::permissions(tool, std::filesystem::perms::owner_all);
+  const auto gpus = ask_gpus(root.path());
+  REQUIRE(gpus.size() == 1);
+  CHECK(gpus[0].id == "GPU-aaaa");
+}
+
 TEST_CASE("a task has the figures of its GPUs, and a GPU names its task") {
   const Snapshot snapshot = busy_host();
   CHECK(snapshot.gpus[2].task_id == "task-0-0123456789");

@@ -33,7 +33,7 @@ std::vector<GpuStatus> parse_nvidia_status(std::string_view output) {
   std::vector<GpuStatus> all;
   for (const std::string_view line : lines_of(output)) {
     const auto fields = csv_fields(line);
-    if (fields.size() < 3 || !is_id(fields[0])) continue;
+    if (fields.size() != 3 || !is_id(fields[0])) continue;
     all.push_back({.id = std::string(fields[0]),
                    .bus_id = short_bus_id(fields[1]),
                    .uncorrected = count_of(fields[2]),

@@ -45,7 +45,9 @@ TEST_CASE("the tool's rows are read, and what is not one is passed over") {
       "GPU-aaaa1111, 00000000:3B:00.0, 0\n"
       "GPU-bbbb2222, 00000000:5E:00.0, [N/A]\n"
       "GPU-cccc3333, 00000000:AF:00.0, 3\n"
-      "GPU-dddd4444, 00000000:D8:00.0, [GPU is lost]\n");
+      "GPU-dddd4444, 00000000:D8:00.0, [GPU is lost]\n"
+      // As a tool answers that does not look at what it is asked.
+      "L40, 46068, GPU-eeee5555, 550.54.15\n");
   REQUIRE(all.size() == 4);
   CHECK(all[0].bus_id == "0000:3b:00.0");
   CHECK(all[1].uncorrected == 0);

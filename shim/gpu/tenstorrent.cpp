@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/json/dump.h"
 #include "common/os/file.h"
+#include "common/text/letter_case.h"
 #include "common/text/trim.h"
 #include "shim/gpu/tool_container.h"
 #include "shim/gpu/tool_output.h"
@@ -31,7 +32,7 @@ struct Chip {
   std::string bus_id;
 
   // Reached through another chip, without a device node of its own.
-  bool is_remote() const { return bus_id == "N/A"; }
+  bool is_remote() const { return text::equal_ignoring_case(bus_id, "N/A"); }
 };
 
 // A product's name without what differs between its revisions.

@@ -10,6 +10,7 @@ from bench.context import IMAGE, Bench, cpu_seconds_now
 from bench.figures import Figure, at_most, ratio
 from bench.start import call, end_all
 from support.hosts import stand_in_runner
+from support.processes import Shim
 from support.runner_container import docker
 
 
@@ -25,18 +26,37 @@ def make_image(folder: Path, name: str, layers: int, megabytes: int) -> None:
     docker("rmi", name)
 
 
-UNTIL_PULLED = ("pending", "preparing", "pulling")
+BEFORE_PULLING = ("pending", "preparing")
 
 
-def pull_for_task(bench: Bench, port: int, task: str, image: str, ask_every: int) -> float:
-    """Seconds from the submission until the image is there, which is asked for every so many milliseconds."""
-    began = time.perf_counter()
+def submit(port: int, task: str, image: str) -> None:
     call(port, "POST", "/api/tasks", {"id": task, "name": "bench", "image_name": image})
-    bench.run("until", port, f"/api/tasks/{task}", ask_every, *UNTIL_PULLED)
-    took = time.perf_counter() - began
+
+
+def wait_until_running(bench: Bench, port: int, task: str) -> None:
     bench.run("until", port, f"/api/tasks/{task}", 10, "creating")
     assert call(port, "GET", f"/api/tasks/{task}")["status"] == "running"
+
+
+def pull_time(bench: Bench, port: int, task: str, image: str) -> float:
+    """Seconds from the submission until the image is there."""
+    began = time.perf_counter()
+    submit(port, task, image)
+    bench.run("until", port, f"/api/tasks/{task}", 5, *BEFORE_PULLING, "pulling")
+    took = time.perf_counter() - began
+    wait_until_running(bench, port, task)
     return took
+
+
+def pull_cpu(bench: Bench, shim: Shim, task: str, image: str) -> float:
+    """Percent of a core from when the task says that it pulls until the image is there, asked about as seldom as a server does."""
+    submit(shim.port, task, image)
+    bench.run("until", shim.port, f"/api/tasks/{task}", 1, *BEFORE_PULLING)
+    began, before = time.perf_counter(), cpu_seconds_now(shim.process.pid)
+    bench.run("until", shim.port, f"/api/tasks/{task}", 200, "pulling")
+    share = (cpu_seconds_now(shim.process.pid) - before) / (time.perf_counter() - began)
+    wait_until_running(bench, shim.port, task)
+    return share * 100
 
 
 def measure_pull(bench: Bench) -> Iterator[Figure]:
@@ -47,17 +67,14 @@ def measure_pull(bench: Bench) -> Iterator[Figure]:
         with bench.work() as folder, bench.shim(folder / "home", stand_in_runner(folder / "runner", "exec sleep 1000")) as shim:
             make_image(folder, name, layers, bench.sizes.megabytes)
             for number in range(bench.sizes.slow_pairs):
-                ours = pull_for_task(bench, shim.port, f"t{number}", name, 5)
+                ours = pull_time(bench, shim.port, f"t{number}", name)
                 end_all(shim)
                 docker("rmi", name)
                 began = time.perf_counter()
                 docker("pull", "--quiet", name)
                 figure.add(ours, time.perf_counter() - began)
                 docker("rmi", name)
-                # Once more, asked about as seldom as a server does.
-                before = cpu_seconds_now(shim.process.pid)
-                took = pull_for_task(bench, shim.port, f"c{number}", name, 200)
-                cpu.add((cpu_seconds_now(shim.process.pid) - before) / took * 100)
+                cpu.add(pull_cpu(bench, shim, f"c{number}", name))
                 end_all(shim)
                 docker("rmi", name)
         yield figure

@@ -27,11 +27,13 @@ def main() -> int:
             print(line, file=sys.stderr)
     if linked.returncode != 0:
         return linked.returncode
-    if len(lines) != 1:
-        print(f"{command[0]}: printed {len(lines)} linker commands, expected 1", file=sys.stderr)
+    # The first program for an architecture also builds the libc, for arm64 with `ld -r`.
+    programs = [arguments for line in lines if "-r" not in (arguments := line.split()[1:])]
+    if len(programs) != 1:
+        print(f"{command[0]}: printed {len(programs)} linker commands for a program, expected 1", file=sys.stderr)
         return 1
     linker = Path(command[0]).parent / "ld"
-    return subprocess.run([linker, *lines[0].split()[1:], *MORE, *QUIET]).returncode
+    return subprocess.run([linker, *programs[0], *MORE, *QUIET]).returncode
 
 
 if __name__ == "__main__":

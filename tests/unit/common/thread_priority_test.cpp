@@ -1,5 +1,6 @@
 #include "common/os/thread_priority.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +27,12 @@ std::uint64_t turn() {
   return length;
 }
 
+// Whatever the tests were started with: a thread of SCHED_IDLE keeps the kernel's turns.
+bool take_usual_policy() {
+  const sched_param none{};
+  return ::sched_setscheduler(0, SCHED_OTHER, &none) == 0;
+}
+
 }  // namespace
 
 TEST_CASE("a thread lowers its own priority and leaves that of others") {
@@ -48,7 +55,9 @@ TEST_CASE("a thread shortens its own turns and keeps its priority") {
   int before = 0;
   int after = 0;
   std::uint64_t shorter = 0;
+  bool has_turns = false;
   os::start_thread("test priorities", [&] {
+    has_turns = take_usual_policy();
     os::lower_priority_of_this_thread();
     before = priority();
     os::shorten_turns_of_this_thread();
@@ -57,6 +66,6 @@ TEST_CASE("a thread shortens its own turns and keeps its priority") {
   }).join();
   CHECK(after == before);
   const std::uint64_t usual = turn();
-  if (usual != 0) CHECK(shorter == 100'000);
+  if (has_turns && usual != 0) CHECK(shorter == 100'000);
   CHECK(turn() == usual);
 }

@@ -175,14 +175,19 @@ bool remove_user() {
 
 }  // namespace
 
+server_api::Account account_of_member(const server_api::Given& given) {
+  server_api::Account account = server_api::find_account(given);
+  server_api::Client server(account);
+  server.check_membership(server.project());
+  return account;
+}
+
 int install(const RelayCommand& command, const RelayPlaces& places) {
   demand_root("install");
-  const server_api::Account account = server_api::find_account(command.given);
+  const server_api::Account account = account_of_member(command.given);
   const std::string sshd = sshd_program();
   check_program();
   check_drop_ins(places);
-  server_api::Client server(account);
-  server.check_membership(server.project());
 
   bool changed = make_user();
   changed = write_settings(places, account) || changed;

@@ -35,6 +35,10 @@ struct RelayPlaces {
   std::filesystem::path sshd_config() const { return root / "etc/ssh/sshd_config"; }
 };
 
+// Whose server the relay asks for keys. Throws CommandError; Failure where the token's user is no member of the
+// project.
+server_api::Account account_of_member(const server_api::Given& given);
+
 int install(const RelayCommand& command, const RelayPlaces& places);
 int remove_relay(const RelayPlaces& places);
 // sshd's AuthorizedKeysCommand: prints the line of authorized_keys for a member's key, and nothing for any other.

@@ -3,6 +3,7 @@
 
 #include "common/server_api/relay_listen.h"
 #include "shim/relay/relay.h"
+#include "tests/support/fake_dstack_server.h"
 
 namespace dstack::shim::relay {
 
@@ -38,6 +39,30 @@ TEST_CASE("relay: a member's key may listen on the member's addresses and do not
 TEST_CASE("relay: any other key has no line") {
   for (const char* blob : {"AAAA", "", "AAAAann\nssh-rsa X", "AAAA ann", "\"", "ann@dstack"})
     CHECK_FALSE(key_line(project(), blob));
+}
+
+TEST_CASE("relay install: the token's user must be a member of the project") {
+  using nlohmann::json;
+  const json ann = {{"id", "u1"}, {"username", "ann"}, {"global_role", "user"}};
+  test::FakeDstackServer server;
+  server.set("users/get_my_user", 200, ann);
+  const auto set_members = [&server](const json& members) {
+    server.set("projects/p/get", 200, {{"project_name", "p"}, {"backends", json::array()}, {"members", members}});
+  };
+  const server_api::Given given{.token = "secret", .server = server.account().url, .project = "p"};
+
+  // A public project answers any user.
+  set_members(json::array());
+  try {
+    account_of_member(given);
+    FAIL("taken");
+  } catch (const server_api::Failure& failure) {
+    CHECK(failure.exit_status() == 77);
+    CHECK(std::string(failure.what()) == "ann is no member of project p");
+  }
+
+  set_members({{{"user", ann}, {"project_role", "user"}}});
+  CHECK(account_of_member(given).project == "p");
 }
 
 }  // namespace dstack::shim::relay

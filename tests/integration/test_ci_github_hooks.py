@@ -134,6 +134,10 @@ def test_a_job_runs_from_its_preparation_to_its_cleanup(start, user_image, web_i
     assert job.run("echo x > /data/set").status != 0
     missing = job.call("run_script_step", {**job.step_args("true"), "entryPoint": "absent-program"})
     assert missing.status == 127 and "absent-program: not found" in missing.output
+    (job.workspace / "odd").write_bytes(b"\0")
+    (job.workspace / "odd").chmod(0o755)
+    odd = job.call("run_script_step", {**job.step_args("true"), "entryPoint": "/__w/project/project/odd"})
+    assert odd.status == 126 and "odd: not executable" in odd.output
 
     (job.workspace / "made by root").mkdir()
     action = job.action(

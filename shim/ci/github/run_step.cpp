@@ -24,7 +24,7 @@ int run_step(client::HeldRunner& runner, const client::Program& program, std::ui
     if (error_kind(error) != ErrorKind::not_found) throw;
     const std::string message = error.what();
     std::cerr << text::escape_controls(message) << '\n';
-    return message.ends_with(": not executable") ? exit_status::kNotExecutable : exit_status::kCommandNotFound;
+    return message.contains(": not executable") ? exit_status::kNotExecutable : exit_status::kCommandNotFound;
   }
 }
 

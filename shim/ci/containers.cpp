@@ -70,21 +70,23 @@ std::optional<client::TaskDetails> Containers::find(const std::string& role) {
   }
 }
 
-client::HeldRunner Containers::runner(const client::TaskDetails& details) {
-  if (!details.task.runner_port) {
-    const std::string why = details.task.ended() ? client::ending_of(details.task) : details.task.status;
-    throw Error(ErrorKind::unavailable, std::format("container {} is not running: {}", details.task.name, why));
+client::HeldRunner Containers::runner(client::TaskDetails details) {
+  const os::SteadyTime deadline = clock_.now() + kRunnerLimit;
+  const std::string name = details.task.name;
+  const auto wait = [&](const client::TaskEntry& task) {
+    if (task.ended())
+      throw Error(ErrorKind::unavailable, std::format("container {} has ended: {}", name, client::ending_of(task)));
+    if (clock_.now() >= deadline)
+      throw Error(ErrorKind::timed_out, std::format("the runner of container {} does not answer", name));
+    os::pause(clock_, kRunnerInterval, {});
+  };
+  // One that ended at once has lost its ports before the shim says that it has ended, and why.
+  while (!details.task.runner_port) {
+    wait(details.task);
+    details = shim_.details(details.task.id);
   }
   client::HeldRunner runner(*details.task.runner_port, details.runner_token);
-  const os::SteadyTime deadline = clock_.now() + kRunnerLimit;
-  while (!runner.answers()) {
-    if (const auto task = shim_.task(details.task.id); task.ended())
-      throw Error(ErrorKind::unavailable,
-                  std::format("container {} has ended: {}", details.task.name, client::ending_of(task)));
-    if (clock_.now() >= deadline)
-      throw Error(ErrorKind::timed_out, std::format("the runner of container {} does not answer", details.task.name));
-    os::pause(clock_, kRunnerInterval, {});
-  }
+  while (!runner.answers()) wait(shim_.task(details.task.id));
   return runner;
 }
 

@@ -54,7 +54,7 @@ class Containers {
   // Nothing if the job has no such container.
   std::optional<client::TaskDetails> find(const std::string& role);
   // The runner of a held container that runs, once it answers.
-  client::HeldRunner runner(const client::TaskDetails& details);
+  client::HeldRunner runner(client::TaskDetails details);
   // What a container has written last.
   std::string last_lines(const std::string& role, std::size_t count);
   // Ends and removes one; one that is not there is fine.

@@ -21,16 +21,16 @@ def main() -> int:
     command = sys.argv[1:]
     linked = subprocess.run(command, env=os.environ | {"ZIG_VERBOSE_LINK": "1"}, stderr=subprocess.PIPE, text=True)
     # zig does not quote the arguments that it prints, so the linker below fails on a path with a space.
-    lines = [line for line in linked.stderr.splitlines() if line.startswith("ld.lld ")]
+    linkers = [line.split()[1:] for line in linked.stderr.splitlines() if line.startswith("ld.lld ")]
     for line in linked.stderr.splitlines():
-        if line not in lines:
+        if not line.startswith(("ld.lld ", "ar ")):
             print(line, file=sys.stderr)
     if linked.returncode != 0:
         return linked.returncode
     # The first program for an architecture also builds the libc, for arm64 with `ld -r`.
-    programs = [arguments for line in lines if "-r" not in (arguments := line.split()[1:])]
+    programs = [arguments for arguments in linkers if "-r" not in arguments]
     if len(programs) != 1:
-        print(f"{command[0]}: printed {len(programs)} linker commands for a program, expected 1", file=sys.stderr)
+        print(f"{command[0]}: printed {len(programs)} linker commands, expected 1", file=sys.stderr)
         return 1
     linker = Path(command[0]).parent / "ld"
     return subprocess.run([linker, *programs[0], *MORE, *QUIET]).returncode

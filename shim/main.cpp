@@ -8,6 +8,7 @@
 #include "common/log/log.h"
 #include "common/os/boot_id.h"
 #include "common/os/core_files.h"
+#include "common/os/idle_memory.h"
 #include "common/os/service_notifier.h"
 #include "common/os/signals.h"
 #include "common/text/escape.h"
@@ -141,6 +142,7 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   api::add_local_settings_route(server, local_settings(options, port, engine.address()), components, drain, gpus);
   api::add_gpu_routes(server, sick);
   spdlog::info("dstack-shim listens on 127.0.0.1:{}", port);
+  os::give_back_idle_memory();
   shutdown.serving([&tasks] { tasks.shut_down(); }, [&tasks] { stop_jobs_if_shutting_down(tasks); });
   service_manager.ready(std::format("Listens on 127.0.0.1:{}", port));
   const Liveness liveness(service_manager, [port] { return answers_health_check(port); });

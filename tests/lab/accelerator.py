@@ -1,21 +1,20 @@
 """Whether guests run with KVM. A machine may have /dev/kvm and yet hang every guest, so a probe has to boot first."""
 
 import os
-import platform
 import shutil
 import tempfile
 from pathlib import Path
 
+from lab.chroot import is_foreign
 from lab.guest import Guest
 from lab.images import LAB, Image
 
 PROBE_LIMIT = 60
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def choose(image: Image) -> str:
     """ "kvm" or "tcg" (emulation). The probe's outcome holds until this machine boots again."""
-    if image.distribution.architecture != ARCHITECTURES[platform.machine()] or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if is_foreign(image.distribution.architecture) or not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     known = LAB / "accelerator"

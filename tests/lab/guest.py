@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.images import Image, run
+from lab.commands import run
+from lab.images import Image
 from support.processes import free_port, wait_until
 from support.ssh_client import OPTIONS
 
@@ -102,7 +103,7 @@ class Guest:
         is_arm = self.image.distribution.architecture == "arm64"
         program, machine, cpu, console = "qemu-system-x86_64", "q35", "Nehalem", "ttyS0"
         if is_arm:
-            program, machine, cpu, console = "qemu-system-aarch64", "virt", "cortex-a72", "ttyAMA0"
+            program, machine, cpu, console = "qemu-system-aarch64", "virt,gic-version=max", "cortex-a72", "ttyAMA0"
         if self.accelerator == "kvm":
             cpu = "host"
         # Emulation flushes its translations at each switch of page tables, which a kernel's mitigations make at each system call.

@@ -19,7 +19,7 @@ mkdir -p /etc/initramfs-tools/conf.d
 echo MODULES=list >/etc/initramfs-tools/conf.d/lab
 apt install --no-install-recommends initramfs-tools
 printf '%s\n' virtio_pci virtio_mmio virtio_blk virtio_net virtio_console ext4 >>/etc/initramfs-tools/modules
-packages="$kernel docker.io openssh-server sudo apparmor iptables iproute2 e2fsprogs xfsprogs kmod netcat-openbsd procps psmisc
+packages="$kernel systemd-sysv udev dbus docker.io openssh-server sudo apparmor iptables iproute2 e2fsprogs xfsprogs kmod netcat-openbsd procps psmisc
     ca-certificates systemd-timesyncd pigz curl fdisk"
 # From Debian 13 on, the command line is a package of its own.
 if apt-cache show docker-cli >/dev/null 2>&1; then packages="$packages docker-cli"; fi

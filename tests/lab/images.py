@@ -3,13 +3,14 @@
 import hashlib
 import inspect
 import os
-import platform
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.machine import CACHE
+
+from lab.chroot import is_foreign, run_inside
+from lab.commands import run
 
 LAB = CACHE / "lab"
 SCRIPT = Path(__file__).with_name("guest.sh")
@@ -49,13 +50,6 @@ class Image:
     key: Path  # root's and the ordinary user's, for SSH
 
 
-def run(*command, **more) -> subprocess.CompletedProcess:
-    done = subprocess.run([str(part) for part in command], **{"capture_output": True, "text": True, **more})
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command[:3]))} … failed with {done.returncode}:\n{done.stdout}\n{done.stderr}"[-4000:])
-    return done
-
-
 def mirror() -> str:
     """The Debian mirror of this machine, or the project's own."""
     for source in SOURCES:
@@ -80,7 +74,7 @@ def key() -> Path:
 
 def folder_of(distribution: Distribution) -> Path:
     """Named after all that the image is made by, so that a change makes it anew."""
-    recipe = "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, take_docker_from, make_busybox)), key().with_suffix(".pub").read_text()])
+    recipe = "".join([SCRIPT.read_text(), *map(inspect.getsource, (make, bootstrap, take_docker_from, make_busybox)), key().with_suffix(".pub").read_text()])
     return LAB / f"{distribution.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
 
 
@@ -99,18 +93,7 @@ def make(distribution: Distribution, folder: Path) -> None:
     root = folder / "root"
     folder.mkdir(parents=True)
     try:
-        foreign = distribution.architecture != {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-        if foreign and not Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists():
-            raise RuntimeError(f"{distribution.name} needs binfmt_misc for its architecture: apt install qemu-user-static binfmt-support")
-        run(
-            "debootstrap",
-            f"--arch={distribution.architecture}",
-            "--variant=minbase",
-            "--include=systemd-sysv,udev,dbus",
-            distribution.suite,
-            root,
-            mirror(),
-        )
+        bootstrap(distribution, root)
         if distribution.docker_from:
             take_docker_from(distribution.docker_from, root / "etc/apt")
         seed = root / "opt/seed"
@@ -118,11 +101,7 @@ def make(distribution: Distribution, folder: Path) -> None:
         shutil.copy(SCRIPT, seed / "guest.sh")
         shutil.copy(key().with_suffix(".pub"), seed / "authorized_keys")
         make_busybox(root, seed / "busybox.tar", distribution)
-        # Mounts of its own, so that none is left, however this ends.
-        inside = (
-            f"mount -t proc proc {root}/proc && mount -t sysfs sysfs {root}/sys && exec chroot {root} sh /opt/seed/guest.sh {distribution.kernel}"
-        )
-        run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", inside)
+        run_inside(root, distribution.architecture, "sh", "/opt/seed/guest.sh", distribution.kernel)
         shutil.rmtree(seed)
         for name in ("vmlinuz", "initrd.img"):
             (source,) = (root / "boot").glob(f"{name}-*")
@@ -137,6 +116,17 @@ def make(distribution: Distribution, folder: Path) -> None:
         shutil.rmtree(folder)
         raise
     shutil.rmtree(root)
+
+
+def bootstrap(distribution: Distribution, root: Path) -> None:
+    """The least that apt works in; guest.sh installs the rest. The second stage runs the distribution's own programs."""
+    options = [f"--arch={distribution.architecture}", "--variant=minbase"]
+    if is_foreign(distribution.architecture):
+        options.append("--foreign")
+    run("debootstrap", *options, distribution.suite, root, mirror())
+    if is_foreign(distribution.architecture):
+        # As in a container, where no devices can be made: the first stage made them.
+        run_inside(root, distribution.architecture, "env", "container=lxc", "/debootstrap/debootstrap", "--second-stage")
 
 
 def take_docker_from(suite: str, apt: Path) -> None:
@@ -159,7 +149,7 @@ def make_busybox(root: Path, target: Path, distribution: Distribution) -> None:
         "dpkg-deb --fsys-tarfile busybox-static_*.deb | tar -x --wildcards --transform='s,.*/,,' --directory=bin '*bin/busybox' && rm *.deb && "
         "for applet in $(bin/busybox --list); do [ $applet = busybox ] || ln -s busybox bin/$applet; done"
     )
-    run("chroot", root, "sh", "-c", fetch)
+    run_inside(root, distribution.architecture, "sh", "-c", fetch)
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")
     os.chmod(tree / "tmp", 0o1777)

@@ -12,8 +12,8 @@ from pathlib import Path
 import requests
 from support.processes import RUNNER, SHIM, free_port, wait_until
 
+from lab.commands import run
 from lab.context import IMAGE
-from lab.images import run
 from lab.recovery import DISK_MIB, ENVIRONMENT, HOME, HOME_PATH, MIB, VOLUME, Engine, Loop, answers, give_back, task
 from lab.write_log import flushes, make_blank
 

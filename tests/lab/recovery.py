@@ -15,8 +15,8 @@ from pathlib import Path
 import requests
 from support.processes import ROOT, RUNNER, SHIM, free_port, wait_until
 
+from lab.commands import run
 from lab.context import IMAGE
-from lab.images import run
 from lab.write_log import power_cuts
 
 MIB = 1 << 20

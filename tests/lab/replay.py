@@ -7,8 +7,8 @@ import sys
 
 from support.processes import ROOT
 
+from lab.commands import run
 from lab.context import Lab
-from lab.images import run
 
 FLUSHES = int(os.environ.get("DSTACK_LAB_FLUSHES", "1000"))
 FIRST_POINT = int(os.environ.get("DSTACK_LAB_FIRST_POINT", "1"))

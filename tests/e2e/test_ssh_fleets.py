@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.dstack_server import ANY, Server
 from support.machine import Machine
-from support.processes import ARCHITECTURE, ROOT, RUNNER, SHIM, wait_until
-from support.releases import as_version, make_release, name_here
+from support.processes import ARCHITECTURE, RUNNER, SHIM, wait_until
+from support.releases import as_version, make_release, name_here, upload_from
 from support.ssh_server import PORT, make_key, start_ssh_server
 
 # A first run installs the server and makes its data base.
@@ -178,7 +178,7 @@ def test_uploaded_binaries_make_a_fleet_whose_tasks_are_logged_in_to(host, folde
         wait_until(lambda: host.run("curl", "-sf", S3, check=False).returncode == 0, "the store", pause=0.2)
         host.run("curl", "-sf", "-X", "PUT", "-H", "x-amz-acl: public-read", f"{S3}/releases")
         where = {"DSTACK_SHIM_UPLOAD_S3_BUCKET": "releases", "DSTACK_SHIM_UPLOAD_VERSION": RELEASE}
-        told = host.run(ROOT / "scripts/upload", "--dist", release, environment={**keys, **where}).stdout
+        told = upload_from(host, release, {**keys, **where})
         assert f"DSTACK_SHIM_DOWNLOAD_URL={S3}/releases/{{version}}/binaries/dstack-shim-linux-{{arch}}\n" in told
         with start_server(host, folder, f"{S3}/releases/{{version}}/binaries") as server:
             server.apply(FLEET)

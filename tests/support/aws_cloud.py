@@ -9,8 +9,8 @@ from support.dstack_server import Server, TOKEN
 from support.joined_host import FAST, RELEASE
 from support.machine import Machine
 from support.machine_network import connect
-from support.processes import ROOT, SHIM, wait_until
-from support.releases import make_release
+from support.processes import SHIM, wait_until
+from support.releases import make_release, upload_from
 
 FOLDER = Path(__file__).with_name("aws")
 SERVER_ADDRESS = "10.77.0.1"
@@ -85,7 +85,7 @@ class Cloud:
         self.machine.run("curl", "-sf", "-X", "PUT", "-H", "x-amz-acl: public-read", f"{AWS}/{BUCKET}")
         where = {"DSTACK_SHIM_UPLOAD_S3_BUCKET": BUCKET, "DSTACK_SHIM_UPLOAD_VERSION": RELEASE, "AWS_ENDPOINT_URL": AWS}
         release = make_release(self.folder / "release", sums=False)
-        self.machine.run(ROOT / "scripts/upload", "--dist", release, environment={**KEYS, **where})
+        upload_from(self.machine, release, {**KEYS, **where})
 
     def server(self, **more: str) -> Server:
         downloads = f"{AWS}/{BUCKET}/{{version}}/binaries"

@@ -1,10 +1,12 @@
-"""A folder of release binaries for both architectures, as scripts/build --all leaves it."""
+"""A folder of release binaries for both architectures, as scripts/build --all leaves it, and its upload."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
-from support.processes import ARCHITECTURE, RUNNER, SHIM
+from support.machine import Machine
+from support.processes import ARCHITECTURE, ROOT, RUNNER, SHIM
 
 MACHINES = {"amd64": 62, "arm64": 183}
 
@@ -22,6 +24,14 @@ def make_release(folder: Path, sums: bool = True) -> Path:
     if sums:
         write_sums(folder)
     return folder
+
+
+def upload_from(machine: Machine, release: Path, environment: dict[str, str]) -> str:
+    """What scripts/upload says that uploads from a test's machine."""
+    command = [ROOT / "scripts/upload", "--dist", release]
+    # The first time it installs its S3 client, for which that machine has no network.
+    subprocess.run([*command, "--dry-run"], check=True, capture_output=True, env={**os.environ, **environment})
+    return machine.run(*command, environment=environment).stdout
 
 
 def as_version(binary: Path, version: str, target: Path) -> Path:

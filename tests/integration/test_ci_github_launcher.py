@@ -383,6 +383,7 @@ def test_an_agent_in_the_cache_that_was_changed_is_downloaded_again(tmp_path, gi
 
 def test_a_download_that_is_redirected_and_fails_at_first_is_tried_again_without_the_token(github, start):
     elsewhere = FakeGitHub()
+    elsewhere.tarball = github.tarball  # one that is packed a second later differs by its time
     elsewhere.routes.append(("GET", "/(.+)", FakeGitHub.download))
     github.downloads_at = elsewhere.url
     elsewhere.fault("GET /", status=503, times=2)

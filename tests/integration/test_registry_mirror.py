@@ -107,7 +107,7 @@ def test_the_mirror_s_name_that_a_killed_shim_has_left_is_removed_by_the_next_on
     with Shim(home, "--registry-mirror", mirror, runner=runner) as shim:
         shim.wait_ready()
         wait_until(lambda: json.loads((home / "mirror-names.json").read_text())["names"] == [], "the removal of the name")
-        assert f"Image name {left} was left by a pull from a mirror: removed" in shim.log()
+        wait_until(lambda: f"Image name {left} was left by a pull from a mirror: removed" in shim.log(), "the line in the log")
     names = json.loads(docker("image", "inspect", layered))[0]
     assert layered in names["RepoTags"]
     assert left not in names["RepoDigests"]

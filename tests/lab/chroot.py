@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.commands import checked
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-EVERYBODY = "0 0 4294967295\n"
+ALL_IDS = "0 0 4294967295\n"
 
 
 def is_foreign(architecture: str) -> bool:
@@ -29,7 +29,7 @@ def run_inside(root: Path, architecture: str, *command) -> None:
             if own_formats and process.stdout.readline():
                 (inner,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
                 for kind in ("uid_map", "gid_map"):
-                    Path(f"/proc/{inner}/{kind}").write_text(EVERYBODY)
+                    Path(f"/proc/{inner}/{kind}").write_text(ALL_IDS)
             output, errors = process.communicate("mapped\n" if own_formats else "")
         except BaseException:
             process.kill()

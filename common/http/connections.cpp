@@ -16,9 +16,9 @@ namespace dstack::http {
 
 namespace {
 
-// Threads that wait for as long as the server runs; others end after a while.
+// Threads that wait for as long as the server runs; others end when they have not been needed for a while.
 constexpr std::size_t kSpareThreads = 2;
-constexpr int kUnneededMs = 10'000;
+constexpr std::chrono::milliseconds kUnneeded{10'000};
 
 os::UniqueFd make_poll() {
   os::UniqueFd poll(::epoll_create1(EPOLL_CLOEXEC));
@@ -28,8 +28,9 @@ os::UniqueFd make_poll() {
 
 }  // namespace
 
-Connections::Connections(std::size_t limit, std::chrono::milliseconds idle, std::function<bool(Connection&)> serve)
-    : limit_(limit), idle_(idle), serve_(std::move(serve)), poll_(make_poll()) {
+Connections::Connections(std::size_t limit, std::chrono::milliseconds idle, std::function<bool(Connection&)> serve,
+                         os::Clock& clock)
+    : limit_(limit), idle_(idle), serve_(std::move(serve)), clock_(clock), poll_(make_poll()) {
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
   if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, finished_.fd(), &event) != 0) throw os_error("wait for connections", "");
 }
@@ -47,7 +48,7 @@ bool Connections::add(std::unique_ptr<Connection>& connection) {
   Connection& added = *connection;
   const os::Lock lock(mutex_);
   if (finishing_ || open_.size() >= limit_) return false;
-  added.idle_since = os::system_clock().now();
+  added.idle_since = clock_.now();
   if (open_.empty()) next_look_ = added.idle_since + idle_;
   if (!try_wait_for(added, EPOLL_CTL_ADD)) return false;
   open_.emplace(&added, std::move(connection));
@@ -63,7 +64,7 @@ void Connections::give_away(Connection& connection) {
 int Connections::end_silent() {
   const os::Lock lock(mutex_);
   if (open_.empty()) return -1;
-  const os::SteadyTime now = os::system_clock().now();
+  const os::SteadyTime now = clock_.now();
   if (now >= next_look_) {
     next_look_ = now + idle_;
     for (const auto& [connection, owner] : open_) {
@@ -118,9 +119,12 @@ bool Connections::ensure_waiting_thread() {
   }
 }
 
-bool Connections::leave_if_not_needed() {
+bool Connections::leave_if_not_needed(bool was_idle) {
   const os::Lock lock(mutex_);
   if (waiting_ <= kSpareThreads) return false;
+  // The kernel wakes the thread that has waited for the shortest time. Where requests come often, that one is never
+  // idle, and those that are may be the spare ones.
+  if (!was_idle && clock_.now() < last_all_busy_ + kUnneeded) return false;
   --waiting_;
   --threads_;
   changed_.notify_all();
@@ -131,10 +135,10 @@ void Connections::work() {
   bool is_needed = true;
   while (true) {
     epoll_event event{};
-    const int ready = ::epoll_wait(poll_.get(), &event, 1, is_needed ? -1 : kUnneededMs);
+    const int ready = ::epoll_wait(poll_.get(), &event, 1, is_needed ? -1 : static_cast<int>(kUnneeded.count()));
     if (ready < 0) continue;  // a signal
     if (ready == 0) {
-      if (leave_if_not_needed()) return;
+      if (leave_if_not_needed(true)) return;
       is_needed = true;
       continue;
     }
@@ -148,6 +152,7 @@ void Connections::work() {
       spdlog::error("A connection's thread: {}", error.what());
     }
     is_needed = !end(connection, stays);
+    if (!is_needed && leave_if_not_needed(false)) return;
   }
   const os::Lock lock(mutex_);
   --waiting_;
@@ -162,6 +167,7 @@ void Connections::begin(Connection& connection) {
     const os::Lock lock(mutex_);
     connection.is_served = true;
     is_last = --waiting_ == 0;
+    if (is_last) last_all_busy_ = clock_.now();
   }
   // What is served may take long.
   if (is_last) ensure_waiting_thread();
@@ -170,7 +176,7 @@ void Connections::begin(Connection& connection) {
 bool Connections::end(Connection& connection, bool stays) {
   os::Lock lock(mutex_);
   connection.is_served = false;
-  connection.idle_since = os::system_clock().now();
+  connection.idle_since = clock_.now();
   if (!stays || finishing_ || connection.is_given_away || !try_wait_for(connection, EPOLL_CTL_MOD)) {
     auto ended = open_.extract(&connection);
     changed_.notify_all();

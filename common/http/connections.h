@@ -23,7 +23,8 @@ class Connections {
   // `serve` is called when there is something to read, or the end of a connection: on one of the threads, for many
   // connections at a time, but for each by one. False ends the connection. At most `limit` connections are open, and
   // `idle` is how long one may be silent.
-  Connections(std::size_t limit, std::chrono::milliseconds idle, std::function<bool(Connection&)> serve);
+  Connections(std::size_t limit, std::chrono::milliseconds idle, std::function<bool(Connection&)> serve,
+              os::Clock& clock = os::system_clock());
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
   ~Connections() { finish(); }
@@ -51,12 +52,13 @@ class Connections {
   bool end(Connection& connection, bool stays);
   // Starts a thread that waits if none does. False if there is none and none can be made.
   bool ensure_waiting_thread();
-  bool leave_if_not_needed();
+  bool leave_if_not_needed(bool was_idle);
   bool try_wait_for(Connection& connection, int operation) const;
 
   const std::size_t limit_;
   const std::chrono::milliseconds idle_;
   const std::function<bool(Connection&)> serve_;
+  os::Clock& clock_;
   const os::UniqueFd poll_;
   const os::Event finished_;
   os::Mutex mutex_;
@@ -64,7 +66,8 @@ class Connections {
   std::map<Connection*, std::unique_ptr<Connection>> open_ DSTACK_GUARDED_BY(mutex_);
   os::SteadyTime next_look_ DSTACK_GUARDED_BY(mutex_);  // for silent ones
   std::size_t threads_ DSTACK_GUARDED_BY(mutex_) = 0;
-  std::size_t waiting_ DSTACK_GUARDED_BY(mutex_) = 0;  // of the threads
+  std::size_t waiting_ DSTACK_GUARDED_BY(mutex_) = 0;         // of the threads
+  os::SteadyTime last_all_busy_ DSTACK_GUARDED_BY(mutex_){};  // when none of the threads waited
   bool finishing_ DSTACK_GUARDED_BY(mutex_) = false;
 };
 

@@ -30,15 +30,22 @@ def descriptors(pid: int) -> Counter:
     return kinds
 
 
+def read(file: Path) -> str:
+    """Empty once its thread or process has ended."""
+    try:
+        return file.read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def threads(pid: int) -> Counter:
-    return Counter(file.read_text().strip() for file in Path(f"/proc/{pid}/task").glob("*/comm"))
+    return Counter(name for file in Path(f"/proc/{pid}/task").glob("*/comm") if (name := read(file)))
 
 
 def children(pid: int) -> Counter:
     found = Counter()
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in file.read_text().split():
-            found[Path(f"/proc/{child}/comm").read_text().strip()] += 1
+        found += Counter(name for child in read(file).split() if (name := read(Path(f"/proc/{child}/comm"))))
     return found
 
 
@@ -91,14 +98,15 @@ class Quiet:
         pid = self.host.shim.process.pid
         return {"descriptor": descriptors(pid), "thread": threads(pid), "child": children(pid)}
 
-    def left(self) -> list[str]:
+    def left_in_the_process(self) -> list[str]:
+        if not self.first:
+            return []
+        now = self.of_the_process()
+        return [f"{count} × {kind} {name}" for kind in now for name, count in (now[kind] - self.first[kind]).items()]
+
+    def left_on_the_host(self) -> list[str]:
         host = self.host
-        found = []
-        # First, before the questions below open connections.
-        if self.first:
-            for kind, now in self.of_the_process().items():
-                found += [f"{count} × {kind} {name}" for name, count in (now - self.first[kind]).items()]
-        found += [f"task {task}" for task in requests.get(f"{host.shim.url}/api/tasks", timeout=20).json()["tasks"]]
+        found = [f"task {task}" for task in requests.get(f"{host.shim.url}/api/tasks", timeout=20).json()["tasks"]]
         found += [f"container {line}" for line in host.engine.call("ps", "--all", "--format", "{{.Names}} {{.Status}}").stdout.splitlines()]
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         found += [f"mount {point}" for point in mounts if point.startswith(VOLUMES) or point.startswith(f"{host.home}/")]
@@ -115,7 +123,8 @@ class Quiet:
         """What is still left after all had time to be given back."""
         began = time.monotonic()
         self.last = []  # what was left a moment before nothing was
-        while (found := self.left()) and time.monotonic() < began + SETTLES:
+        # The host is asked once the process is quiet: a request keeps a thread and a connection of the shim busy.
+        while (found := self.left_in_the_process() or self.left_on_the_host()) and time.monotonic() < began + SETTLES:
             self.last = found
             time.sleep(0.2)
         self.took = time.monotonic() - began

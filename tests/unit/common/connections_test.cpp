@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "tests/support/fake_clock.h"
 
 using namespace std::chrono_literals;
 using dstack::http::Connection;
@@ -137,6 +138,38 @@ TEST_CASE("idle connections hold no threads") {
     while (served != spoken) std::this_thread::yield();
   }
   CHECK(threads() < before + 20);
+}
+
+TEST_CASE("a thread that is not needed ends although requests keep coming") {
+  constexpr int count = 5;
+  std::latch all_served(count);
+  std::atomic<bool> at_once = true;
+  std::atomic<int> served = 0;
+  dstack::test::FakeClock clock;
+  const std::ptrdiff_t before = threads();
+  Connections connections(
+      100, 1h,
+      [&](Connection& connection) {
+        const bool stays = read_byte(connection);
+        if (at_once) all_served.arrive_and_wait();
+        ++served;
+        return stays;
+      },
+      clock);
+  std::vector<Peer> peers;
+  for (int i = 0; i < count; ++i) peers.emplace_back(connections);
+  for (const Peer& peer : peers) peer.speak();
+  while (served < count) std::this_thread::yield();
+  at_once = false;
+  CHECK(threads() > before + 2);
+  // Each right after the one before, so that the thread that serves them is never idle.
+  for (int requests = 0; threads() > before + 2; ++requests) {
+    REQUIRE(requests < 100'000);
+    const int spoken = served;
+    peers.front().speak();
+    while (served == spoken) std::this_thread::yield();
+    clock.advance(1s);
+  }
 }
 
 TEST_CASE("a connection beyond the limit is not taken, and stays its caller's") {

@@ -129,7 +129,8 @@ void run_daemon(const Options& options, const os::UniqueFd& signals) {
   });
   const shim::gpu::HealthMonitor gpu_health(sick, gpus);
   const host_end::Watch host_end_watch([&tasks](const std::string& message) { tasks.interrupt(message); },
-                                       [] { return host_end::find_scheduled_shutdown(); }, find_notice_source(options));
+                                       [] { return host_end::find_scheduled_shutdown(); },
+                                       os::PathWatch(host_end::shutdown_schedule()), find_notice_source(options));
   const dcgm::Services monitoring = dcgm::start_services(
       dcgm_settings(options, [&gpus, &sick](const std::string& uuid) { set_lost_gpu_aside(uuid, gpus, sick); }));
 

@@ -21,9 +21,11 @@ constexpr std::chrono::seconds kSystemctlLimit{10};
 
 }  // namespace
 
+fs::path shutdown_schedule(const fs::path& root) { return root / "run/systemd/shutdown/scheduled"; }
+
 // Lines such as "USEC=1795874400000000", "WARN_WALL=1", "MODE=poweroff"; "dry-poweroff" only warns users.
 std::optional<Notice> find_scheduled_shutdown(const fs::path& root) {
-  const auto content = os::try_read_file(root / "run/systemd/shutdown/scheduled");
+  const auto content = os::try_read_file(shutdown_schedule(root));
   if (!content) return std::nullopt;
   std::optional<std::int64_t> microseconds;
   std::string_view mode;

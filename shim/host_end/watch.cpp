@@ -1,12 +1,16 @@
 #include "shim/host_end/watch.h"
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <format>
 #include <utility>
 
 #include "common/error.h"
+#include "common/os/thread.h"
+#include "common/os/wait.h"
 #include "shim/host_end/moment.h"
 
 namespace dstack::shim::host_end {
@@ -15,8 +19,9 @@ namespace {
 
 using std::chrono::seconds;
 
-// A shutdown is scheduled a minute ahead at least. More often would be most of what an idle shim does.
-constexpr seconds kFileInterval{5};
+// Of looks at a schedule whose changes cannot be noticed, and of reports of a notice. A shutdown is scheduled a minute
+// ahead at least.
+constexpr seconds kScheduleInterval{5};
 constexpr seconds kCloudInterval{2};
 // As much as AWS gives; a job has stopped after 11 s, and a server has then read its end.
 constexpr std::chrono::minutes kLead{2};
@@ -24,17 +29,38 @@ constexpr std::chrono::minutes kLead{2};
 }  // namespace
 
 Watch::Watch(std::function<void(const std::string&)> goes_down, std::function<std::optional<Notice>()> find_scheduled,
-             std::unique_ptr<NoticeSource> cloud, os::Clock& clock)
+             std::optional<os::PathWatch> schedule, std::unique_ptr<NoticeSource> cloud, os::Clock& clock)
     : goes_down_(std::move(goes_down)),
+      find_scheduled_(std::move(find_scheduled)),
+      schedule_(std::move(schedule)),
       cloud_(std::move(cloud)),
       clock_(clock),
-      scheduled_thread_(
-          "look for a scheduled shutdown", kFileInterval,
-          [this, find = std::move(find_scheduled)](const std::stop_token&) { take(scheduled_, find()); }, clock) {
+      scheduled_thread_(os::start_thread<std::jthread>(
+          "look for a scheduled shutdown", [this](const std::stop_token& stop) { follow_schedule(stop); })) {
   if (!cloud_) return;
   cloud_thread_.emplace(
       "ask for a notice of interruption", kCloudInterval, [this](const std::stop_token& stop) { ask_cloud(stop); },
       clock);
+}
+
+void Watch::follow_schedule(const std::stop_token& stop) {
+  do {
+    if (schedule_) schedule_->arm();
+    take(scheduled_, find_scheduled_());
+  } while (await_schedule(stop));
+}
+
+bool Watch::await_schedule(const std::stop_token& stop) {
+  std::array<pollfd, 1> changed{{{.fd = schedule_ ? schedule_->fd() : -1, .events = POLLIN, .revents = 0}}};
+  // An idle host's shim sleeps until there is something to do.
+  const bool is_noticed = changed[0].fd >= 0 && !scheduled_.notice;
+  const auto deadline = is_noticed ? std::nullopt : std::optional(clock_.now() + kScheduleInterval);
+  try {
+    return os::Wait(clock_, stop, deadline).until_ready(changed, "a scheduled shutdown") != os::Wait::Outcome::stopped;
+  } catch (const std::exception& error) {
+    spdlog::warn("{}", error.what());
+    return os::pause(clock_, kScheduleInterval, stop);
+  }
 }
 
 void Watch::ask_cloud(const std::stop_token& stop) {

@@ -5,6 +5,7 @@
 #include <format>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -122,7 +123,7 @@ struct WatchFixture {
                 ++systemd.asked;
                 return systemd.notice;
               },
-              std::make_unique<FakeSource>(cloud), clock};
+              std::nullopt, std::make_unique<FakeSource>(cloud), clock};
 
   void set(Answers& answers, std::optional<Notice> notice, bool fails = false) {
     const std::scoped_lock lock(answers.mutex);
@@ -175,6 +176,22 @@ TEST_CASE_METHOD(WatchFixture, "a shutdown that can be called off counts two min
   }
   CHECK(down_at - clock.wall() <= 2min);
   CHECK(messages.front().starts_with("The host goes down in 1"));
+}
+
+TEST_CASE("a scheduled shutdown is noticed when its file is written, while no time passes") {
+  const test::TemporaryDirectory root;
+  test::FakeClock clock;
+  std::promise<std::string> heard;
+  std::atomic<bool> has_heard = false;
+  const Watch watch(
+      [&](const std::string& message) {
+        if (!has_heard.exchange(true)) heard.set_value(message);
+      },
+      [&] { return find_scheduled_shutdown(root.path()); }, os::PathWatch(shutdown_schedule(root.path())), nullptr,
+      clock);
+  const auto down_at = std::chrono::duration_cast<std::chrono::microseconds>((clock.wall() + 60s).time_since_epoch());
+  write(shutdown_schedule(root.path()), std::format("USEC={}\nMODE=reboot\n", down_at.count()));
+  CHECK(heard.get_future().get() == "The host goes down in 60 s: a shutdown is scheduled (\"reboot\")");
 }
 
 TEST_CASE_METHOD(WatchFixture, "a notice without a moment counts at once, one whose moment has passed too") {

@@ -49,19 +49,22 @@ UniqueFd open_file(const std::filesystem::path& path, int flags, mode_t mode) {
 }
 
 std::string read_file(const std::filesystem::path& path, std::size_t limit) {
-  const UniqueFd fd = open_file(path, O_RDONLY);
+  return read_rest(open_file(path, O_RDONLY).get(), path.native(), limit);
+}
+
+std::string read_rest(int fd, std::string_view what, std::size_t limit) {
   std::string text;
   char buffer[16384];
   while (true) {
-    const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
+    const ssize_t count = ::read(fd, buffer, sizeof buffer);
     if (count == 0) return text;
     if (count < 0) {
       if (errno == EINTR) continue;
-      throw os_error("read", path.string());
+      throw os_error("read", what);
     }
     text.append(buffer, static_cast<std::size_t>(count));
     if (text.size() > limit) {
-      throw Error(ErrorKind::too_large, std::format("read {}: larger than {} bytes", path.string(), limit));
+      throw Error(ErrorKind::too_large, std::format("read {}: larger than {} bytes", what, limit));
     }
   }
 }

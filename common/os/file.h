@@ -19,6 +19,9 @@ UniqueFd open_file(const std::filesystem::path& path, int flags, mode_t mode = 0
 // The whole file; throws Error. Reading stops with an error beyond `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::size_t limit = std::size_t{64} << 20);
 
+// What is left to be read of an open file, which is named `what` in errors; as above.
+std::string read_rest(int fd, std::string_view what, std::size_t limit = std::size_t{64} << 20);
+
 // The whole file, nothing if it cannot be read (/proc and /sys probes).
 std::optional<std::string> try_read_file(const std::filesystem::path& path);
 

@@ -57,16 +57,19 @@ TaskManager::~TaskManager() {
 
 void TaskManager::restore() {
   for (TaskState& state : restore_tasks(store_, parts_.engine, parts_.gpus)) take_up(std::move(state));
-  // Before the API answers, unlike the rest of a sweep, which waits for the engine.
+  // Before the API answers, unlike the rest, which waits for the engine.
   parts_.keys.remove_leftovers();
   watcher_.start();
-  threads_.run([this] { sweep(exit_.get_token()); });
-  sweeper_.emplace("look for leftovers", kSweepInterval, [this](const std::stop_token& stop) { sweep(stop); }, clock_);
+  threads_.run([this] { sweep_engine_and_files(exit_.get_token()); });
+  const auto sweep = [this](const std::stop_token& stop) {
+    parts_.keys.remove_leftovers();
+    sweep_engine_and_files(stop);
+  };
+  sweeper_.emplace("look for leftovers", kSweepInterval, sweep, clock_);
 }
 
-void TaskManager::sweep(const std::stop_token& stop) {
+void TaskManager::sweep_engine_and_files(const std::stop_token& stop) {
   resources_.sweep(stop);
-  parts_.keys.remove_leftovers();
   leftovers_.sweep(stop);
   parts_.puller.sweep(stop);
   if (parts_.kept_logs != nullptr) parts_.kept_logs->prune();
@@ -339,10 +342,10 @@ void TaskManager::container_ended(const docker::ContainerEnd& end) {
 }
 
 // The engine may carry out a create long after it was given up.
-bool TaskManager::wants_container(const std::string& task_id) const {
+bool TaskManager::wants_container(const std::string& task_id, const std::string& container_id) const {
   const os::Lock lock(mutex_);
   const auto task = tasks_.find(task_id);
-  return task != tasks_.end() && task->second->may_make_container();
+  return task != tasks_.end() && (task->second->may_make_container() || task->second->has_container(container_id));
 }
 
 void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& containers) {
@@ -354,13 +357,13 @@ void TaskManager::remove_leftovers(const std::vector<docker::ContainerSummary>& 
 }
 
 void TaskManager::container_made(const std::string& container_id, const std::string& task_id) {
-  if (exit_.stop_requested() || task_id.empty() || wants_container(task_id)) return;
+  if (exit_.stop_requested() || task_id.empty() || wants_container(task_id, container_id)) return;
   threads_.run([this, container_id = container_id, task_id = task_id] {
     try {
       const docker::Call call{.stop = exit_.get_token()};
       const auto container = parts_.engine.inspect(container_id, call);
       if (!container || container->status != docker::ContainerStatus::created) return;
-      if (!belongs_to(*container, task_id, store_) || wants_container(task_id)) return;
+      if (!belongs_to(*container, task_id, store_) || wants_container(task_id, container_id)) return;
       spdlog::warn("Removed container {}: its task has already ended", container->name);
       parts_.engine.remove(container_id, call);
     } catch (const std::exception& error) {

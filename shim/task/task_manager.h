@@ -96,12 +96,12 @@ class TaskManager {
   void owner_gone(const std::string& id);
   std::optional<TaskConfig> config_of(const std::string& id) const;
   std::string engine_output(const LiveTask& task, std::uint64_t offset, std::size_t limit) const;
-  bool wants_container(const std::string& task_id) const;
+  bool wants_container(const std::string& task_id, const std::string& container_id) const;
   // By this engine, for a task of any shim; removed if it is for one of ours that has ended. Does not block.
   void container_made(const std::string& container_id, const std::string& task_id);
   void remove_leftovers(const std::vector<docker::ContainerSummary>& containers);
   // Removes what is left of tasks that are not known: beside the start, and every hour.
-  void sweep(const std::stop_token& stop);
+  void sweep_engine_and_files(const std::stop_token& stop);
   Leftovers::Known known();
 
   const HostParts parts_;

@@ -112,7 +112,7 @@ std::string read_regular_file(const fs::path& path) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw os_error("look at", path.string());
   if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::invalid, path.string() + " is not a regular file");
-  return os::read_file(std::format("/proc/self/fd/{}", file.get()), kJournalLimit);
+  return os::read_rest(file.get(), path.native(), kJournalLimit);
 }
 
 }  // namespace

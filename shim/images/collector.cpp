@@ -13,6 +13,8 @@ namespace dstack::shim::images {
 namespace {
 
 constexpr std::chrono::seconds kLookInterval{60};
+// What the first look asks the engine is not to be in the way of the shim's start.
+constexpr std::chrono::seconds kFirstLook{1};
 constexpr std::chrono::seconds kCallLimit{30};
 // A use is written down if the last one is so much older.
 constexpr std::int64_t kUseResolution = 600;
@@ -68,7 +70,7 @@ void Collector::start(std::function<std::vector<std::string>()> needed) {
 }
 
 void Collector::run(const std::stop_token& stop) {
-  os::SteadyTime next = clock_.now();
+  os::SteadyTime next = clock_.now() + kFirstLook;
   while (!stop.stop_requested()) {
     std::uint64_t to_come = 0;
     {

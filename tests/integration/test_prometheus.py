@@ -71,10 +71,12 @@ def used(shim, prometheus, registry, image) -> str:
     docker("tag", image, name)
     docker("push", name)
     docker("rmi", name)
-    for wanted in (name, f"{registry}/not-there:1"):
-        task = shim.submit(wanted, network_mode="bridge")
+    tasks = [shim.submit(wanted, network_mode="bridge") for wanted in (name, f"{registry}/not-there:1")]
+    for task in tasks:
         shim.wait_for(task, "terminated")
     yield prometheus
+    for task in tasks:
+        shim.remove(task)
     subprocess.run(["docker", "rmi", "-f", name], capture_output=True)
 
 

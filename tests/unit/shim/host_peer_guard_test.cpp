@@ -332,7 +332,9 @@ TEST_CASE("a socket that is under way between two processes is nobody's, until i
 
   REQUIRE(::recvmsg(to.get(), &message, MSG_CMSG_CLOEXEC) == 1);
   int arrived = -1;
-  std::memcpy(&arrived, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof arrived);
+  header = CMSG_FIRSTHDR(&message);
+  REQUIRE(header != nullptr);
+  if (header != nullptr) std::memcpy(&arrived, CMSG_DATA(header), sizeof arrived);
   held.reset(arrived);
   CHECK(guard.may_call(own, peer));
 }

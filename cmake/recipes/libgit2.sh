@@ -7,6 +7,11 @@ sed -i '/has_entry(idx, &base)/{n;s/return 0;/{ git_error_set(GIT_ERROR_INDEXER,
     "$SOURCE/src/libgit2/indexer.c"
 grep -q 'a delta of the pack does not resolve' "$SOURCE/src/libgit2/indexer.c"
 
+# A delta that makes an object which the pack also has otherwise is refused; what was made of it is freed.
+sed -i 's/return save_entry(idx, entry, pentry, entry_start);/if (save_entry(idx, entry, pentry, entry_start) == 0) return 0;/' \
+    "$SOURCE/src/libgit2/indexer.c"
+grep -q 'if (save_entry' "$SOURCE/src/libgit2/indexer.c"
+
 cmake_install \
     -DUSE_HTTPS=OpenSSL \
     -DUSE_SSH=libssh2 \

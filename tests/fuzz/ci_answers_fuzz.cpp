@@ -28,7 +28,7 @@ void read(char kind, std::string_view text) {
       const auto none = [](const std::string&) -> std::optional<std::string> { return std::nullopt; };
       const gitlab::JobResponse job = gitlab::parse_job_response(std::string(text), none);
       for (const gitlab::ServiceRequest& service : job.services) gitlab::service_names(service);
-      planted_bug(job.services.size() == 2 && job.services[1].command.size() == 2);
+      planted_bug(job.services.size() == 2);
       break;
     }
     case 'h': github::parse_hook_request(text); break;

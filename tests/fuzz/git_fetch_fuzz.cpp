@@ -345,9 +345,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::filesystem::create_directory(folder.path() / "repo");
   try {
     repo::clone(request, folder.path() / "repo", std::nullopt, [] { return false; });
-    std::error_code failure;
-    const auto link = std::filesystem::symlink_status(folder.path() / "repo/a/b", failure);
-    dstack::test::planted_bug(std::filesystem::is_symlink(link));
+    // No input of the corpus has a link of another name.
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path() / "repo"))
+      dstack::test::planted_bug(entry.is_symlink() && entry.path().filename() != "l");
   } catch (const dstack::Error&) {
   }
   dstack::os::remove_tree(folder.path(), "repo");

@@ -27,7 +27,7 @@ void read(char kind, std::string_view text) {
     case 't': {
       folder.write("job-1/task.json", text);
       const shim::task::TaskState state = shim::task::read_journal(path / "job-1");
-      planted_bug(state.ending && !state.ending->message.empty() && state.gpu_ids && state.gpu_ids->size() == 3);
+      planted_bug(state.gpu_ids && state.gpu_ids->size() == 3);
       break;
     }
     case 'l':

@@ -2,6 +2,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <stop_token>
 
 #include "common/os/clock.h"
@@ -40,12 +41,14 @@ class ImagePuller {
  private:
   struct Joined;
 
-  Joined join(const PullRequest& request);
+  // `is_absent`: the engine has just said that it has no image of that name.
+  Joined join(const PullRequest& request, bool is_absent);
   // Again every second while no thread can be made.
-  Joined join_when_possible(const PullRequest& request, const std::stop_token& stop);
+  Joined join_when_possible(const PullRequest& request, bool is_absent, const std::stop_token& stop);
 
-  bool is_present(const PullRequest& request, const std::stop_token& stop);
-  void pull(const PullRequest& request, const std::stop_token& stop);
+  // Nothing if the engine could not be asked.
+  std::optional<bool> is_present(const PullRequest& request, const std::stop_token& stop);
+  void pull(const PullRequest& request, bool is_absent, const std::stop_token& stop);
 
   const PullTools tools_;
   os::Mutex mutex_;

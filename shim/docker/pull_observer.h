@@ -7,15 +7,23 @@
 
 namespace dstack::shim::docker {
 
+// Of a pull that has brought its image.
+struct ArrivedImage {
+  // In its registry, where the engine does not know it, as of an image from a mirror; else empty.
+  std::string digest;
+  // The engine has named layers of it, be it that they were there already.
+  bool had_layers = false;
+};
+
 // Hears of pulls, on their threads. Members throw nothing; but for size_known() they may block.
 class PullObserver {
  public:
   virtual ~PullObserver() = default;
 
-  virtual void begins(const ImageReference& image) = 0;
-  // The image of a pull that began is there. `digest` is that of its registry where the engine does not know it, as of
-  // one from a mirror; else it is empty.
-  virtual void arrived(const ImageReference& image, const std::string& digest) = 0;
+  // `is_absent`: no image of that name was there a moment ago; else nobody has looked.
+  virtual void begins(const ImageReference& image, bool is_absent) = 0;
+  // The image of a pull that began is there.
+  virtual void arrived(const ImageReference& image, const ArrivedImage& arrived) = 0;
   // The pull has failed, or was cancelled.
   virtual void failed(const ImageReference& image) = 0;
   // It was there and needed no pull.

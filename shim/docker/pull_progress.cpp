@@ -1,26 +1,14 @@
 #include "shim/docker/pull_progress.h"
 
-#include <nlohmann/json.hpp>
-
-#include "common/json/member.h"
 #include "shim/docker/engine_answers.h"
+#include "shim/docker/pull_line.h"
 
 namespace dstack::shim::docker {
 
 namespace {
 
-using nlohmann::json;
-
 // A longer line is not a progress line.
 constexpr std::size_t kProgressLineLimit = std::size_t{1} << 20;
-
-std::uint64_t number(const json& object, std::string_view name) {
-  const auto found = object.find(name);
-  if (found == object.end()) return 0;
-  if (found->is_number_unsigned()) return found->get<std::uint64_t>();
-  // Negative ones are the engine's way to say that it does not know.
-  return 0;
-}
 
 }  // namespace
 
@@ -37,36 +25,25 @@ bool PullStream::take(std::string_view piece) {
 }
 
 bool PullStream::take_line(std::string_view line) {
-  const json message = json::parse(line, nullptr, false);
-  if (!message.is_object()) return false;
+  const std::optional<PullLine> message = parse_pull_line(line);
+  if (!message) return false;
 
-  if (const auto detail = message.find("errorDetail");
-      detail != message.end() && !dstack::json::text_member(*detail, "message").empty()) {
-    error_ = one_line(dstack::json::text_member(*detail, "message"));
-  } else if (const std::string error = dstack::json::text_member(message, "error"); !error.empty()) {
-    error_ = one_line(error);
-  }
-
-  const std::string status = dstack::json::text_member(message, "status");
-  const std::string id = dstack::json::text_member(message, "id");
+  if (!message->error.empty()) error_ = one_line(message->error);
+  const std::string& status = message->status;
   if (status.starts_with("Status:")) {
     completed_ = true;
     // containerd's image store does not say of each layer that it was extracted.
     for (auto& [name, layer] : layers_) layer.downloaded = layer.extracted = layer.total;
     return true;
   }
-  if (id.empty()) return false;
+  if (message->id.empty()) return false;
 
   Layer layer;
-  const auto known = layers_.find(id);
+  const auto known = layers_.find(message->id);
   if (known != layers_.end()) layer = known->second;
-  const auto detail = message.find("progressDetail");
-  const bool has_detail = detail != message.end() && detail->is_object();
-  // "bytes" is left unsaid; newer engines count the extraction in seconds ("s").
-  const std::string units = has_detail ? dstack::json::text_member(*detail, "units") : "";
-  const bool bytes = units.empty() || units == "bytes";
-  const std::uint64_t current = has_detail ? number(*detail, "current") : 0;
-  const std::uint64_t total = has_detail ? number(*detail, "total") : 0;
+  const bool bytes = message->units.empty() || message->units == "bytes";
+  const std::uint64_t current = message->current;
+  const std::uint64_t total = message->total;
 
   podman_done_ = false;
   if (status == "Downloading") {
@@ -95,7 +72,7 @@ bool PullStream::take_line(std::string_view line) {
   }
   layer.status = status;
   if (known != layers_.end() && known->second == layer) return false;
-  layers_.insert_or_assign(id, std::move(layer));
+  layers_.insert_or_assign(message->id, std::move(layer));
   return true;
 }
 

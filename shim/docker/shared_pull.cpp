@@ -17,10 +17,11 @@ std::string how_far(const std::optional<PullProgress>& progress) {
 
 }  // namespace
 
-SharedPull::SharedPull(const PullTools& tools, const PullRequest& request)
+SharedPull::SharedPull(const PullTools& tools, const PullRequest& request, bool is_absent)
     : tools_(tools),
       began_(tools.clock.now()),
       image_(request.image),
+      is_absent_(is_absent),
       what_arrived_will_do_(request.policy == PullPolicy::missing && !request.image.is_latest()),
       credentials_(request.credentials),
       times_(began_),
@@ -107,13 +108,13 @@ void SharedPull::leave(const std::shared_ptr<Waiter>& waiter) {
 
 void SharedPull::run(const std::stop_token& stop) {
   std::optional<Failure> failure;
-  if (tools_.observer != nullptr) tools_.observer->begins(image_);
+  if (tools_.observer != nullptr) tools_.observer->begins(image_, is_absent_);
   bool made_room = false;
   for (int attempt = 1;; ++attempt) {
     failure.reset();
     try {
       try_once(attempt, stop);
-      if (tools_.observer != nullptr) tools_.observer->arrived(image_, mirror_digest_);
+      if (tools_.observer != nullptr) tools_.observer->arrived(image_, arrived_);
       break;
     } catch (const Error& error) {
       failure = {error.kind(), error.what()};
@@ -169,7 +170,7 @@ bool SharedPull::came_from_mirror(const std::stop_token& stop) {
   set_attempt(attempt);
   std::string problem;
   try {
-    mirror_digest_ = pull_from_mirror(
+    arrived_.digest = pull_from_mirror(
         tools_.engine, *tools_.mirror, *tools_.mirror_names, image_, [this](std::string_view piece) { take(piece); },
         attempt.get_token());
   } catch (const std::exception& error) {
@@ -187,6 +188,7 @@ bool SharedPull::came_from_mirror(const std::stop_token& stop) {
   spdlog::warn("Pulling {} from its own registry, since the mirror {} failed: {}", image_.name(), tools_.mirror->name,
                problem);
   begin_stream();
+  arrived_.had_layers = false;  // those were the mirror's
   return false;
 }
 
@@ -252,6 +254,7 @@ void SharedPull::take(std::string_view piece) {
   note_move();
   times_.change(stream_.activity(), tools_.clock.now());
   const std::optional<PullProgress> progress = stream_.progress();
+  arrived_.had_layers |= progress.has_value();
   if (!progress || (progress == before && progress->activity == before->activity)) return;
   if (progress->is_total_bytes_final && !(before && before->is_total_bytes_final) && tools_.observer != nullptr)
     tools_.observer->size_known(progress->total_bytes - std::min(progress->total_bytes, progress->downloaded_bytes));

@@ -46,8 +46,8 @@ class SharedPull {
     PullLog log;
   };
 
-  // `tools` outlives it.
-  SharedPull(const PullTools& tools, const PullRequest& request);
+  // `tools` outlives it. `is_absent`: the engine has just said that it has no image of that name.
+  SharedPull(const PullTools& tools, const PullRequest& request, bool is_absent);
 
   // Whether one that makes this request may wait for this pull.
   bool serves(const PullRequest& request) const;
@@ -92,10 +92,11 @@ class SharedPull {
   const PullTools& tools_;
   const os::SteadyTime began_;
   const ImageReference image_;
+  const bool is_absent_;
   const bool what_arrived_will_do_;  // a present image ends the attempts
   const Credentials credentials_;    // of those who wait
   std::string credentials_problem_;  // why the host's could not be used, in the last attempt
-  std::string mirror_digest_;        // of an image that came from the mirror
+  ArrivedImage arrived_;             // as far as is known
 
   os::Mutex audience_;
   std::vector<std::shared_ptr<Waiter>> waiters_ DSTACK_GUARDED_BY(audience_);

@@ -4,9 +4,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,7 +15,7 @@
 #include "shim/docker/engine_client.h"
 #include "shim/docker/pull_observer.h"
 #include "shim/images/disk_share.h"
-#include "shim/images/image_list.h"
+#include "shim/images/pulled_images.h"
 
 namespace dstack::shim::images {
 
@@ -43,8 +41,8 @@ class Collector final : public docker::PullObserver {
   void stop();
 
   // Of pulls; on their threads.
-  void begins(const docker::ImageReference& image) override;
-  void arrived(const docker::ImageReference& image, const std::string& digest) override;
+  void begins(const docker::ImageReference& image, bool is_absent) override;
+  void arrived(const docker::ImageReference& image, const docker::ArrivedImage& arrived) override;
   void failed(const docker::ImageReference& image) override;
   void used(const docker::ImageReference& image) override;
   void size_known(std::uint64_t bytes_to_come) override;
@@ -54,17 +52,9 @@ class Collector final : public docker::PullObserver {
   int collect(std::uint64_t bytes_to_come = 0);
 
  private:
-  struct Before {
-    bool present = false;
-    std::set<std::string> ids;
-    std::uint64_t removals = 0;
-  };
-
   void run(const std::stop_token& stop);
   void touch_needed();
-  void save() DSTACK_REQUIRES(mutex_);
   // Least recently used first.
-  void take_back_times_ahead();
   std::vector<Image> candidates();
   bool remove(const Image& image);
   std::int64_t now() const;
@@ -75,14 +65,15 @@ class Collector final : public docker::PullObserver {
   const std::function<void()> on_removed_;
   os::Clock& clock_;
 
+  PulledImages pulled_;
+
   os::Mutex collecting_;  // held while images are removed
   os::Mutex mutex_;
   std::condition_variable changed_;
-  ImageList list_ DSTACK_GUARDED_BY(mutex_);
-  std::map<std::string, Before> before_ DSTACK_GUARDED_BY(mutex_);  // of pulls that have begun
-  std::uint64_t removals_ DSTACK_GUARDED_BY(mutex_) = 0;            // until now
   std::function<std::vector<std::string>()> needed_ DSTACK_GUARDED_BY(mutex_);
   std::optional<std::uint64_t> to_come_ DSTACK_GUARDED_BY(mutex_);  // of a pull whose size has just become known
+  std::uint64_t room_ DSTACK_GUARDED_BY(mutex_) = 0;  // that may be used before images are removed, as of the last look
+  std::optional<os::SteadyTime> add_at_ DSTACK_GUARDED_BY(mutex_);  // when images that have arrived are to be added
   bool warned_ DSTACK_GUARDED_BY(mutex_) = false;                   // that the disk is full and nothing can be removed
   std::jthread thread_;                                             // last: it ends before what it uses
 };

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,15 +49,38 @@ def pull_time(bench: Bench, port: int, task: str, image: str) -> float:
     return took
 
 
+class PullEnd:
+    """Notes when the engine says that a pull has ended, and how much CPU the shim has used by then."""
+
+    def __init__(self, shim: Shim):
+        self.shim = shim
+        command = ["docker", "events", "--since", str(time.time()), "--filter", "event=pull", "--format", "{{.Action}}"]
+        self.events = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.thread = threading.Thread(target=self.wait)
+        self.thread.start()
+
+    def wait(self) -> None:
+        self.events.stdout.readline()
+        self.at, self.cpu = time.perf_counter(), cpu_seconds_now(self.shim.process.pid)
+        self.events.kill()
+        self.events.communicate()
+
+    def result(self) -> tuple[float, float]:
+        self.thread.join()
+        return self.at, self.cpu
+
+
 def pull_cpu(bench: Bench, shim: Shim, task: str, image: str) -> float:
     """Percent of a core from when the task says that it pulls until the image is there, asked about as seldom as a server does."""
+    end = PullEnd(shim)
     submit(shim.port, task, image)
     bench.run("until", shim.port, f"/api/tasks/{task}", 1, *BEFORE_PULLING)
     began, before = time.perf_counter(), cpu_seconds_now(shim.process.pid)
     bench.run("until", shim.port, f"/api/tasks/{task}", 200, "pulling")
-    share = (cpu_seconds_now(shim.process.pid) - before) / (time.perf_counter() - began)
+    # Not when the task has ceased to pull: the creation of its container has begun by then.
+    ended, after = end.result()
     wait_until_running(bench, shim.port, task)
-    return share * 100
+    return (after - before) / (ended - began) * 100
 
 
 def measure_pull(bench: Bench) -> Iterator[Figure]:

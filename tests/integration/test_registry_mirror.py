@@ -55,6 +55,7 @@ def test_an_image_comes_from_the_mirror_and_has_its_own_name(running, home, mirr
     names = json.loads(docker("image", "inspect", layered))[0]
     assert names["RepoTags"] == [layered]
     assert not any(mirror in name for name in names["RepoDigests"])
+    wait_until((home / "images.json").exists, "the list of pulled images")
     [listed] = json.loads((home / "images.json").read_text())["images"]
     assert (listed["reference"], listed["digest"], listed["id"]) == (layered, digest, names["Id"])
 

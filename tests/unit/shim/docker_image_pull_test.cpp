@@ -17,6 +17,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/no_more_threads.h"
+#include "tests/support/pull_listener.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -566,6 +567,21 @@ TEST_CASE_METHOD(Fixture, "a policy says when an image that is there is pulled")
   engine.add_image("app:latest");
   CHECK_FALSE(pulled(PullPolicy::never, "app:latest"));
   CHECK(engine.count(kPull) == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "who listens to pulls hears whether the image was absent, and whether layers were named") {
+  test::PullListener listener;
+  ImagePuller heard({.engine = client, .clock = clock, .observer = &listener});
+  pulls_say(kDone, 1);
+  heard.ensure(request(), {});
+  CHECK(listener.is_absent);
+  CHECK_FALSE(listener.had_layers);
+  pulls_say(kLayer + kDone);
+  PullRequest wanted = request();
+  wanted.policy = PullPolicy::always;  // nobody looks first
+  heard.ensure(wanted, {});
+  CHECK_FALSE(listener.is_absent);
+  CHECK(listener.had_layers);
 }
 
 TEST_CASE_METHOD(Fixture, "an image that is never pulled and not there is not found") {

@@ -103,6 +103,18 @@ TEST_CASE("what is no progress line is passed over") {
   CHECK(stream.progress() == PullProgress{1, 0, 2, true});
 }
 
+TEST_CASE("members of the same names elsewhere in a line do not count") {
+  PullStream stream;
+  stream.take(R"({"aux":{"id":"x","status":"Status: done","error":"e","total":9},"more":[{"id":"y"},["z"]],"id":"a",)"
+              R"("progressDetail":{"more":{"total":7},"current":1,"total":2},"status":"Downloading"})"
+              "\n"
+              R"([{"id":"b","status":"Downloading","errorDetail":{"message":"e"}}])"
+              "\n");
+  CHECK(stream.progress() == PullProgress{1, 0, 2, true});
+  CHECK_FALSE(stream.completed());
+  CHECK(stream.error().empty());
+}
+
 TEST_CASE("the engine's error is kept in its own words") {
   PullStream stream;
   stream.take(R"({"errorDetail":{"code":401,"message":"unauthorized"},"error":"e"})"

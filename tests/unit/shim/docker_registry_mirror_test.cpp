@@ -9,6 +9,7 @@
 #include "shim/docker/image_pull.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/pull_listener.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace dstack;
@@ -23,29 +24,12 @@ const std::string kPull = "POST /images/create";
 const std::string kDistribution = "GET /distribution/r.example/team/app:1/json";
 const std::string kAtMirror = "m.example:5000/team/app@" + kDigest;
 
-struct Observer final : PullObserver {
-  void begins(const ImageReference& image) override { began = image.name(); }
-  void arrived(const ImageReference& image, const std::string& of_registry) override {
-    there = image.name();
-    digest = of_registry;
-  }
-  void failed(const ImageReference& image) override { failed_one = image.name(); }
-  void used(const ImageReference&) override {}
-  void size_known(std::uint64_t) override {}
-  bool make_room(const ImageReference&) override { return false; }
-
-  std::string began;
-  std::string there;
-  std::string digest;
-  std::string failed_one;
-};
-
 struct Fixture {
   FakeEngine engine;
   test::FakeClock clock;
   EngineClient client{engine_at_socket(engine.socket_path()), clock};
   test::TemporaryDirectory folder;
-  Observer observer;
+  test::PullListener observer;
   MirrorNames mirror_names{folder / "mirror-names.json", client};
   ImagePuller puller{{.engine = client,
                       .clock = clock,
@@ -248,6 +232,7 @@ TEST_CASE_METHOD(Fixture, "whatever fails at the mirror, the image comes from it
   CHECK(pulls() == expected);
   CHECK(observer.there == "r.example/team/app:1");
   CHECK(observer.digest.empty());
+  CHECK_FALSE(observer.had_layers);  // those were the mirror's
 }
 
 TEST_CASE_METHOD(Fixture, "a mirror that hangs is given up after half a minute") {

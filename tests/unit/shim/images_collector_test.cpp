@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+#include <semaphore>
 
 #include "common/error.h"
 #include "common/text/quantity.h"
@@ -93,12 +95,42 @@ struct CollectorFixture {
             clock};
   }
 
-  void pull(images::Collector& collector, const std::string& name, const std::string& id) {
+  // As an engine that keeps images in containerd's store.
+  void use_containerd() {
+    engine.on("GET /info", [](const FakeEngine::Request&, FakeEngine::Reply& reply) {
+      reply.answer(200, R"({"DockerRootDir":"/r","Driver":"overlayfs",)"
+                        R"("DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]})");
+    });
+  }
+
+  bool has(const std::string& id) const {
+    return std::ranges::any_of(present, [&id](const auto& image) { return image.second == id; });
+  }
+
+  // Docker's own store names layers of images only that it does not have; containerd's does of any.
+  void pull(images::Collector& collector, const std::string& name, const std::string& id,
+            std::optional<bool> had_layers = {}) {
     const docker::ImageReference image = docker::parse_image_reference(name);
-    collector.begins(image);
+    collector.begins(image, false);
+    const bool was_there = has(id);
     present[name] = id;
-    collector.arrived(image, "");
+    collector.arrived(image, {.had_layers = had_layers.value_or(!was_there)});
+    // The next look, with room enough.
+    const auto free = std::exchange(space.free, space.total);
+    collector.collect();
+    space.free = free;
     clock.advance(1min);
+  }
+
+  std::vector<std::string> listed() const {
+    std::vector<std::string> names;
+    for (const images::Image& image : images::read_image_list(folder / "images.json").images)
+      names.push_back(image.reference);
+    return names;
+  }
+
+  std::ptrdiff_t requests_of(const std::string& line) {
+    return std::ranges::count_if(engine.requests(), [&line](const auto& one) { return one.line() == line; });
   }
 };
 
@@ -150,6 +182,95 @@ TEST_CASE_METHOD(CollectorFixture,
   clock.advance(2h);
   CHECK(images.collect() == 1);
   CHECK(deleted == std::vector<std::string>{"d:1"});
+}
+
+TEST_CASE_METHOD(CollectorFixture,
+                 "what containerd's store has before a pull is listed, since its pulls name all layers") {
+  use_containerd();
+  auto images = collector();
+  present["other"] = "sha256:same";
+  pull(images, "a:1", "sha256:same", true);
+  pull(images, "b:1", "sha256:b", true);
+  clock.advance(2h);
+  CHECK(images.collect() == 1);
+  CHECK(deleted == std::vector<std::string>{"b:1"});
+  CHECK(requests_of("GET /images/json") == 2);
+}
+
+TEST_CASE_METHOD(CollectorFixture, "before a pull Docker is not asked for what the pull itself says") {
+  auto images = collector();
+  images.begins(docker::parse_image_reference("a:1"), true);
+  CHECK(requests_of("GET /images/json") == 0);
+  CHECK(requests_of("GET /images/a:1/json") == 0);
+}
+
+TEST_CASE_METHOD(CollectorFixture, "an image is written down a second after it has arrived, or as the shim ends") {
+  auto images = collector();
+  images.start([] { return std::vector<std::string>(); });
+  const auto arrive = [&](const std::string& name) {
+    const docker::ImageReference image = docker::parse_image_reference(name);
+    images.begins(image, true);
+    present[name] = "sha256:" + name;
+    images.arrived(image, {.had_layers = true});
+  };
+  clock.await_pause_within(1s);
+  clock.advance(1s);
+  engine.await("GET /containers/json");  // the first look; the next one is a minute later
+  arrive("a:1");
+  clock.await_pause_within(1s);
+  CHECK(requests_of("GET /images/a:1/json") == 0);
+  clock.advance(1s);
+  engine.await("GET /images/a:1/json");
+  arrive("b:1");
+  images.stop();
+  CHECK(listed() == std::vector<std::string>{"a:1", "b:1"});
+}
+
+TEST_CASE_METHOD(CollectorFixture, "a pull's size makes it look at the disk, but not where there is room twice over") {
+  space.free = 8000;  // of 10000, of which 2000 are to be free
+  std::counting_semaphore<> looks(0);
+  images::Collector images(
+      client, {.file = folder / "images.json", .start = {.percent = 20, .bytes = UINT64_MAX}},
+      [&] {
+        looks.release();
+        return space;
+      },
+      [] {}, clock);
+  images.start([] { return std::vector<std::string>(); });
+  clock.await_pause_within(1s);
+  images.size_known(1);  // it has not looked yet
+  looks.acquire();
+  clock.await_pause_within(1min);
+  // What is unpacked beside it counts too. The second one would leave less than half of what the first one has left.
+  images.size_known(900);
+  images.size_known(600);
+  looks.acquire();
+  images.stop();
+  CHECK_FALSE(looks.try_acquire());
+}
+
+TEST_CASE_METHOD(CollectorFixture, "an image that the engine cannot be asked about is written down later") {
+  auto images = collector();
+  engine.on("GET /images/a:1/json",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.break_connection(); });
+  engine.on("GET /images/b:1/json",
+            [](const FakeEngine::Request&, FakeEngine::Reply& reply) { reply.error(500, "?"); });
+  const auto arrive = [&](const std::string& name) {
+    images.begins(docker::parse_image_reference(name), true);
+    images.arrived(docker::parse_image_reference(name), {.had_layers = true});
+  };
+  arrive("b:1");
+  arrive("a:1");
+  arrive("c:1");
+  present = {{"a:1", "sha256:a"}, {"c:1", "sha256:c"}};
+  images.collect();
+  CHECK(listed().empty());
+  add_routes("a:1");
+  clock.advance(2h);
+  images.collect();
+  clock.advance(2h);
+  CHECK(images.collect() == 2);
+  CHECK(deleted == std::vector<std::string>{"a:1", "c:1"});
 }
 
 TEST_CASE_METHOD(CollectorFixture,

@@ -7,7 +7,7 @@
 namespace dstack::shim::client {
 
 std::int64_t seconds_since(std::int64_t since, const os::Clock& clock) {
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall().time_since_epoch()).count();
+  const auto now = os::unix_milliseconds(clock.wall());
   return since > now ? 0 : (now - since) / 1000;
 }
 

@@ -85,8 +85,7 @@ std::string tasks(const doctor::Host& host) {
 // Files of the archive, each for itself: one that cannot be had costs no other.
 class Bundle {
  public:
-  explicit Bundle(const os::Clock& clock)
-      : time_(std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count()) {}
+  explicit Bundle(const os::Clock& clock) : time_(os::unix_seconds(clock.wall())) {}
 
   void add(const std::string& name, const std::function<std::string()>& make) {
     try {

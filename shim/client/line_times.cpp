@@ -66,7 +66,7 @@ std::optional<std::int64_t> parse_moment(const std::string& text, const os::Cloc
     return *seconds * 1000;
   }
   if (const auto before = parse_duration(text); before && !text.empty()) {
-    const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall().time_since_epoch()).count();
+    const auto now = os::unix_milliseconds(clock.wall());
     return now - *before;
   }
   return parse_date(text);

@@ -88,7 +88,7 @@ void SickGpus::set_aside(const std::string& id, const std::string& reason) {
   {
     const os::Lock lock(mutex_);
     hear = hear_;
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
+    const auto now = os::unix_seconds(clock_.wall());
     if (!state_.sick.try_emplace(id, Sickness{.reason = reason, .since = now}).second) return;
     save();
     known = state_.sick;

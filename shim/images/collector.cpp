@@ -93,10 +93,6 @@ void Collector::run(const std::stop_token& stop) {
   }
 }
 
-std::int64_t Collector::now() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
-}
-
 void Collector::touch_needed() {
   std::function<std::vector<std::string>()> needed;
   {
@@ -187,10 +183,11 @@ int Collector::collect(std::uint64_t bytes_to_come) {
 
 std::vector<Image> Collector::candidates() {
   pulled_.take_back_times_ahead();
-  const std::int64_t since = now() - settings_.min_age.count();
+  const std::int64_t now = os::unix_seconds(clock_.wall());
+  const std::int64_t since = now - settings_.min_age.count();
   std::set<std::string> in_use =
       engine_.used_images(std::chrono::sys_seconds(std::chrono::seconds(since)),
-                          std::chrono::sys_seconds(std::chrono::seconds(now())), {.limit = kCallLimit});
+                          std::chrono::sys_seconds(std::chrono::seconds(now)), {.limit = kCallLimit});
   std::function<std::vector<std::string>()> needed;
   {
     const os::Lock lock(mutex_);
@@ -215,8 +212,8 @@ bool Collector::remove(const Image& image) {
       pulled_.forget(image);  // another program has removed it, or given its name to another image
       return false;
     }
-    const bool is_pulled_by_another =
-        details->tagged_at > now() - settings_.min_age.count() && details->tagged_at <= now();
+    const std::int64_t now = os::unix_seconds(clock_.wall());
+    const bool is_pulled_by_another = details->tagged_at > now - settings_.min_age.count() && details->tagged_at <= now;
     if (is_pulled_by_another) return false;
     engine_.remove_image(image.reference);
   } catch (const std::exception& error) {

@@ -57,7 +57,6 @@ class Collector final : public docker::PullObserver {
   // Least recently used first.
   std::vector<Image> candidates();
   bool remove(const Image& image);
-  std::int64_t now() const;
 
   docker::EngineClient& engine_;
   const CollectSettings settings_;

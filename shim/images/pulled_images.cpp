@@ -35,10 +35,6 @@ PulledImages::PulledImages(docker::EngineClient& engine, std::filesystem::path f
   }
 }
 
-std::int64_t PulledImages::now() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
-}
-
 void PulledImages::save() {
   try {
     write_image_list(file_, list_);
@@ -78,10 +74,11 @@ void PulledImages::used(const docker::ImageReference& image) {
   const os::Lock lock(mutex_);
   const auto known = std::ranges::find(list_.images, image.name(), &Image::reference);
   if (known == list_.images.end()) return;
-  const std::int64_t age = now() - known->last_use;
+  const std::int64_t now = os::unix_seconds(clock_.wall());
+  const std::int64_t age = now - known->last_use;
   // Less than nothing where the wall clock was set back.
   if (age >= 0 && age < use_resolution_) return;
-  known->last_use = now();
+  known->last_use = now;
   save();
 }
 
@@ -124,10 +121,11 @@ bool PulledImages::add(const Arrival& arrival, std::chrono::milliseconds limit) 
 }
 
 bool PulledImages::enter(const Arrival& arrival, const docker::ImageDetails& details) {
+  const std::int64_t now = os::unix_seconds(clock_.wall());
   const std::string name = arrival.image.name();
   const auto known = std::ranges::find(list_.images, name, &Image::reference);
   if (known != list_.images.end() && known->id == details.id) {
-    known->last_use = now();
+    known->last_use = now;
     return true;
   }
   if (known != list_.images.end()) {
@@ -143,7 +141,7 @@ bool PulledImages::enter(const Arrival& arrival, const docker::ImageDetails& det
                           .id = details.id,
                           .digest = digest.substr(digest.find('@') + 1),
                           .bytes = details.bytes,
-                          .last_use = now()});
+                          .last_use = now});
   return true;
 }
 
@@ -161,11 +159,12 @@ std::set<std::string> PulledImages::names_in_pulls() const {
 }
 
 void PulledImages::take_back_times_ahead() {
+  const std::int64_t now = os::unix_seconds(clock_.wall());
   const os::Lock lock(mutex_);
   bool changed = false;
   for (Image& image : list_.images) {
-    if (image.last_use <= now()) continue;
-    image.last_use = now();
+    if (image.last_use <= now) continue;
+    image.last_use = now;
     changed = true;
   }
   if (changed) save();
@@ -179,7 +178,8 @@ void PulledImages::removed(const Image& image) {
   const os::Lock lock(mutex_);
   erase(image);
   ++removals_;
-  list_.removed.push_back({.reference = image.reference, .bytes = image.bytes, .time = now()});
+  list_.removed.push_back(
+      {.reference = image.reference, .bytes = image.bytes, .time = os::unix_seconds(clock_.wall())});
   if (list_.removed.size() > kRemovedKept) list_.removed.erase(list_.removed.begin());
   save();
 }

@@ -69,7 +69,6 @@ class PulledImages {
   bool enter(const Arrival& arrival, const docker::ImageDetails& details) DSTACK_REQUIRES(mutex_);
   void erase(const Image& image) DSTACK_REQUIRES(mutex_);
   void save() DSTACK_REQUIRES(mutex_);
-  std::int64_t now() const;
 
   docker::EngineClient& engine_;
   const std::filesystem::path file_;

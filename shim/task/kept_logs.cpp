@@ -109,7 +109,7 @@ void KeptLogs::prune() {
   std::ranges::sort(all, {}, &Kept::time);
   std::uint64_t total = 0;
   for (const Kept& kept : all) total += kept.bytes;
-  const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
+  const std::int64_t now = os::unix_seconds(clock_.wall());
   for (const Kept& kept : all) {
     if (total <= limits_.bytes && now - kept.time <= limits_.age.count()) continue;
     try {

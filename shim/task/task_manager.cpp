@@ -116,7 +116,7 @@ TaskInfo TaskManager::submit(TaskConfig config, Secret registry_password) {
   TaskState state;
   state.container_name = container_name(config.name, config.id);
   state.config = std::move(config);
-  state.submitted_at = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
+  state.submitted_at = os::unix_milliseconds(clock_.wall());
   state.boot_id = os::boot_id();
   // About to be taken, which saves the journal another flush.
   state.holds_keys = !state.config.host_ssh_keys.empty();

@@ -1,33 +1,27 @@
 #include "common/http/router.h"
 
+#include <utility>
+
+#include "common/text/split.h"
+
 namespace dstack::http {
 
 namespace {
-
-std::vector<std::string> split(std::string_view path) {
-  std::vector<std::string> segments;
-  std::size_t start = 0;
-  while (start <= path.size()) {
-    const std::size_t end = std::min(path.find('/', start), path.size());
-    segments.emplace_back(path.substr(start, end - start));
-    start = end + 1;
-  }
-  return segments;
-}
 
 bool is_parameter(const std::string& segment) { return segment.size() > 2 && segment.front() == '{'; }
 
 }  // namespace
 
 std::size_t Router::add(std::string method, const std::string& pattern) {
-  entries_.push_back({.method = std::move(method), .segments = split(pattern)});
+  const auto segments = text::split(pattern, '/');
+  entries_.push_back({.method = std::move(method), .segments = {segments.begin(), segments.end()}});
   return entries_.size() - 1;
 }
 
 Router::Result Router::find(std::string_view method, std::string_view path) const {
   // A HEAD is answered as its GET would be, less the body.
   if (method == "HEAD") method = "GET";
-  const std::vector<std::string> segments = split(path);
+  const std::vector<std::string_view> segments = text::split(path, '/');
   Result result;
   for (std::size_t index = 0; index < entries_.size(); ++index) {
     const Entry& entry = entries_[index];

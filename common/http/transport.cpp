@@ -14,6 +14,8 @@ namespace dstack::http {
 
 namespace {
 
+constexpr std::chrono::milliseconds kNoConnectLimit = std::chrono::hours(24);
+
 void initialise_once() {
   // Before libcurl has OpenSSL read the host's openssl.cnf: that is written for the host's OpenSSL, and may name
   // modules and options that this one does not have.
@@ -47,7 +49,10 @@ void Transport::apply(CURL* easy, const ClientRequest& request, int& socket_erro
   set_option(easy, CURLOPT_URL, url.c_str());
   set_option(easy, CURLOPT_NOSIGNAL, 1L);
   set_option(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  set_option(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_limit.count()));
+  // At a Unix socket there is a connection at once or none. libcurl's timer would only wake up a transfer that goes on.
+  const bool connects_at_once = !endpoint_.unix_socket.empty();
+  set_option(easy, CURLOPT_CONNECTTIMEOUT_MS,
+             static_cast<long>(connects_at_once ? kNoConnectLimit.count() : request.connect_limit.count()));
   socket_error = 0;
   set_option(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   set_option(easy, CURLOPT_OPENSOCKETDATA, &socket_error);

@@ -32,8 +32,8 @@ bool has_ipv6_loopback() {
 }  // namespace
 
 void add_routes(http::Server& server, job::Executor& executor, Logs& logs, ssh::ConnectionWatch& connections) {
-  server.get("/api/healthcheck",
-             [](const Request&) { return Response::json({{"service", "dstack-runner"}, {"version", version()}}); });
+  server.get("/api/healthcheck", [answer = Response::json({{"service", "dstack-runner"}, {"version", version()}})](
+                                     const Request&) { return answer; });
   server.get("/api/metrics", [gpus = std::make_shared<metrics::GpuReader>()](const Request&) {
     const auto metrics = metrics::collect(*gpus);
     if (!metrics) throw Error(ErrorKind::not_found, "metrics: no control group of this container can be read");

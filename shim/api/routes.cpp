@@ -106,8 +106,8 @@ void add_routes(http::Server& server, Services services) {
     };
     server.guard_peers(check, kHealthCheckPath);
   }
-  server.get(kHealthCheckPath,
-             [](const Request&) { return Response::json({{"service", "dstack-shim"}, {"version", version()}}); });
+  server.get(kHealthCheckPath, [answer = Response::json({{"service", "dstack-shim"}, {"version", version()}})](
+                                   const Request&) { return answer; });
   server.post_json("/api/shutdown", [shut_down = services.shut_down](const Request& request) {
     shut_down(read_force(request.body));
     return Response::empty();

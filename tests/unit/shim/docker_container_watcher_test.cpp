@@ -356,6 +356,7 @@ TEST_CASE_METHOD(Fixture, "the next engine's answer on the same socket does not 
 }
 
 TEST_CASE_METHOD(Fixture, "an engine that is slow to take a connection is asked again, and not called away") {
+  client.connect();  // or two threads would do it at once, with a ping each
   watcher.start();
   const std::string killed = running("a");
   watcher.watch(killed);

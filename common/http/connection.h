@@ -24,8 +24,6 @@ struct Connection {
   int local_port = 0;
   bool peer_may_call = false;  // its peer was looked at and let in
   bool unread = false;         // its last request was refused before all of it was read
-  // How long nothing had come over it when its thread was woken.
-  os::SteadyTime::duration silence{};
 
   // Of Connections, under its mutex.
   bool is_served = false;

@@ -165,11 +165,9 @@ void Connections::begin(Connection& connection) {
   bool is_last = false;
   {
     const os::Lock lock(mutex_);
-    const os::SteadyTime now = clock_.now();
     connection.is_served = true;
-    connection.silence = now - connection.idle_since;
     is_last = --waiting_ == 0;
-    if (is_last) last_all_busy_ = now;
+    if (is_last) last_all_busy_ = clock_.now();
   }
   // What is served may take long.
   if (is_last) ensure_waiting_thread();

@@ -22,7 +22,6 @@ namespace dstack::http {
 
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // From a request's first byte to the end of its body, uploads excepted.
@@ -32,9 +31,8 @@ constexpr seconds kDrainLimit{10};
 constexpr seconds kDrainSilence{2};
 constexpr std::size_t kRefusedKept = 16;
 // A thread stays with its connection for so long after an answer: who asks one thing after the other is served without
-// waking another thread, and without two more system calls for each request. It does not for who asks now and then:
-// it would only wake once more.
-constexpr milliseconds kLinger{5};
+// waking another thread, and without two more system calls for each request.
+constexpr std::chrono::milliseconds kLinger{5};
 
 int status_of(ErrorKind kind) {
   switch (kind) {
@@ -178,7 +176,6 @@ class Server::Implementation : public httplib::Server {
   bool converse(Connection& connection) {
     current_ = &connection;
     SocketStream& stream = connection.stream;
-    const milliseconds linger = connection.silence < kLinger ? kLinger : milliseconds(0);
     bool ends = false;
     do {
       stream.expect_request_within(kRequestLimit);
@@ -200,7 +197,7 @@ class Server::Implementation : public httplib::Server {
         stream.drain();
         ends = true;
       }
-    } while (!ends && stream.is_readable_within(linger));
+    } while (!ends && stream.is_readable_within(kLinger));
     stream.rest();
     if (ends && stream.socket() >= 0) ::shutdown(stream.socket(), SHUT_RDWR);
     return !ends;

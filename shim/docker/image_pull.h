@@ -41,7 +41,7 @@ class ImagePuller {
  private:
   struct Joined;
 
-  // `is_absent`: the engine has just said that it has no image of that name.
+  // `is_absent` as in PullObserver::begins().
   Joined join(const PullRequest& request, bool is_absent);
   // Again every second while no thread can be made.
   Joined join_when_possible(const PullRequest& request, bool is_absent, const std::stop_token& stop);

@@ -11,7 +11,7 @@ namespace dstack::shim::docker {
 struct ArrivedImage {
   // In its registry, where the engine does not know it, as of an image from a mirror; else empty.
   std::string digest;
-  // The engine has named layers of it, be it that they were there already.
+  // The engine has named layers of it, which may have been there already.
   bool had_layers = false;
 };
 
@@ -20,7 +20,7 @@ class PullObserver {
  public:
   virtual ~PullObserver() = default;
 
-  // `is_absent`: no image of that name was there a moment ago; else nobody has looked.
+  // `is_absent`: the engine has just said that it has no image of that name. False: not known.
   virtual void begins(const ImageReference& image, bool is_absent) = 0;
   // The image of a pull that began is there.
   virtual void arrived(const ImageReference& image, const ArrivedImage& arrived) = 0;

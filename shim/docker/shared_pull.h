@@ -46,7 +46,7 @@ class SharedPull {
     PullLog log;
   };
 
-  // `tools` outlives it. `is_absent`: the engine has just said that it has no image of that name.
+  // `tools` outlives it. `is_absent` as in PullObserver::begins().
   SharedPull(const PullTools& tools, const PullRequest& request, bool is_absent);
 
   // Whether one that makes this request may wait for this pull.

@@ -578,7 +578,7 @@ TEST_CASE_METHOD(Fixture, "who listens to pulls hears whether the image was abse
   CHECK_FALSE(listener.had_layers);
   pulls_say(kLayer + kDone);
   PullRequest wanted = request();
-  wanted.policy = PullPolicy::always;  // nobody looks first
+  wanted.policy = PullPolicy::always;  // without a look first
   heard.ensure(wanted, {});
   CHECK_FALSE(listener.is_absent);
   CHECK(listener.had_layers);

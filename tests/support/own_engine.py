@@ -74,7 +74,10 @@ class OwnEngine:
         self.start()
 
     def __enter__(self) -> "OwnEngine":
-        subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], check=True)
+        # With an address of its own. It would otherwise take the lowest of its ports', another one whenever a container
+        # comes or goes, and what containers then send to the old one is lost until they ask again.
+        address = ":".join(["02", *(f"{byte:02x}" for byte in os.urandom(5))])
+        subprocess.run(["ip", "link", "add", self.bridge, "address", address, "type", "bridge"], check=True)
         subprocess.run(["ip", "address", "add", "198.51.100.1/24", "dev", self.bridge], check=True)
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
         return self.start()

@@ -77,6 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   job_user = rest;
   groups_set = 0;
   if (const struct passwd* user = image_getpwnam(name.c_str())) {
+    if (name[0] == '+' || name[0] == '-') std::abort();
     // sshd takes all of these for granted.
     if (user->pw_name == nullptr || user->pw_dir == nullptr || user->pw_shell == nullptr) std::abort();
     if (user->pw_dir[0] != '/' && std::strcmp(user->pw_name, "sshd") != 0) std::abort();

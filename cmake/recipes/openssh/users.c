@@ -69,6 +69,11 @@ static struct passwd *usable(struct passwd *entry) {
     return entry;
 }
 
+/* "+name" and "-name" in /etc/passwd are orders to a name service. musl takes them for users, and "+" for root. */
+static struct passwd *real_user(struct passwd *entry) {
+    return entry && (entry->pw_name[0] == '+' || entry->pw_name[0] == '-') ? NULL : entry;
+}
+
 static struct passwd *make_up(const char *name, uid_t uid, char *home) {
     static char kept_name[64];
     static struct passwd entry;
@@ -88,7 +93,7 @@ static struct passwd *numbered_user(const char *name) {
     const size_t length = strlen(name);
     if (length == 0 || length > 10 || strspn(name, "0123456789") != length) return NULL;
     const unsigned long long uid = strtoull(name, NULL, 10);
-    if (uid >= UINT_MAX || getpwuid((uid_t)uid)) return NULL;
+    if (uid >= UINT_MAX || real_user(getpwuid((uid_t)uid))) return NULL;
     return make_up(name, (uid_t)uid, "/");
 }
 
@@ -106,7 +111,7 @@ struct passwd *image_getpwnam(const char *name) {
                                .pw_shell = ""};
         return &sshd;
     }
-    struct passwd *entry = getpwnam(name);
+    struct passwd *entry = real_user(getpwnam(name));
     if (on_host()) return host_user(entry);
     /* Images built from nothing have no /etc/passwd. */
     if (!entry && strcmp(name, "root") == 0) entry = make_up("root", 0, "/root");
@@ -115,7 +120,7 @@ struct passwd *image_getpwnam(const char *name) {
 }
 
 struct passwd *image_getpwuid(uid_t uid) {
-    struct passwd *entry = getpwuid(uid);
+    struct passwd *entry = real_user(getpwuid(uid));
     if (on_host()) return entry;
     if (!entry && uid == 0) entry = make_up("root", 0, "/root");
     return usable(entry);

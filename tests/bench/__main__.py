@@ -18,13 +18,13 @@ import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bench import code, growth, http_requests, idle, many, old_and_new, output, pull, size, ssh, start
+from bench import code, flushes, growth, http_requests, idle, many, old_and_new, output, pull, size, ssh, start
 from bench.context import FULL, IMAGE, ROUND, SHORT, SMALL, Bench, Sizes
 from bench.figures import Figure
 from bench.table import against, table
 from support.processes import RUNNER, SHIM
 
-MODULES = (size, output, idle, start, many, http_requests, pull, code, ssh, growth)
+MODULES = (size, output, idle, start, flushes, many, http_requests, pull, code, ssh, growth)
 MEASURES = {
     f"{module.__name__.removeprefix('bench.')}.{name.removeprefix('measure_')}": measure
     for module in MODULES

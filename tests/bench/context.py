@@ -23,7 +23,9 @@ class Sizes:
     output: int  # MB that a job prints
     stamps: int  # lines whose delay is measured
     readers: int
-    tasks: int  # at once, and running while memory and idle CPU are measured
+    tasks: int  # running while memory and idle CPU are measured
+    tasks_at_once: tuple[int, ...]  # submitted
+    sessions: int  # of SSH, at once
     idle: float  # seconds
     files: int  # in a repository
     megabytes: int  # in an archive, an upload, a diff, an image
@@ -41,6 +43,8 @@ SHORT = Sizes(
     stamps=200,
     readers=8,
     tasks=3,
+    tasks_at_once=(3,),
+    sessions=3,
     idle=1,
     files=500,
     megabytes=8,
@@ -58,6 +62,8 @@ ROUND = Sizes(
     stamps=2000,
     readers=50,
     tasks=10,
+    tasks_at_once=(10,),
+    sessions=5,
     idle=3,
     files=2000,
     megabytes=30,
@@ -67,14 +73,28 @@ ROUND = Sizes(
     growing_readers=(1, 10),
     growing_files=(10, 100, 1000),
 )
-SMALL = Sizes(pairs=10, slow_pairs=3, output=100, stamps=10_000, readers=200, tasks=20, idle=15, files=10_000, megabytes=100)
+SMALL = Sizes(
+    pairs=10,
+    slow_pairs=3,
+    output=100,
+    stamps=10_000,
+    readers=200,
+    tasks=20,
+    tasks_at_once=(20,),
+    sessions=20,
+    idle=15,
+    files=10_000,
+    megabytes=100,
+)
 FULL = Sizes(
-    pairs=15,
+    pairs=10,
     slow_pairs=10,
     output=1000,
     stamps=100_000,
     readers=200,
     tasks=200,
+    tasks_at_once=(50, 200),
+    sessions=100,
     idle=60,
     files=50_000,
     megabytes=1024,
@@ -118,12 +138,25 @@ def process_of(container: str) -> int:
     return int(docker("inspect", "-f", "{{.State.Pid}}", container))
 
 
+def pids_of(container: str) -> list[int]:
+    """Of all its processes, as this host numbers them."""
+    return [int(word) for word in docker("top", container, "-eo", "pid").split()[1:]]
+
+
 def memory(pid: int, field: str = "VmRSS") -> float:
     """MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"process {pid} has no {field}")
+
+
+def proportional_memory(pid: int) -> float:
+    """MB, of pages that are shared only this process's part."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"process {pid} has no Pss")
 
 
 def cpu_seconds(pid: int) -> float:

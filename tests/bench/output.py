@@ -161,3 +161,22 @@ def measure_memory(bench: Bench) -> Iterator[Figure]:
         assert len(sizes) == 1, f"the readers got different amounts: {sizes}"
         yield peak.add(max(peaks))
         yield Figure("readers of one job at once", "", shown()).add(len(readers))
+
+
+def measure_memory_of_much_output(bench: Bench) -> Iterator[Figure]:
+    """With one reader, while the job writes."""
+    megabytes = max(bench.sizes.growing_output)
+    with bench.work() as folder, bench.runner(folder) as container:
+        pid = process_of(container.name)
+        container.submit(["/bench/bench_writer", "plain", str(megabytes * 10**6), "/result/wrote"])
+        reader = Reader(container.port)
+        container.post("/api/run")
+        peaks = [memory(pid)]
+        while reader.process.poll() is None:
+            try:
+                peaks.append(memory(pid))
+            except (OSError, AssertionError):
+                break
+            time.sleep(0.02)
+        reader.result()
+    yield Figure(f"runner's memory at most, {megabytes} MB of output", "MB", at_most(4)).add(max(peaks))

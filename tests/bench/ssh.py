@@ -4,9 +4,10 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-from bench.context import IMAGE, Bench, memory, process_of
+from bench.context import IMAGE, Bench, memory, pids_of, process_of, proportional_memory
 from bench.figures import Figure, ratio, shown
 from support.distribution_sshd import options_for, start_beside
 from support.ssh_client import SshClient
@@ -43,6 +44,21 @@ def compare(figure: Figure, measure: Callable[[SshClient], float], ours: SshClie
     return figure
 
 
+def memory_of_sessions(ssh: SshClient, count: int, servers: Callable[[], list[int]]) -> float:
+    """MB of all processes of the server, shared pages counted once."""
+    with ExitStack() as sessions:
+        for _ in range(count):
+            session = sessions.enter_context(ssh.start("127.0.0.1", "echo ready; exec cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            # Ends it, and before the wait for its end.
+            sessions.callback(session.stdin.close)
+            assert session.stdout.readline() == "ready\n"
+        return sum(proportional_memory(pid) for pid in servers())
+
+
+def processes_in(container: str, program: str) -> list[int]:
+    return [pid for pid in pids_of(container) if os.readlink(f"/proc/{pid}/exe") == program]
+
+
 def measure_ssh(bench: Bench) -> Iterator[Figure]:
     size = bench.sizes.megabytes
     with bench.work() as folder, SshRunner(folder, IMAGE, options=options_for(folder)) as runner:
@@ -58,3 +74,10 @@ def measure_ssh(bench: Bench) -> Iterator[Figure]:
             figure = Figure(f"sftp {name} of {size} MB", "MB/s", ratio(1.1, at_least=True))
             yield compare(figure, lambda ssh, command=command: transfer(ssh, command, size), ours, theirs, bench.sizes.slow_pairs)
         yield Figure("sshd's memory, idle", "MB", shown()).add(sum(memory(child) for child in children))
+        figure = Figure(f"sshd's memory, {bench.sizes.sessions} sessions", "MB", ratio(1))
+        for _ in range(min(bench.sizes.slow_pairs, 3)):
+            figure.add(
+                memory_of_sessions(ours, bench.sizes.sessions, lambda: processes_in(runner.container.name, "/dstack/ssh/bin/sshd")),
+                memory_of_sessions(theirs, bench.sizes.sessions, lambda: processes_in(runner.container.name, "/usr/sbin/sshd")),
+            )
+        yield figure

@@ -178,7 +178,11 @@ def end_all(shim: Shim) -> None:
 
 def measure_many(bench: Bench) -> Iterator[Figure]:
     """Tasks submitted at once until all run; beside it the engine alone, at the best number of starts at a time."""
-    count = bench.sizes.tasks
+    for count in bench.sizes.tasks_at_once:
+        yield from many_at_once(bench, count)
+
+
+def many_at_once(bench: Bench, count: int) -> Iterator[Figure]:
     figure = Figure(f"{count} tasks submitted at once until all run", "s", ratio(1.05))
     with bench.work() as folder, bench.shim(folder / "home", stand_in_runner(folder / "runner", "exec sleep 1000")) as shim:
         (folder / "bare").mkdir()
@@ -197,7 +201,7 @@ def measure_many(bench: Bench) -> Iterator[Figure]:
             end_all(shim)
             figure.add(ours, start_all_by_engine(body, count, best))
     yield figure
-    yield Figure("engine's starts at a time beside it", "", shown()).add(best)
+    yield Figure(f"engine's starts at a time beside {count} tasks", "", shown()).add(best)
 
 
 def measure_running(bench: Bench) -> Iterator[Figure]:

@@ -87,7 +87,7 @@ SMALL = Sizes(
     megabytes=100,
 )
 FULL = Sizes(
-    pairs=10,
+    pairs=15,
     slow_pairs=10,
     output=1000,
     stamps=100_000,
@@ -143,20 +143,21 @@ def pids_of(container: str) -> list[int]:
     return [int(word) for word in docker("top", container, "-eo", "pid").split()[1:]]
 
 
-def memory(pid: int, field: str = "VmRSS") -> float:
-    """MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+def megabytes_in(file: Path, field: str) -> float:
+    for line in file.read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
-    raise AssertionError(f"process {pid} has no {field}")
+    raise AssertionError(f"{file} has no {field}")
+
+
+def memory(pid: int) -> float:
+    """MB."""
+    return megabytes_in(Path(f"/proc/{pid}/status"), "VmRSS")
 
 
 def proportional_memory(pid: int) -> float:
     """MB, of pages that are shared only this process's part."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError(f"process {pid} has no Pss")
+    return megabytes_in(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
 
 
 def cpu_seconds(pid: int) -> float:

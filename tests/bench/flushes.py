@@ -12,21 +12,31 @@ from bench.start import call, wait_until_running
 from support.hosts import stand_in_runner
 from support.processes import wait_until
 
-CALL = re.compile(r"\b(?:fsync|fdatasync|syncfs|sync_file_range)\(")
+CALLS = ("fsync", "fdatasync", "syncfs", "sync_file_range")
+
+
+def traces_all_threads(tracer: int, pid: int) -> bool:
+    try:
+        return all(f"TracerPid:\t{tracer}\n" in status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status"))
+    except OSError:  # a thread that has just ended
+        return False
 
 
 @contextmanager
 def traced(pid: int, output: Path) -> Iterator[None]:
     """Writes each call that flushes, of all threads of the process, to `output`."""
-    calls = "trace=fsync,fdatasync,syncfs,sync_file_range"
-    command = ["strace", "--follow-forks", "--quiet=attach", "-e", calls, "-e", "signal=none", "-o", output, "-p", str(pid)]
+    calls = ",".join(CALLS)
+    command = ["strace", "--follow-forks", "--quiet=attach", "-e", f"trace={calls}", "-e", "signal=none", "-o", output, "-p", str(pid)]
     with subprocess.Popen(command) as tracer:
         try:
-            threads = Path(f"/proc/{pid}/task")
-            wait_until(lambda: all(f"TracerPid:\t{tracer.pid}\n" in each.read_text() for each in threads.glob("*/status")), "strace")
+            wait_until(lambda: traces_all_threads(tracer.pid, pid), "strace")
             yield
         finally:
             tracer.terminate()
+
+
+def count_flushes(trace: str) -> int:
+    return len(re.findall(rf"\b(?:{'|'.join(CALLS)})\(", trace))
 
 
 def measure_flushes(bench: Bench) -> Iterator[Figure]:
@@ -43,4 +53,4 @@ def measure_flushes(bench: Bench) -> Iterator[Figure]:
             trace = folder / "trace"
             with traced(shim.process.pid, trace):
                 step()
-            yield Figure(f"flushes of a task as it is {name}", "", shown()).add(len(CALL.findall(trace.read_text())))
+            yield Figure(f"flushes of a task as it is {name}", "", shown()).add(count_flushes(trace.read_text()))

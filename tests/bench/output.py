@@ -141,6 +141,19 @@ def measure_short_pages(bench: Bench) -> Iterator[Figure]:
     yield figure
 
 
+def most_memory(pid: int, readers: list[Reader]) -> float:
+    """MB of the runner, while any of them reads."""
+    samples = []
+    while any(reader.process.poll() is None for reader in readers):
+        try:
+            samples.append(memory(pid))
+        except (OSError, AssertionError):
+            # A runner whose output was read exits by itself.
+            break
+        time.sleep(0.02)
+    return max(samples)
+
+
 def measure_memory(bench: Bench) -> Iterator[Figure]:
     with bench.work() as folder, bench.runner(folder) as container:
         pid = process_of(container.name)
@@ -149,17 +162,11 @@ def measure_memory(bench: Bench) -> Iterator[Figure]:
         container.submit(["/bench/bench_writer", "plain", str(size), "/result/wrote"])
         readers = [Reader(container.port) for _ in range(bench.sizes.readers)]
         peak = Figure(f"runner's memory at most, {bench.sizes.readers} readers of {bench.sizes.output} MB", "MB", at_most(6))
-        peaks = []
         container.post("/api/run")
-        while any(reader.process.poll() is None for reader in readers):
-            try:
-                peaks.append(memory(pid))
-            except (OSError, AssertionError):
-                break
-            time.sleep(0.02)
+        most = most_memory(pid, readers)
         sizes = {reader.result()[2] for reader in readers}
         assert len(sizes) == 1, f"the readers got different amounts: {sizes}"
-        yield peak.add(max(peaks))
+        yield peak.add(most)
         yield Figure("readers of one job at once", "", shown()).add(len(readers))
 
 
@@ -171,12 +178,6 @@ def measure_memory_of_much_output(bench: Bench) -> Iterator[Figure]:
         container.submit(["/bench/bench_writer", "plain", str(megabytes * 10**6), "/result/wrote"])
         reader = Reader(container.port)
         container.post("/api/run")
-        peaks = [memory(pid)]
-        while reader.process.poll() is None:
-            try:
-                peaks.append(memory(pid))
-            except (OSError, AssertionError):
-                break
-            time.sleep(0.02)
+        most = most_memory(pid, [reader])
         reader.result()
-    yield Figure(f"runner's memory at most, {megabytes} MB of output", "MB", at_most(4)).add(max(peaks))
+    yield Figure(f"runner's memory at most, {megabytes} MB of output", "MB", at_most(4)).add(most)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.context import IMAGE, Bench, memory, pids_of, process_of, proportional_memory
@@ -56,7 +56,13 @@ def memory_of_sessions(ssh: SshClient, count: int, servers: Callable[[], list[in
 
 
 def processes_in(container: str, program: str) -> list[int]:
-    return [pid for pid in pids_of(container) if os.readlink(f"/proc/{pid}/exe") == program]
+    found = []
+    for pid in pids_of(container):
+        # Of an earlier session there may be a process that is just ending.
+        with suppress(OSError):
+            if os.readlink(f"/proc/{pid}/exe") == program:
+                found.append(pid)
+    return found
 
 
 def measure_ssh(bench: Bench) -> Iterator[Figure]:
@@ -75,7 +81,7 @@ def measure_ssh(bench: Bench) -> Iterator[Figure]:
             yield compare(figure, lambda ssh, command=command: transfer(ssh, command, size), ours, theirs, bench.sizes.slow_pairs)
         yield Figure("sshd's memory, idle", "MB", shown()).add(sum(memory(child) for child in children))
         figure = Figure(f"sshd's memory, {bench.sizes.sessions} sessions", "MB", ratio(1))
-        for _ in range(min(bench.sizes.slow_pairs, 3)):
+        for _ in range(bench.sizes.slow_pairs):
             figure.add(
                 memory_of_sessions(ours, bench.sizes.sessions, lambda: processes_in(runner.container.name, "/dstack/ssh/bin/sshd")),
                 memory_of_sessions(theirs, bench.sizes.sessions, lambda: processes_in(runner.container.name, "/usr/sbin/sshd")),

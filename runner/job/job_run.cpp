@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "common/error.h"
+#include "common/os/idle_memory.h"
 #include "common/reason.h"
 #include "runner/job/cluster.h"
 #include "runner/job/code_setup.h"
@@ -97,6 +98,8 @@ std::optional<Ended> start_and_watch(const Submission& submission, const Prepare
   logs.add_state(
       {.state = "running", .termination_reason = "", .termination_message = "", .exit_status = std::nullopt});
   reader->begin();
+  // Of what set the job up, nothing is needed while it runs.
+  os::give_back_idle_memory();
   Supervision supervision(*process, terminal, events, clock,
                           [job = process->pid()] { return find_job_processes(job); });
   Ended ended = supervision.watch(max_duration_of(submission));

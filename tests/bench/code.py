@@ -97,7 +97,7 @@ def make_diff(folder: Path, megabytes: int, diff: Path) -> None:
 
 def measure_diff(bench: Bench) -> Iterator[Figure]:
     """With a clone of a few files, on both sides."""
-    size = bench.sizes.megabytes
+    size = bench.sizes.diff
     figure = Figure(f"a diff of {size} MB applied", "s", ratio(1.0))
     with bench.work() as folder:
         make_repository(folder / "repositories" / "code", 10)
@@ -128,11 +128,26 @@ def upload(bench: Bench, port: int, file: Path) -> float:
     return int(bench.run("upload", port, "/api/upload_archive", file)) / 1e9
 
 
+def measure_upload(bench: Bench) -> Iterator[Figure]:
+    """The same bytes over the same connection, so that what is measured is the receiver."""
+    size = bench.sizes.upload
+    figure = Figure(f"upload of {size} MB", "s", ratio(1.1))
+    with bench.work() as folder:
+        file, piece = folder / "file", random.Random(1).randbytes(10**6)
+        with file.open("wb") as content:
+            for _ in range(size):
+                content.write(piece)
+        with RunnerContainer(scratch_image(folder), options=["-v", f"{folder}/runner:/tmp/runner"]) as container, receive_loop(folder / "received") as bare:
+            container.wait_ready().submit(["sleep", "60"], file_archives=[{"id": "a", "path": "/data/there"}])
+            for _ in range(bench.sizes.pairs):
+                received = upload(bench, bare, file)
+                figure.add(upload(bench, container.port, file), received)
+    yield figure
+
+
 def measure_archive(bench: Bench) -> Iterator[Figure]:
     size = bench.sizes.megabytes
-    # The same bytes over the same connection, so that what is measured is the receiver.
-    sending = Figure(f"upload of {size} MB", "s", ratio(1.1))
-    unpacking = Figure(f"an archive of {size} MB unpacked", "s", ratio(0.8))
+    figure = Figure(f"an archive of {size} MB unpacked", "s", ratio(0.8))
     with bench.work() as folder:
         archive, piece = folder / "archive.tar", random.Random(1).randbytes(10**6)
         with tarfile.open(archive, "w") as tar:
@@ -148,14 +163,10 @@ def measure_archive(bench: Bench) -> Iterator[Figure]:
             options = [*HOST_PROGRAMS, "-v", f"{folder}/by-runner:/data", "-v", f"{folder}/runner:/tmp/runner"]
             with RunnerContainer(scratch_image(folder), options=options) as container:
                 container.wait_ready().submit(["sleep", "60"], file_archives=[{"id": "a", "path": "/data/there"}])
-                with receive_loop(folder / "received") as bare:
-                    for _ in range(3):
-                        received = upload(bench, bare, archive)
-                        sending.add(upload(bench, container.port, archive), received)
-                    (folder / "received").unlink()
+                upload(bench, container.port, archive)
                 os.sync()
-                unpacking.add(seconds_until_running(container), by_tar)
+                figure.add(seconds_until_running(container), by_tar)
             shutil.rmtree(folder / "by-tar")
             shutil.rmtree(folder / "by-runner")
             shutil.rmtree(folder / "runner")
-    yield from (sending, unpacking)
+    yield figure

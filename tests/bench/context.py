@@ -28,7 +28,9 @@ class Sizes:
     sessions: int  # of SSH, at once
     idle: float  # seconds
     files: int  # in a repository
-    megabytes: int  # in an archive, an upload, a diff, an image
+    megabytes: int  # in an archive, an image, a file that goes over SSH
+    diff: int  # MB
+    upload: int  # MB
     many: tuple[int, ...] = (10, 100, 1000)  # tasks of the simulated engine
     connections: int = 10_000  # idle, at once
     growing_output: tuple[int, ...] = (1, 10, 100)  # MB
@@ -48,6 +50,8 @@ SHORT = Sizes(
     idle=1,
     files=500,
     megabytes=8,
+    diff=8,
+    upload=8,
     many=(2, 20),
     connections=200,
     growing_output=(1, 4),
@@ -67,6 +71,8 @@ ROUND = Sizes(
     idle=3,
     files=2000,
     megabytes=30,
+    diff=30,
+    upload=30,
     many=(2, 20),
     connections=1000,
     growing_output=(1, 10),
@@ -85,6 +91,8 @@ SMALL = Sizes(
     idle=15,
     files=10_000,
     megabytes=100,
+    diff=100,
+    upload=100,
 )
 FULL = Sizes(
     pairs=15,
@@ -98,6 +106,8 @@ FULL = Sizes(
     idle=60,
     files=50_000,
     megabytes=1024,
+    diff=100,
+    upload=2048,
     growing_output=(1, 10, 100, 1000, 10_000),
     growing_readers=(1, 10, 100, 200),
     growing_files=(10, 100, 1000, 10_000, 100_000, 1_000_000),

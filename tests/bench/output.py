@@ -92,6 +92,30 @@ def measure_speed(bench: Bench) -> Iterator[Figure]:
         yield from (job, reader, cpu)
 
 
+def seconds_unread(bench: Bench, folder: Path, kind: str, size: int) -> float:
+    """Of the job, whose output nobody reads."""
+    wrote = folder / "wrote"
+    with bench.runner(folder) as container:
+        container.start(["/bench/bench_writer", kind, str(size), "/result/wrote"])
+        while not wrote.exists() or len(wrote.read_text().split()) < 3:
+            time.sleep(0.02)
+        start, end, _ = (int(word) for word in wrote.read_text().split())
+    return (end - start) / 1e9
+
+
+def measure_speed_unread(bench: Bench) -> Iterator[Figure]:
+    """What the runner alone costs the job: of two cores a reader's transfer takes its part."""
+    for kind in ("plain", "progress"):
+        size = bench.sizes.output * 10**6
+        figure = Figure(f"output, {KINDS[kind]}: the job, without a reader", "MB/s", ratio(0.95, at_least=True))
+        for _ in range(bench.sizes.slow_pairs):
+            with bench.work() as folder:
+                bare_seconds, _, _ = bare(folder, kind, size)
+                (folder / "wrote").unlink()
+                figure.add(size / 1e6 / seconds_unread(bench, folder, kind, size), size / 1e6 / bare_seconds)
+        yield figure
+
+
 def measure_delay(bench: Bench) -> Iterator[Figure]:
     limits = {"median": 0.3, "99th percentile": 1, "maximum": 10}
     figures = {name: Figure(f"line to a live reader, {name}", "ms", at_most(limit)) for name, limit in limits.items()}

@@ -115,7 +115,7 @@ def test_a_gpu_that_falls_ill_is_handed_out_to_none_of_the_next_hundred_tasks(st
         assert shim.stop() == 0
     with start() as shim:
         calls = Calls(shim.wait_ready())
-        assert sick(shim) == 1
+        wait_until(lambda: sick(shim) == 1, "the GPU that was set aside before")
         assert gpus_of_a_task(calls, image) == [SECOND]
         client = Client(shim.port, image)
         client.text("gpu", "ok", FIRST)
